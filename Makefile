@@ -1,0 +1,46 @@
+# `make demo` and `make test` are the two commands. Everything else is a part of them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint serve bench e2e clean
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+UV     := $(shell command -v uv 2>/dev/null)
+
+help:  ## this list
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## */  make \1\t/' | expand -t 16
+
+demo: $(STAMP)  ## a simulated site with twelve charging stations, planned and charged; then the dashboard
+	@$(VENV)/bin/smartcharge demo
+
+test: lint  ## format, lint, types, import contracts and every test
+	@$(PYTHON) -m pytest -n 2 --dist worksteal -q
+
+lint: $(STAMP)
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+serve: $(STAMP)  ## the service on loopback: API and dashboard on 8080, OCPP on 9000
+	@$(VENV)/bin/smartcharge serve
+
+bench: $(STAMP)  ## the benchmarks behind the figures in docs/
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PYTHON) $$file || exit 1; done
+
+$(STAMP): pyproject.toml constraints.txt
+ifdef UV
+	@test -x $(PYTHON) || uv venv --quiet $(VENV)
+	@uv pip install --quiet --python $(PYTHON) -c constraints.txt -e '.[postgres,parquet,test,e2e]'
+else
+	@command -v python3 >/dev/null || { echo "python3 is missing. On Debian: apt install python3 python3-venv"; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$(python3 --version)"; exit 1; }
+	@python3 -c 'import ensurepip' 2>/dev/null || { echo "python3-venv is missing. On Debian: apt install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV) (about a minute) ..."
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres,parquet,test,e2e]'
+endif
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
