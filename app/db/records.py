@@ -1,0 +1,189 @@
+"""What the store takes and gives: frozen rows, times aware UTC, units in their names."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A charging station: what it said of itself and when it last spoke."""
+
+    station_id: str
+    site_id: str
+    vendor: str | None = None
+    model: str | None = None
+    serial: str | None = None
+    firmware: str | None = None
+    ocpp_version: str | None = None
+    connected: bool = False
+    last_seen_at: datetime | None = None
+    booted_at: datetime | None = None
+    has_password: bool = False
+    passport: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EvseStatus:
+    """Last StatusNotification of an EVSE; `evse_id` 0 is the station itself."""
+
+    station_id: str
+    evse_id: int
+    status: str
+    error_code: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """OCPP's record of a charging process. `transaction_id` is ours, and what a 1.6 station is told.
+
+    `ocpp_transaction_id` is the station's or the imported log's own name, unique within the station.
+    """
+
+    transaction_id: int
+    site_id: str
+    station_id: str
+    evse_id: int
+    id_tag: str
+    started_at: datetime
+    meter_start_wh: float
+    ocpp_transaction_id: str | None = None
+    stopped_at: datetime | None = None
+    meter_stop_wh: float | None = None
+    stop_reason: str | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self.stopped_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterValue:
+    """One sampled value, in W, Wh, A, V or %. Natural key: station, EVSE, transaction, time, measurand, phase, context."""
+
+    station_id: str
+    evse_id: int
+    at: datetime
+    measurand: str
+    value: float
+    unit: str
+    transaction_id: int | None = None
+    phase: str = ""  # "" is the total
+    context: str = "Sample.Periodic"
+    received_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Mean power of a site meter over an interval that starts at `at`. Natural key: site, meter, at."""
+
+    site_id: str
+    meter_id: str
+    at: datetime
+    kw: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """A signal with its provenance: who issued it and when. `values[i]` holds from start + i × resolution."""
+
+    site_id: str
+    kind: str  # import_price, export_price, carbon, base_load, base_load_high, base_load_low, pv, ...
+    source: str
+    issued_at: datetime
+    start: datetime
+    resolution_minutes: int
+    unit: str
+    values: tuple[float, ...]
+    estimated: bool = False
+    series_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a driver or fleet asks for: energy by departure. Meets a transaction by EVSE, id tag, or both."""
+
+    wish_id: str
+    site_id: str
+    departure: datetime
+    required_energy_kwh: float
+    created_at: datetime
+    station_id: str | None = None
+    evse_id: int | None = None
+    id_tag: str | None = None
+    arrival: datetime | None = None  # of a vehicle that is not there yet
+    max_power_kw: float | None = None
+    vehicle_phases: int | None = None
+    priority: int = 1
+    transaction_id: int | None = None  # set once it has met its transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A problem and its answer, as JSON version 1, with what made it."""
+
+    plan_id: str
+    site_id: str
+    kind: Literal["request", "nightly", "replan"]
+    created_at: datetime
+    start: datetime
+    end: datetime
+    status: str
+    reason: str | None
+    problem: Json
+    schedule: Json
+    provenance: Json = field(default_factory=dict)  # of each input series: source, issued_at, age, estimated
+
+
+DeliveryState = Literal[
+    "planned", "withheld", "sent", "accepted", "verified", "contradicted", "rejected", "offline", "unknown"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one EVSE's part of a plan. `profile` is what was sent, as JSON."""
+
+    plan_id: str
+    site_id: str
+    station_id: str
+    evse_id: int
+    state: DeliveryState
+    at: datetime
+    profile: Json | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cdr:
+    """Charge detail record of a completed transaction. Parking: present while the power was under 50 W."""
+
+    transaction_id: int
+    site_id: str
+    station_id: str
+    evse_id: int
+    id_tag: str
+    start: datetime
+    stop: datetime
+    energy_kwh: float  # by the station's register
+    total_time_h: float
+    parking_time_h: float
+    integrated_energy_kwh: float | None = None  # by integrating the total power
+    peak_power_kw: float | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key's public part; the secret is only kept as a hash."""
+
+    key_id: str
+    name: str
+    secret_hash: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None

@@ -1,0 +1,143 @@
+"""What happens at the stations and to the plans, told to whoever listens in this process.
+
+Events are notices, never the record: the store is written before an event is published.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StationConnected:
+    station_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StationDisconnected:
+    station_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StationBooted:
+    station_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged:
+    station_id: str
+    evse_id: int
+    status: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStarted:
+    station_id: str
+    evse_id: int
+    transaction_id: int
+    at: datetime  # by the station's clock
+    live: bool  # False: a message from the station's offline queue, never acted upon
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStopped:
+    station_id: str
+    evse_id: int
+    transaction_id: int
+    at: datetime
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeterValuesReceived:
+    """Live values only. Power and per-phase current where the station sent them; phases it left out are absent."""
+
+    station_id: str
+    evse_id: int
+    transaction_id: int | None
+    at: datetime
+    power_w: float | None
+    current_a: dict[str, float]
+    energy_wh: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WishChanged:
+    site_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SiteChanged:
+    """Its document, tariff or mode was changed."""
+
+    site_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingsArrived:
+    site_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    site_id: str
+    plan_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryChanged:
+    site_id: str
+    plan_id: str
+    at: datetime
+
+
+Event = (
+    StationConnected
+    | StationDisconnected
+    | StationBooted
+    | StatusChanged
+    | TransactionStarted
+    | TransactionStopped
+    | MeterValuesReceived
+    | WishChanged
+    | SiteChanged
+    | ReadingsArrived
+    | PlanMade
+    | DeliveryChanged
+)
+
+
+class Events:
+    """In-process publish and subscribe. Listeners are plain functions and must not block or raise."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[Event], None]] = []
+
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` with every later event; returns the function that ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def publish(self, event: Event) -> None:
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    def queue(self, size: int = 256) -> tuple[asyncio.Queue[Event], Callable[[], None]]:
+        """A bounded queue of later events, oldest dropped first, and the function that ends it."""
+        events: asyncio.Queue[Event] = asyncio.Queue(size)
+
+        def put(event: Event) -> None:
+            if events.full():
+                events.get_nowait()
+            events.put_nowait(event)
+
+        return events, self.subscribe(put)

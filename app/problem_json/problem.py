@@ -1,0 +1,428 @@
+"""The problem as JSON, version 1: what a caller may write, and what becomes of it in the optimizer's words.
+
+Everything is checked here or by the domain, and every error names the path and the value. A key that version 1
+does not know is an error: a limit that is silently ignored is worse than a refusal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from app.problem_json.fields import (
+    MAX_ITEMS,
+    MAX_SLOTS,
+    Ampere,
+    CarbonSeries,
+    CostRate,
+    Edge,
+    Efficiency,
+    Id,
+    Kilowatt,
+    KilowattHour,
+    KilowattSeries,
+    Moment,
+    NotNull,
+    PriceSeries,
+    Share,
+    Volt,
+    path_of,
+)
+from optimizer.domain import (
+    PHASES,
+    Battery,
+    Circuit,
+    Connection,
+    DemandCharge,
+    Evse,
+    Horizon,
+    Phase,
+    PhaseCurrents,
+    Problem,
+    Reservation,
+    Session,
+    Settings,
+)
+from optimizer.errors import InvalidProblemError
+
+T = TypeVar("T")
+
+
+class PhaseCurrentsIn(Edge):
+    """Current per site phase; a phase that is left out carries nothing."""
+
+    L1: Ampere = Field(0.0, description="A on L1")
+    L2: Ampere = Field(0.0, description="A on L2")
+    L3: Ampere = Field(0.0, description="A on L3")
+
+    def to_domain(self) -> PhaseCurrents:
+        return (self.L1, self.L2, self.L3)
+
+
+class ConnectionIn(Edge):
+    """The grid connection: the root of the circuit tree. A limit that is left out does not exist."""
+
+    max_import_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW, at the meter")
+    max_export_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW, at the meter")
+    max_current_a: Annotated[Ampere | None, NotNull()] = Field(None, description="A per phase")
+    voltage_v: Volt = Field(230.0, description="V, line to neutral")
+
+
+class CircuitIn(Edge):
+    """A fuse or feeder below the connection."""
+
+    id: Id
+    parent: Id | None = Field(None, description="id of the circuit above; null hangs on the connection")
+    max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW; left out: unlimited")
+    max_current_a: Annotated[Ampere | None, NotNull()] = Field(None, description="A per phase; left out: unlimited")
+    base_load_a: PhaseCurrentsIn = Field(
+        PhaseCurrentsIn(), description="A per phase that something other than EVSEs always draws here"
+    )
+
+    def to_domain(self) -> Circuit:
+        return Circuit(self.id, self.parent, self.max_power_kw, self.max_current_a, self.base_load_a.to_domain())
+
+
+class EvseIn(Edge):
+    """Charges one vehicle at a time. AC has `max_current_a`; DC has `max_power_kw` alone."""
+
+    id: Id
+    circuit: Id = Field(description='id of the circuit that feeds it, or "connection"')
+    max_current_a: Annotated[Ampere | None, NotNull()] = Field(None, description="A per phase (AC)")
+    max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW, at the EVSE's meter")
+    min_current_a: Ampere = Field(6.0, description="A per phase; charging is 0 or at least this (AC, IEC 61851-1)")
+    current_step_a: Annotated[Ampere, Field(gt=0)] = Field(0.1, description="A; limits are multiples of it (AC)")
+    phases: list[Phase] = Field(
+        ["L1", "L2", "L3"],
+        min_length=1,
+        max_length=3,
+        description="the site's phase behind the EVSE's own first, second and third: its rotation",
+    )
+
+    def to_domain(self) -> Evse:
+        return Evse(
+            evse_id=self.id,
+            circuit_id=self.circuit,
+            phases=tuple(self.phases),
+            max_current_a=self.max_current_a,
+            max_power_kw=self.max_power_kw,
+            min_current_a=self.min_current_a,
+            current_step_a=self.current_step_a,
+        )
+
+
+class SessionIn(Edge):
+    """One vehicle's stay at one EVSE: it may draw power while arrival <= time < departure."""
+
+    id: Id
+    evse: Id = Field(description="id of the EVSE")
+    arrival: Moment = Field(description="with any UTC offset; may lie in the past (plugged in) or the future")
+    departure: Moment = Field(description="with any UTC offset; after the arrival")
+    required_energy_kwh: KilowattHour = Field(description="kWh still to be delivered from `now`, at the EVSE's meter")
+    max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW, what the vehicle takes at most")
+    vehicle_phases: Literal[1, 2, 3] | None = Field(
+        None, description="phases the vehicle uses; null is unknown: safety counts every wired one, energy one"
+    )
+    priority: int = Field(1, ge=1, le=1000, description="1 is served first")
+    min_current_a: Annotated[Ampere | None, NotNull()] = Field(
+        None, description="A per phase, the vehicle's own minimum; the larger of it and the EVSE's holds"
+    )
+
+    def to_domain(self) -> Session:
+        return Session(
+            session_id=self.id,
+            evse_id=self.evse,
+            arrival=self.arrival,
+            departure=self.departure,
+            required_energy_kwh=self.required_energy_kwh,
+            max_power_kw=self.max_power_kw,
+            vehicle_phases=self.vehicle_phases,
+            priority=self.priority,
+            min_current_a=self.min_current_a,
+        )
+
+
+class BatteryIn(Edge):
+    """A stationary battery, seen from the AC side."""
+
+    id: Id
+    circuit: Annotated[Id | None, NotNull()] = Field(None, description="id of its circuit; left out: the connection")
+    capacity_kwh: KilowattHour = Field(description="kWh")
+    energy_kwh: KilowattHour = Field(description="kWh it holds at `now`")
+    min_energy_kwh: KilowattHour = Field(0.0, description="kWh it never goes below")
+    final_energy_kwh: Annotated[KilowattHour | None, NotNull()] = Field(
+        None, description="kWh it holds at least at the end; left out: what it starts with"
+    )
+    max_charge_kw: Kilowatt = Field(description="kW")
+    max_discharge_kw: Kilowatt = Field(description="kW")
+    charge_efficiency: Efficiency = Field(1.0, description="kWh stored per kWh charged")
+    discharge_efficiency: Efficiency = Field(1.0, description="kWh delivered per kWh taken out")
+    wear_price_per_kwh: CostRate = Field(0.0, description="currency per kWh charged")
+    controllable: bool = Field(True, description="one that is not controllable stays at 0: put it into the base load")
+
+    def to_domain(self) -> Battery:
+        named = self.model_dump(exclude={"id", "circuit"})
+        return Battery(battery_id=self.id, circuit_id=self.circuit, **named)
+
+
+class DemandChargeIn(Edge):
+    """Money per kW of the highest mean import of an interval that is aligned to the local clock."""
+
+    id: Id
+    price_per_kw: CostRate = Field(description="currency per kW and billing period")
+    interval_minutes: Literal[15, 30, 60] = Field(15, description="minutes")
+    active: Annotated[list[bool] | None, NotNull()] = Field(
+        None, max_length=MAX_SLOTS, description="per slot: does it apply? left out: everywhere"
+    )
+    peak_so_far_kw: Kilowatt = Field(0.0, description="kW already reached in this billing period")
+    expected_peak_kw: Kilowatt = Field(0.0, description="kW that will be reached anyway: free up to there")
+    interval_energy_so_far_kwh: KilowattHour = Field(0.0, description="kWh imported in the interval that is running")
+
+    def to_domain(self) -> DemandCharge:
+        named = self.model_dump(exclude={"id", "active"})
+        return DemandCharge(charge_id=self.id, active=_tuple(self.active), **named)
+
+
+class ReservationIn(Edge):
+    """Current that is spoken for in every slot, e.g. by a station that is offline. Exactly one of evse and circuit."""
+
+    evse: Annotated[Id | None, NotNull()] = Field(None, description="id of the EVSE that may draw it")
+    circuit: Annotated[Id | None, NotNull()] = Field(None, description='id of the circuit, or "connection"')
+    current_a: PhaseCurrentsIn = Field(description="A per site phase")
+
+    def to_domain(self) -> Reservation:
+        return Reservation(self.current_a.to_domain(), self.evse, self.circuit)
+
+
+class SettingsIn(Edge):
+    """How to solve; nothing here changes what is allowed."""
+
+    time_limit_s: float = Field(30.0, gt=0, le=3600, description="s")
+    preference_budget: Share = Field(0.001, description="share of the gross EV money that preferences may cost")
+    skew_s: float = Field(60.0, ge=0, le=3600, description="s by which chargers' clocks may differ")
+
+    def to_domain(self) -> Settings:
+        return Settings(**self.model_dump())
+
+
+SERIES = (
+    "base_load_kw",
+    "base_load_high_kw",
+    "base_load_low_kw",
+    "pv_kw",
+    "pv_low_kw",
+    "pv_high_kw",
+    "import_price_per_kwh",
+    "export_price_per_kwh",
+    "carbon_kg_per_kwh",
+)
+EXAMPLE: dict[str, Any] = {
+    "version": 1,
+    "currency": "EUR",
+    "time_zone": "Europe/Berlin",
+    "start": "2026-04-26T00:00:00+02:00",
+    "slot_minutes": 60,
+    "slots": 4,
+    "connection": {"max_import_kw": 40, "max_current_a": 63},
+    "circuits": [{"id": "garage", "parent": None, "max_current_a": 32}],
+    "evses": [{"id": "cs01/1", "circuit": "garage", "max_current_a": 32}],
+    "sessions": [
+        {
+            "id": "tx-1",
+            "evse": "cs01/1",
+            "arrival": "2026-04-26T00:10:00+02:00",
+            "departure": "2026-04-26T04:00:00+02:00",
+            "required_energy_kwh": 15,
+            "max_power_kw": 11,
+            "vehicle_phases": 3,
+        }
+    ],
+    "base_load_kw": 5,
+    "import_price_per_kwh": [0.31, 0.28, 0.25, 0.27],
+    "export_price_per_kwh": 0.08,
+}
+
+
+class ProblemIn(Edge):
+    """One site's optimisation problem, version 1.
+
+    Powers are kW, energies kWh, currents A per phase, prices `currency` per kWh. A series is one number for every
+    slot or exactly `slots` numbers.
+    """
+
+    model_config = ConfigDict(title="Problem", json_schema_extra={"examples": [EXAMPLE]})
+
+    version: Literal[1]
+    currency: str = Field("EUR", min_length=1, max_length=12, description="only repeated in the answer")
+    time_zone: str = Field("UTC", max_length=64, description="IANA name: demand charges follow its clock")
+    start: Moment = Field(description="start of the first slot, with any UTC offset")
+    now: Annotated[Moment | None, NotNull()] = Field(
+        None, description="nothing is planned before it; within [start, end); left out: start"
+    )
+    slot_minutes: Literal[5, 10, 15, 30, 60] = Field(description="minutes")
+    slots: int = Field(ge=1, le=MAX_SLOTS, description="number of slots; at most seven days")
+    connection: ConnectionIn
+    circuits: list[CircuitIn] = Field(max_length=MAX_ITEMS)
+    evses: list[EvseIn] = Field(max_length=MAX_ITEMS)
+    sessions: list[SessionIn] = Field(max_length=MAX_ITEMS)
+    batteries: list[BatteryIn] = Field([], max_length=MAX_ITEMS)
+    demand_charges: list[DemandChargeIn] = Field([], max_length=MAX_ITEMS)
+    reservations: list[ReservationIn] = Field([], max_length=MAX_ITEMS)
+    base_load_kw: KilowattSeries = Field(description="kW, the site without EVs; PV not subtracted; expected value")
+    base_load_high_kw: Annotated[KilowattSeries | None, NotNull()] = Field(
+        None, description="kW, high quantile for import safety; left out: expected plus 20 %"
+    )
+    base_load_low_kw: Annotated[KilowattSeries | None, NotNull()] = Field(
+        None, description="kW, low quantile for export safety; left out: expected less 20 %"
+    )
+    base_load_phase_share: Annotated[list[Share], Field(min_length=3, max_length=3)] = Field(
+        [1 / 3, 1 / 3, 1 / 3], description="shares of L1, L2, L3 in the base load; they add up to 1"
+    )
+    pv_kw: KilowattSeries = Field([], description="kW, expected", json_schema_extra={"default": 0})
+    pv_low_kw: Annotated[KilowattSeries | None, NotNull()] = Field(None, description="kW, low quantile")
+    pv_high_kw: Annotated[KilowattSeries | None, NotNull()] = Field(
+        None, description="kW, high quantile for export safety; left out: expected"
+    )
+    pv_curtailable: bool = Field(False, description="may the plan curtail PV?")
+    import_price_per_kwh: PriceSeries = Field(description="currency per kWh; may be negative")
+    export_price_per_kwh: PriceSeries = Field(description="currency per kWh; may be negative")
+    carbon_kg_per_kwh: Annotated[CarbonSeries | None, NotNull()] = Field(None, description="kg per kWh imported")
+    carbon_price_per_kg: CostRate = Field(0.0, description="currency per kg")
+    settings: SettingsIn = SettingsIn()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread_numbers(cls, document: Any) -> Any:
+        """A number in place of a series stands for every slot."""
+        if not isinstance(document, Mapping):
+            return document
+        slots = document.get("slots")
+        if not isinstance(slots, int) or not 1 <= slots <= MAX_SLOTS:
+            return document  # the error about `slots` comes from its own field
+        document = {"pv_kw": 0.0, **document}
+        numbers = {name: document[name] for name in SERIES if type(document.get(name)) in (int, float)}
+        return {**document, **{name: [number] * slots for name, number in numbers.items()}}
+
+    def to_domain(self) -> Problem:
+        """The problem in the optimizer's words, in UTC. Raises `InvalidProblemError` where it contradicts itself."""
+        _check_time_zone(self.time_zone)
+        return Problem(
+            horizon=Horizon(self.start, self.slot_minutes, self.slots, self.now),
+            connection=Connection(**self.connection.model_dump()),
+            circuits=tuple(circuit.to_domain() for circuit in self.circuits),
+            evses=tuple(evse.to_domain() for evse in self.evses),
+            sessions=tuple(session.to_domain() for session in self.sessions),
+            batteries=tuple(battery.to_domain() for battery in self.batteries),
+            demand_charges=tuple(charge.to_domain() for charge in self.demand_charges),
+            reservations=tuple(reservation.to_domain() for reservation in self.reservations),
+            base_load_kw=tuple(self.base_load_kw),
+            base_load_high_kw=_tuple(self.base_load_high_kw),
+            base_load_low_kw=_tuple(self.base_load_low_kw),
+            base_load_phase_share=(
+                self.base_load_phase_share[0],
+                self.base_load_phase_share[1],
+                self.base_load_phase_share[2],
+            ),
+            pv_kw=tuple(self.pv_kw),
+            pv_low_kw=_tuple(self.pv_low_kw),
+            pv_high_kw=_tuple(self.pv_high_kw),
+            pv_curtailable=self.pv_curtailable,
+            import_price_per_kwh=tuple(self.import_price_per_kwh),
+            export_price_per_kwh=tuple(self.export_price_per_kwh),
+            carbon_kg_per_kwh=_tuple(self.carbon_kg_per_kwh),
+            carbon_price_per_kg=self.carbon_price_per_kg,
+            currency=self.currency,
+            time_zone=self.time_zone,
+            settings=self.settings.to_domain(),
+        )
+
+
+def problem_from_json(document: object) -> Problem:
+    """The problem that a decoded JSON document states.
+
+    Raises `InvalidProblemError` whose `field` is the path of the first error, e.g. ``sessions[2].arrival``.
+    """
+    try:
+        return ProblemIn.model_validate(document).to_domain()
+    except ValidationError as refused:
+        first = refused.errors(include_url=False)[0]
+        field = path_of(first["loc"]) or "problem"
+        if first["type"] == "missing":
+            raise InvalidProblemError(field, "is missing") from refused
+        if first["type"] == "extra_forbidden":
+            raise InvalidProblemError(field, "is not a key of version 1") from refused
+        shown = repr(first["input"])
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        raise InvalidProblemError(field, f"{shown}: {first['msg']}") from refused
+
+
+def problem_to_json(problem: Problem) -> dict[str, Any]:
+    """The inverse of `problem_from_json`: moments in UTC, every series spelled out, what is absent left out."""
+    horizon = problem.horizon
+    document: dict[str, Any] = {
+        "version": 1,
+        "currency": problem.currency,
+        "time_zone": problem.time_zone,
+        "start": _text(horizon.start),
+        "now": None if horizon.now is None else _text(horizon.now),
+        "slot_minutes": horizon.slot_minutes,
+        "slots": horizon.slots,
+        "connection": _written(problem.connection),
+        "circuits": [
+            _written(circuit, circuit_id="id") | {"base_load_a": _by_phase(circuit.base_load_a)}
+            for circuit in problem.circuits
+        ],
+        "evses": [_written(evse, evse_id="id", circuit_id="circuit") for evse in problem.evses],
+        "sessions": [
+            _written(session, session_id="id", evse_id="evse")
+            | {"arrival": _text(session.arrival), "departure": _text(session.departure)}
+            for session in problem.sessions
+        ],
+        "batteries": [_written(battery, battery_id="id", circuit_id="circuit") for battery in problem.batteries],
+        "demand_charges": [_written(charge, charge_id="id") for charge in problem.demand_charges],
+        "reservations": [
+            _written(reservation, evse_id="evse", circuit_id="circuit")
+            | {"current_a": _by_phase(reservation.current_a)}
+            for reservation in problem.reservations
+        ],
+        "base_load_phase_share": list(problem.base_load_phase_share),
+        "pv_curtailable": problem.pv_curtailable,
+        "carbon_price_per_kg": problem.carbon_price_per_kg,
+        "settings": _written(problem.settings),
+    }
+    document |= {name: _list(getattr(problem, name)) for name in SERIES}
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _check_time_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as unknown:
+        raise InvalidProblemError("time_zone", f"{name!r} is not a name of the IANA time zone database") from unknown
+
+
+def _written(item: Any, **renamed: str) -> dict[str, Any]:
+    """A dataclass with its fields' names at the edge, without what is None; tuples as lists, as JSON has them."""
+    values = {renamed.get(field.name, field.name): getattr(item, field.name) for field in fields(item)}
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value is not None
+    }
+
+
+def _by_phase(current_a: PhaseCurrents) -> dict[str, float]:
+    return dict(zip(PHASES, current_a, strict=True))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _list(series: tuple[float, ...] | None) -> list[float] | None:
+    return None if series is None else list(series)
+
+
+def _tuple(values: list[T] | None) -> tuple[T, ...] | None:
+    return None if values is None else tuple(values)

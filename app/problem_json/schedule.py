@@ -1,0 +1,212 @@
+"""The schedule as JSON, version 1: what a caller reads, and back again for a plan that was stored."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from optimizer.domain import (
+    Baseline,
+    BatteryResult,
+    Cost,
+    Phase,
+    Schedule,
+    SessionResult,
+    Violation,
+)
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class CostOut(_Out):
+    """Money over the horizon, in the schedule's currency."""
+
+    energy: float = Field(description="import less export")
+    demand: float = Field(description="what the demand charges cost beyond the peak known before")
+    carbon: float
+    wear: float = Field(description="of batteries")
+    total: float = Field(description="the site's money, base load included")
+    ev: float | None = Field(None, description="with minus without EVs; null where it was not computed")
+
+    @classmethod
+    def of(cls, cost: Cost) -> Self:
+        return cls(
+            energy=cost.energy, demand=cost.demand, carbon=cost.carbon, wear=cost.wear, total=cost.total, ev=cost.ev
+        )
+
+    def to_domain(self) -> Cost:
+        return Cost(self.energy, self.demand, self.carbon, self.wear, self.ev)
+
+
+class ViolationOut(_Out):
+    """One broken rule. An unavoidable one is there without any EV; only a caused one blocks dispatch."""
+
+    rule: str = Field(description="name of the constraint")
+    where: str = Field(description="id of the circuit, EVSE, session, battery or demand charge, or connection")
+    excess: float = Field(description="beyond the limit, in `unit`")
+    unit: str
+    slot: int | None = Field(None, description="null: the whole horizon")
+    phase: Phase | None = None
+    unavoidable: bool = False
+
+    @classmethod
+    def of(cls, violation: Violation) -> Self:
+        return cls(
+            rule=violation.rule,
+            where=violation.where,
+            excess=violation.excess,
+            unit=violation.unit,
+            slot=violation.slot,
+            phase=violation.phase,
+            unavoidable=violation.unavoidable,
+        )
+
+    def to_domain(self) -> Violation:
+        return Violation(self.rule, self.where, self.excess, self.unit, self.slot, self.phase, self.unavoidable)
+
+
+class EvseScheduleOut(_Out):
+    power_kw: list[float] = Field(description="kW per slot, the limit while a vehicle is present")
+    current_a: list[float] | None = Field(description="A per phase in use and slot; null for DC")
+
+
+class SessionScheduleOut(_Out):
+    planned_energy_kwh: float = Field(description="kWh")
+    unmet_kwh: float = Field(description="kWh of the need that the schedule does not deliver")
+    note: str | None = Field(None, description="names an unavoidable remainder")
+
+
+class BatteryScheduleOut(_Out):
+    power_kw: list[float] = Field(description="kW per slot, positive when charging, at the AC side")
+    energy_kwh: list[float] = Field(description="kWh at each slot's end")
+
+
+class BaselineOut(_Out):
+    """What would have happened under a simpler policy; its batteries do nothing."""
+
+    cost: CostOut
+    unmet_kwh: float = Field(description="kWh over all sessions")
+    peak_kw: float = Field(description="kW, the highest import of a slot")
+    violations: list[ViolationOut]
+    power_kw: dict[str, list[float]] = Field(description="kW per EVSE and slot")
+
+    @classmethod
+    def of(cls, baseline: Baseline) -> Self:
+        return cls(
+            cost=CostOut.of(baseline.cost),
+            unmet_kwh=baseline.unmet_kwh,
+            peak_kw=baseline.peak_kw,
+            violations=[ViolationOut.of(violation) for violation in baseline.violations],
+            power_kw={evse_id: list(series) for evse_id, series in baseline.power_kw.items()},
+        )
+
+    def to_domain(self) -> Baseline:
+        return Baseline(
+            cost=self.cost.to_domain(),
+            unmet_kwh=self.unmet_kwh,
+            peak_kw=self.peak_kw,
+            violations=tuple(violation.to_domain() for violation in self.violations),
+            power_kw={evse_id: tuple(series) for evse_id, series in self.power_kw.items()},
+        )
+
+
+class ScheduleOut(_Out):
+    """The answer to a problem, version 1: one power limit per EVSE and slot, and what follows from it."""
+
+    model_config = ConfigDict(title="Schedule")
+
+    version: Literal[1] = 1
+    currency: str
+    status: Literal["optimal", "feasible", "fallback"]
+    gap: float | None = Field(None, description="(cost - LP bound at equal unmet energy) / gross EV money")
+    reason: str | None = Field(None, description="why it is no optimum")
+    cost: CostOut
+    evses: dict[str, EvseScheduleOut] = Field(description="by EVSE id")
+    sessions: dict[str, SessionScheduleOut] = Field(description="by session id")
+    batteries: dict[str, BatteryScheduleOut] = Field(description="by battery id")
+    import_kw: list[float] = Field(description="kW per slot, >= 0")
+    export_kw: list[float] = Field(description="kW per slot, >= 0")
+    curtail_kw: list[float] = Field(description="kW of PV per slot, >= 0")
+    peak_kw: dict[str, float] = Field(description="kW by demand charge id, the peak so far included")
+    baselines: dict[str, BaselineOut] = Field(description="uncontrolled and equal_share")
+    violations: list[ViolationOut]
+    warnings: list[str]
+    timing_ms: dict[str, float] = Field(description="ms: build, solve, repair, check")
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> Self:
+        return cls(
+            currency=schedule.currency,
+            status=schedule.status,
+            gap=schedule.gap,
+            reason=schedule.reason,
+            cost=CostOut.of(schedule.cost),
+            evses={
+                evse_id: EvseScheduleOut(power_kw=list(power_kw), current_a=_list(schedule.current_a.get(evse_id)))
+                for evse_id, power_kw in schedule.power_kw.items()
+            },
+            sessions={
+                session_id: SessionScheduleOut(
+                    planned_energy_kwh=result.planned_energy_kwh, unmet_kwh=result.unmet_kwh, note=result.note
+                )
+                for session_id, result in schedule.sessions.items()
+            },
+            batteries={
+                battery_id: BatteryScheduleOut(power_kw=list(result.power_kw), energy_kwh=list(result.energy_kwh))
+                for battery_id, result in schedule.batteries.items()
+            },
+            import_kw=list(schedule.import_kw),
+            export_kw=list(schedule.export_kw),
+            curtail_kw=list(schedule.curtail_kw),
+            peak_kw=dict(schedule.peak_kw),
+            baselines={name: BaselineOut.of(baseline) for name, baseline in schedule.baselines.items()},
+            violations=[ViolationOut.of(violation) for violation in schedule.violations],
+            warnings=list(schedule.warnings),
+            timing_ms=dict(schedule.timing_ms),
+        )
+
+    def to_domain(self) -> Schedule:
+        return Schedule(
+            status=self.status,
+            power_kw={evse_id: tuple(evse.power_kw) for evse_id, evse in self.evses.items()},
+            current_a={evse_id: _tuple(evse.current_a) for evse_id, evse in self.evses.items()},
+            sessions={
+                session_id: SessionResult(result.planned_energy_kwh, result.unmet_kwh, result.note)
+                for session_id, result in self.sessions.items()
+            },
+            batteries={
+                battery_id: BatteryResult(tuple(result.power_kw), tuple(result.energy_kwh))
+                for battery_id, result in self.batteries.items()
+            },
+            import_kw=tuple(self.import_kw),
+            export_kw=tuple(self.export_kw),
+            curtail_kw=tuple(self.curtail_kw),
+            peak_kw=self.peak_kw,
+            cost=self.cost.to_domain(),
+            gap=self.gap,
+            reason=self.reason,
+            currency=self.currency,
+            baselines={name: baseline.to_domain() for name, baseline in self.baselines.items()},
+            violations=tuple(violation.to_domain() for violation in self.violations),
+            warnings=tuple(self.warnings),
+            timing_ms=self.timing_ms,
+        )
+
+
+def schedule_to_json(schedule: Schedule) -> dict[str, Any]:
+    """The schedule as what `json.dumps` takes: dicts, lists, numbers, text, None."""
+    return ScheduleOut.of(schedule).model_dump(mode="json")
+
+
+def schedule_from_json(document: object) -> Schedule:
+    """The inverse of `schedule_to_json`, for plans that were stored. Raises pydantic's `ValidationError`."""
+    return ScheduleOut.model_validate(document).to_domain()
+
+
+def _list(series: tuple[float, ...] | None) -> list[float] | None:
+    return None if series is None else list(series)
+
+
+def _tuple(series: list[float] | None) -> tuple[float, ...] | None:
+    return None if series is None else tuple(series)

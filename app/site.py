@@ -1,0 +1,242 @@
+"""A site as its operator describes it: the one document that the API, the YAML import and the store share.
+
+pydantic, because it is an edge: everything in it was typed by a person. Wrong input is refused with the path of
+the field; nothing is guessed. `Site.tariff` and the other parts are plain values that `gather` turns into a Problem.
+"""
+
+from datetime import date, time
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from optimizer.domain import Phase
+
+StationId = Annotated[str, Field(pattern=r"^[A-Za-z0-9*_=+|@.\-]{1,48}$")]  # no colon: it is a Basic-auth user name
+SlugId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class Document(BaseModel):
+    """Unknown keys, NaN and infinities are errors that name the field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GridConnection(Document):
+    max_import_kw: NotNegative | None = Field(None, description="kW; absent: unlimited.")
+    max_export_kw: NotNegative | None = Field(None, description="kW; absent: unlimited.")
+    max_current_a: NotNegative | None = Field(None, description="A per phase; absent: unlimited.")
+    voltage_v: Positive = Field(230.0, description="Line to neutral, V.")
+
+
+class CircuitDocument(Document):
+    id: SlugId
+    parent: SlugId | None = Field(None, description="The circuit above; absent: the grid connection.")
+    max_power_kw: NotNegative | None = None
+    max_current_a: NotNegative | None = Field(None, description="A per phase: the fuse.")
+
+
+class EvseDocument(Document):
+    id: int = Field(ge=1, description="EVSE number; the connectorId of OCPP 1.6.")
+    circuit: SlugId | None = Field(None, description="Absent: straight on the grid connection.")
+    phases: tuple[Phase, ...] = Field(("L1", "L2", "L3"), min_length=1, max_length=3, description="Rotation.")
+    max_current_a: Positive | None = Field(32.0, description="A per phase; null for DC.")
+    max_power_kw: Positive | None = Field(None, description="kW; for DC.")
+    min_current_a: NotNegative = Field(6.0, description="A; a vehicle gets this or 0.")
+    current_step_a: Positive = Field(0.1, description="A; the grid of limits that the station takes.")
+
+    @model_validator(mode="after")
+    def _is_limited(self) -> "EvseDocument":
+        if self.max_current_a is None and self.max_power_kw is None:
+            raise ValueError("needs max_current_a or max_power_kw")
+        if len(set(self.phases)) != len(self.phases):
+            raise ValueError(f"phases {list(self.phases)} repeat")
+        return self
+
+
+class ChargingStationDocument(Document):
+    id: StationId = Field(description="OCPP identity.")
+    evses: tuple[EvseDocument, ...] = Field(min_length=1)
+    max_profile_periods: int | None = Field(None, ge=1, description="Overrides what the station says it takes.")
+
+
+class PvArrayDocument(Document):
+    id: SlugId
+    peak_kw: Positive
+    tilt_deg: float = Field(30.0, ge=0, le=90)
+    azimuth_deg: float = Field(180.0, ge=0, lt=360, description="Clockwise from north; 180 is south.")
+    inverter_kw: Positive | None = None
+
+
+class BatteryDocument(Document):
+    id: SlugId
+    circuit: SlugId | None = None
+    capacity_kwh: Positive
+    min_energy_kwh: NotNegative = 0.0
+    max_charge_kw: NotNegative
+    max_discharge_kw: NotNegative
+    charge_efficiency: Fraction = 0.95
+    discharge_efficiency: Fraction = 0.95
+    wear_price_per_kwh: NotNegative = 0.0
+    controllable: bool = Field(False, description="False: it is only forecast, never planned.")
+
+
+class MeterDocument(Document):
+    id: SlugId
+    measures: Literal["base_load", "grid", "pv", "battery"] = Field(
+        description="base_load: everything without EVs and PV. grid: net import, positive is import. pv: production."
+    )
+
+
+class TariffPeriod(Document):
+    """Prices that hold from a local time on certain days of certain months."""
+
+    months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = tuple(range(1, 13))
+    weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] = Field((0, 1, 2, 3, 4, 5, 6), description="0 is Monday.")
+    start: time = Field(description="Local; holds until the next period's start of the same day.")
+    price_per_kwh: float
+    demand_charge_applies: bool = True
+
+
+class DemandChargeDocument(Document):
+    price_per_kw: NotNegative
+    interval_minutes: Literal[15, 30, 60] = 15
+
+
+class FixedTariff(Document):
+    kind: Literal["fixed"] = "fixed"
+    price_per_kwh: float
+    export_price_per_kwh: float = 0.0
+    demand_charge: DemandChargeDocument | None = None
+
+
+class TimeOfUseTariff(Document):
+    """The first period whose month and weekday match, with the latest start not after the local time, holds."""
+
+    kind: Literal["time_of_use"] = "time_of_use"
+    periods: tuple[TariffPeriod, ...] = Field(min_length=1)
+    export_price_per_kwh: float = 0.0
+    demand_charge: DemandChargeDocument | None = None
+
+
+class SeriesTariff(Document):
+    """Prices come as series of the kinds `import_price` and `export_price`, uploaded or fetched."""
+
+    kind: Literal["series"] = "series"
+    surcharge_per_kwh: float = Field(0.0, description="Grid fees and taxes on top of every uploaded import price.")
+    export_price_per_kwh: float = Field(0.0, description="Where no export series is known.")
+    demand_charge: DemandChargeDocument | None = None
+
+
+Tariff = Annotated[FixedTariff | TimeOfUseTariff | SeriesTariff, Field(discriminator="kind")]
+
+
+class BaseLoadDocument(Document):
+    annual_energy_kwh: Positive | None = Field(None, description="For the first two weeks, until history is there.")
+    profile: Literal["g25", "h25", "l25", "p25", "s25"] = "g25"
+    max_kw: Positive | None = Field(None, description="The most the building can draw; for fail-safe limits.")
+    safety_quantile: float = Field(0.9, ge=0.5, lt=1, description="Of the base load, in the limits of a plan.")
+    safety_margin: NotNegative = Field(0.05, description="Share added to that quantile.")
+
+
+class SessionDefaults(Document):
+    """What is believed of a vehicle whose driver said nothing. A missing state of charge is never 0 %."""
+
+    stay_h: Positive = 8.0
+    required_energy_kwh: Positive = 20.0
+
+
+class Site(Document):
+    """One site, whole: grid connection, circuit tree, charging stations, PV, batteries, meters, tariff."""
+
+    id: SlugId
+    name: str = Field(min_length=1, max_length=200)
+    time_zone: str
+    latitude: float | None = Field(None, ge=-90, le=90)
+    longitude: float | None = Field(None, ge=-180, le=180)
+    country: str | None = Field(None, pattern=r"^[A-Z]{2}$", description="ISO 3166, for holidays.")
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
+    mode: Literal["optimised", "shadow"] = Field("optimised", description="shadow plans and shows, and sends nothing.")
+    connection: GridConnection
+    circuits: tuple[CircuitDocument, ...] = ()
+    charging_stations: tuple[ChargingStationDocument, ...] = ()
+    pv_arrays: tuple[PvArrayDocument, ...] = ()
+    pv_curtailable: bool = False
+    batteries: tuple[BatteryDocument, ...] = ()
+    meters: tuple[MeterDocument, ...] = ()
+    tariff: Tariff
+    base_load: BaseLoadDocument = BaseLoadDocument.model_validate({})
+    session_defaults: SessionDefaults = SessionDefaults.model_validate({})
+    slot_minutes: Literal[5, 10, 15, 30, 60] = 15
+    nightly_at: time = Field(time(22, 0), description="Local hour at which the coming day is planned.")
+    fallback_current_a: NotNegative = Field(
+        6.0, description="A per phase that every EVSE may draw when nobody tells it otherwise: 0, or at least 6."
+    )
+    holidays: tuple[date, ...] = Field((), description="Days off beside the country's own.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _time_zone_exists(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"{name!r} is no IANA time zone")
+        return name
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> "Site":
+        _require_unique("circuits", [circuit.id for circuit in self.circuits])
+        _require_unique("charging_stations", [station.id for station in self.charging_stations])
+        _require_unique("pv_arrays", [array.id for array in self.pv_arrays])
+        _require_unique("batteries", [battery.id for battery in self.batteries])
+        _require_unique("meters", [meter.id for meter in self.meters])
+        parents = {circuit.id: circuit.parent for circuit in self.circuits}
+        for circuit in self.circuits:
+            if circuit.parent is not None and circuit.parent not in parents:
+                raise ValueError(f"circuits[{circuit.id}].parent {circuit.parent!r} does not exist")
+        for circuit_id, parent in parents.items():
+            seen, above = {circuit_id}, parent
+            while above is not None:
+                if above in seen:
+                    raise ValueError(f"circuits[{circuit_id}].parent: {above!r} closes a loop")
+                seen.add(above)
+                above = parents[above]
+        for station in self.charging_stations:
+            _require_unique(f"charging_stations[{station.id}].evses", [evse.id for evse in station.evses])
+            for evse in station.evses:
+                if evse.circuit is not None and evse.circuit not in parents:
+                    raise ValueError(
+                        f"charging_stations[{station.id}].evses[{evse.id}].circuit {evse.circuit!r} does not exist"
+                    )
+        for battery in self.batteries:
+            if battery.circuit is not None and battery.circuit not in parents:
+                raise ValueError(f"batteries[{battery.id}].circuit {battery.circuit!r} does not exist")
+        if self.pv_arrays and (self.latitude is None or self.longitude is None):
+            raise ValueError("pv_arrays need the site's latitude and longitude")
+        if 0 < self.fallback_current_a < 6:
+            raise ValueError(f"fallback_current_a {self.fallback_current_a} is neither 0 nor at least 6")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    def station(self, station_id: str) -> ChargingStationDocument | None:
+        return next((station for station in self.charging_stations if station.id == station_id), None)
+
+
+def evse_key(station_id: str, evse_id: int) -> str:
+    """The optimizer's name of an EVSE: ``cs01/1``."""
+    return f"{station_id}/{evse_id}"
+
+
+def split_evse_key(key: str) -> tuple[str, int]:
+    station_id, _, evse_id = key.rpartition("/")
+    return station_id, int(evse_id)
+
+
+def _require_unique(where: str, ids: list[str] | list[int]) -> None:
+    for position, identifier in enumerate(ids):
+        if identifier in ids[:position]:
+            raise ValueError(f"{where} holds {identifier!r} more than once")
