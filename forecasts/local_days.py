@@ -56,7 +56,7 @@ def is_holiday(dates: NDArray[np.datetime64], country: str | None, subdivision: 
     """
     if country is None or len(dates) == 0:
         return np.zeros(len(dates), dtype=np.bool_)
-    import holidays  # noqa: PLC0415  # only where a country is given: start-up stays short
+    import holidays  # only where a country is given: start-up stays short
 
     years = range(
         dates.min().astype("datetime64[Y]").astype(int) + 1970, dates.max().astype("datetime64[Y]").astype(int) + 1971

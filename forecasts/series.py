@@ -74,7 +74,7 @@ def validated_index(index: pd.Index, field: str = "index") -> pd.DatetimeIndex:
     return index.tz_convert("UTC")
 
 
-def slot_length(index: pd.DatetimeIndex, field: str = "index") -> pd.Timedelta:
+def slot_length(index: pd.DatetimeIndex, field: str = "index") -> timedelta:
     """The length of the slots whose starts are `index`; `SeriesError` when they are not equally long.
 
     A single slot needs an index with a frequency, as `utc_index` makes it.
@@ -82,21 +82,26 @@ def slot_length(index: pd.DatetimeIndex, field: str = "index") -> pd.Timedelta:
     if len(index) < 2:
         if index.freq is None:
             raise SeriesError(field, f"has {len(index)} slots and no frequency: their length is unknown")
-        return pd.Timedelta(index[0] + index.freq - index[0])
+        return (index[0] + index.freq - index[0]).to_pytimedelta()
     steps = np.diff(_seconds(index))
     odd = steps != steps[0]
     if odd.any():
         at = index[int(odd.argmax())].isoformat()
         raise SeriesError(field, f"has slots of different length: {steps[0]:g} s, but {steps[odd][0]:g} s at {at}")
-    return pd.Timedelta(seconds=float(steps[0]))
+    return timedelta(seconds=float(steps[0]))
 
 
-def resolution(series: pd.Series, field: str = "series") -> pd.Timedelta:
+def resolution(series: pd.Series, field: str = "series") -> timedelta:
     """The step of a series: the most frequent distance between two stamps, the shorter one of equals."""
     if len(series) < 2:
         raise SeriesError(field, f"has {len(series)} values: too few to tell its step")
     steps, counts = np.unique(np.diff(_seconds(validated_index(series.index, field))), return_counts=True)
-    return pd.Timedelta(seconds=float(steps[counts.argmax()]))
+    return timedelta(seconds=float(steps[counts.argmax()]))
+
+
+def known_by(series: pd.Series, moment: datetime, step: timedelta) -> pd.Series:
+    """The values whose interval, `step` long, had ended by `moment`."""
+    return series[pd.DatetimeIndex(series.index) <= pd.Timestamp(moment) - step]
 
 
 def on_grid(
@@ -145,7 +150,7 @@ def _slot_means(
     slot = np.arange(touched.sum()) - np.repeat(np.cumsum(touched) - touched, touched) + np.repeat(first, touched)
     overlap_s = np.minimum(ends[piece], slot_ends[slot]) - np.maximum(starts[piece], slots[slot])
 
-    covered = np.bincount(slot, weights=overlap_s, minlength=len(slots))
+    covered: FloatArray = np.bincount(slot, weights=overlap_s, minlength=len(slots)).astype("float64")
     base = np.full(len(slots), np.nan)
     base[slot[::-1]] = values[piece[::-1]]  # the first value of each slot
     # Means are taken relative to that first value: equal prices stay exactly equal, whatever the slot length.

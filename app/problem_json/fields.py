@@ -36,9 +36,9 @@ class NotNull:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         described = handler(schema)
         kinds = [kind for kind in described.get("anyOf", []) if kind.get("type") != "null"]
-        return (
-            {**{key: value for key, value in described.items() if key != "anyOf"}, **kinds[0]} if kinds else described
-        )
+        if not kinds:
+            return described
+        return {"anyOf": kinds} if len(kinds) > 1 else kinds[0]
 
 
 def _refuse_null(value: object) -> object:
@@ -63,13 +63,14 @@ def _to_utc(moment: datetime) -> datetime:
     return utc
 
 
-def _distinct_from_number(value: object) -> object:
+def _refuse_huge_int(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**15:
         raise PydanticCustomError("number_range", "is beyond every range")  # 10**400 has no float at all
     return value
 
 
-def _drop_null_defaults(schema: dict[str, Any]) -> None:
+def drop_null_defaults(schema: dict[str, Any]) -> None:
+    """Leave out ``default: null``: where null is refused it is no value, only the absence of one."""
     for field in schema.get("properties", {}).values():
         if "default" in field and field["default"] is None:
             del field["default"]
@@ -79,7 +80,7 @@ class Edge(BaseModel):
     """Base of what comes in: unknown keys, text for numbers, NaN and infinity are errors with a path."""
 
     model_config = ConfigDict(
-        extra="forbid", allow_inf_nan=False, strict=True, frozen=True, json_schema_extra=_drop_null_defaults
+        extra="forbid", allow_inf_nan=False, strict=True, frozen=True, json_schema_extra=drop_null_defaults
     )
 
 
@@ -94,19 +95,21 @@ SERIES_OR_NUMBER = WithJsonSchema(
     {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}, "maxItems": MAX_SLOTS}]}
 )
 
-_Number = Annotated[float, BeforeValidator(_distinct_from_number)]
-Kilowatt = Annotated[_Number, Field(ge=0, le=1e6)]
-KilowattHour = Annotated[_Number, Field(ge=0, le=1e7)]
-Ampere = Annotated[_Number, Field(ge=0, le=1e5)]
-Volt = Annotated[_Number, Field(gt=0, le=1e3)]
-Price = Annotated[_Number, Field(ge=-1e6, le=1e6)]
-CostRate = Annotated[_Number, Field(ge=0, le=1e6)]
-CarbonIntensity = Annotated[_Number, Field(ge=-1e3, le=1e3)]
+_SANE = BeforeValidator(_refuse_huge_int)
+Kilowatt = Annotated[float, Field(ge=0, le=1e6), _SANE]
+KilowattHour = Annotated[float, Field(ge=0, le=1e7), _SANE]
+Ampere = Annotated[float, Field(ge=0, le=1e5), _SANE]
+PositiveAmpere = Annotated[float, Field(gt=0, le=1e5), _SANE]
+Volt = Annotated[float, Field(gt=0, le=1e3), _SANE]
+Price = Annotated[float, Field(ge=-1e6, le=1e6), _SANE]
+CostRate = Annotated[float, Field(ge=0, le=1e6), _SANE]
+CarbonIntensity = Annotated[float, Field(ge=-1e3, le=1e3), _SANE]
+Share = Annotated[float, Field(ge=0, le=1), _SANE]
+Efficiency = Annotated[float, Field(gt=0, le=1), _SANE]
+
 KilowattSeries = Annotated[list[Kilowatt], Field(max_length=MAX_SLOTS), SERIES_OR_NUMBER]
 PriceSeries = Annotated[list[Price], Field(max_length=MAX_SLOTS), SERIES_OR_NUMBER]
 CarbonSeries = Annotated[list[CarbonIntensity], Field(max_length=MAX_SLOTS), SERIES_OR_NUMBER]
-Share = Annotated[_Number, Field(ge=0, le=1)]
-Efficiency = Annotated[_Number, Field(gt=0, le=1)]
 
 
 def path_of(location: Sequence[int | str]) -> str:

@@ -26,9 +26,11 @@ from app.problem_json.fields import (
     KilowattSeries,
     Moment,
     NotNull,
+    PositiveAmpere,
     PriceSeries,
     Share,
     Volt,
+    drop_null_defaults,
     path_of,
 )
 from optimizer.domain import (
@@ -54,9 +56,9 @@ T = TypeVar("T")
 class PhaseCurrentsIn(Edge):
     """Current per site phase; a phase that is left out carries nothing."""
 
-    L1: Ampere = Field(0.0, description="A on L1")
-    L2: Ampere = Field(0.0, description="A on L2")
-    L3: Ampere = Field(0.0, description="A on L3")
+    L1: Ampere = Field(default=0.0, description="A on L1")
+    L2: Ampere = Field(default=0.0, description="A on L2")
+    L3: Ampere = Field(default=0.0, description="A on L3")
 
     def to_domain(self) -> PhaseCurrents:
         return (self.L1, self.L2, self.L3)
@@ -65,21 +67,23 @@ class PhaseCurrentsIn(Edge):
 class ConnectionIn(Edge):
     """The grid connection: the root of the circuit tree. A limit that is left out does not exist."""
 
-    max_import_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW, at the meter")
-    max_export_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW, at the meter")
-    max_current_a: Annotated[Ampere | None, NotNull()] = Field(None, description="A per phase")
-    voltage_v: Volt = Field(230.0, description="V, line to neutral")
+    max_import_kw: Annotated[Kilowatt | None, NotNull()] = Field(default=None, description="kW, at the meter")
+    max_export_kw: Annotated[Kilowatt | None, NotNull()] = Field(default=None, description="kW, at the meter")
+    max_current_a: Annotated[Ampere | None, NotNull()] = Field(default=None, description="A per phase")
+    voltage_v: Volt = Field(default=230.0, description="V, line to neutral")
 
 
 class CircuitIn(Edge):
     """A fuse or feeder below the connection."""
 
     id: Id
-    parent: Id | None = Field(None, description="id of the circuit above; null hangs on the connection")
-    max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW; left out: unlimited")
-    max_current_a: Annotated[Ampere | None, NotNull()] = Field(None, description="A per phase; left out: unlimited")
+    parent: Id | None = Field(default=None, description="id of the circuit above; null hangs on the connection")
+    max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(default=None, description="kW; left out: unlimited")
+    max_current_a: Annotated[Ampere | None, NotNull()] = Field(
+        default=None, description="A per phase; left out: unlimited"
+    )
     base_load_a: PhaseCurrentsIn = Field(
-        PhaseCurrentsIn(), description="A per phase that something other than EVSEs always draws here"
+        default=PhaseCurrentsIn(), description="A per phase that something other than EVSEs always draws here"
     )
 
     def to_domain(self) -> Circuit:
@@ -91,12 +95,14 @@ class EvseIn(Edge):
 
     id: Id
     circuit: Id = Field(description='id of the circuit that feeds it, or "connection"')
-    max_current_a: Annotated[Ampere | None, NotNull()] = Field(None, description="A per phase (AC)")
-    max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW, at the EVSE's meter")
-    min_current_a: Ampere = Field(6.0, description="A per phase; charging is 0 or at least this (AC, IEC 61851-1)")
-    current_step_a: Annotated[Ampere, Field(gt=0)] = Field(0.1, description="A; limits are multiples of it (AC)")
+    max_current_a: Annotated[Ampere | None, NotNull()] = Field(default=None, description="A per phase (AC)")
+    max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(default=None, description="kW, at the EVSE's meter")
+    min_current_a: Ampere = Field(
+        default=6.0, description="A per phase; charging is 0 or at least this (AC, IEC 61851-1)"
+    )
+    current_step_a: PositiveAmpere = Field(default=0.1, description="A; limits are multiples of it (AC)")
     phases: list[Phase] = Field(
-        ["L1", "L2", "L3"],
+        default=["L1", "L2", "L3"],
         min_length=1,
         max_length=3,
         description="the site's phase behind the EVSE's own first, second and third: its rotation",
@@ -122,13 +128,15 @@ class SessionIn(Edge):
     arrival: Moment = Field(description="with any UTC offset; may lie in the past (plugged in) or the future")
     departure: Moment = Field(description="with any UTC offset; after the arrival")
     required_energy_kwh: KilowattHour = Field(description="kWh still to be delivered from `now`, at the EVSE's meter")
-    max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(None, description="kW, what the vehicle takes at most")
-    vehicle_phases: Literal[1, 2, 3] | None = Field(
-        None, description="phases the vehicle uses; null is unknown: safety counts every wired one, energy one"
+    max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(
+        default=None, description="kW, what the vehicle takes at most"
     )
-    priority: int = Field(1, ge=1, le=1000, description="1 is served first")
+    vehicle_phases: Literal[1, 2, 3] | None = Field(
+        default=None, description="phases the vehicle uses; null is unknown: safety counts every wired one, energy one"
+    )
+    priority: int = Field(default=1, ge=1, le=1000, description="1 is served first")
     min_current_a: Annotated[Ampere | None, NotNull()] = Field(
-        None, description="A per phase, the vehicle's own minimum; the larger of it and the EVSE's holds"
+        default=None, description="A per phase, the vehicle's own minimum; the larger of it and the EVSE's holds"
     )
 
     def to_domain(self) -> Session:
@@ -149,19 +157,23 @@ class BatteryIn(Edge):
     """A stationary battery, seen from the AC side."""
 
     id: Id
-    circuit: Annotated[Id | None, NotNull()] = Field(None, description="id of its circuit; left out: the connection")
+    circuit: Annotated[Id | None, NotNull()] = Field(
+        default=None, description="id of its circuit; left out: the connection"
+    )
     capacity_kwh: KilowattHour = Field(description="kWh")
     energy_kwh: KilowattHour = Field(description="kWh it holds at `now`")
-    min_energy_kwh: KilowattHour = Field(0.0, description="kWh it never goes below")
+    min_energy_kwh: KilowattHour = Field(default=0.0, description="kWh it never goes below")
     final_energy_kwh: Annotated[KilowattHour | None, NotNull()] = Field(
-        None, description="kWh it holds at least at the end; left out: what it starts with"
+        default=None, description="kWh it holds at least at the end; left out: what it starts with"
     )
     max_charge_kw: Kilowatt = Field(description="kW")
     max_discharge_kw: Kilowatt = Field(description="kW")
-    charge_efficiency: Efficiency = Field(1.0, description="kWh stored per kWh charged")
-    discharge_efficiency: Efficiency = Field(1.0, description="kWh delivered per kWh taken out")
-    wear_price_per_kwh: CostRate = Field(0.0, description="currency per kWh charged")
-    controllable: bool = Field(True, description="one that is not controllable stays at 0: put it into the base load")
+    charge_efficiency: Efficiency = Field(default=1.0, description="kWh stored per kWh charged")
+    discharge_efficiency: Efficiency = Field(default=1.0, description="kWh delivered per kWh taken out")
+    wear_price_per_kwh: CostRate = Field(default=0.0, description="currency per kWh charged")
+    controllable: bool = Field(
+        default=True, description="one that is not controllable stays at 0: put it into the base load"
+    )
 
     def to_domain(self) -> Battery:
         named = self.model_dump(exclude={"id", "circuit"})
@@ -173,13 +185,15 @@ class DemandChargeIn(Edge):
 
     id: Id
     price_per_kw: CostRate = Field(description="currency per kW and billing period")
-    interval_minutes: Literal[15, 30, 60] = Field(15, description="minutes")
+    interval_minutes: Literal[15, 30, 60] = Field(default=15, description="minutes")
     active: Annotated[list[bool] | None, NotNull()] = Field(
-        None, max_length=MAX_SLOTS, description="per slot: does it apply? left out: everywhere"
+        default=None, max_length=MAX_SLOTS, description="per slot: does it apply? left out: everywhere"
     )
-    peak_so_far_kw: Kilowatt = Field(0.0, description="kW already reached in this billing period")
-    expected_peak_kw: Kilowatt = Field(0.0, description="kW that will be reached anyway: free up to there")
-    interval_energy_so_far_kwh: KilowattHour = Field(0.0, description="kWh imported in the interval that is running")
+    peak_so_far_kw: Kilowatt = Field(default=0.0, description="kW already reached in this billing period")
+    expected_peak_kw: Kilowatt = Field(default=0.0, description="kW that will be reached anyway: free up to there")
+    interval_energy_so_far_kwh: KilowattHour = Field(
+        default=0.0, description="kWh imported in the interval that is running"
+    )
 
     def to_domain(self) -> DemandCharge:
         named = self.model_dump(exclude={"id", "active"})
@@ -189,8 +203,8 @@ class DemandChargeIn(Edge):
 class ReservationIn(Edge):
     """Current that is spoken for in every slot, e.g. by a station that is offline. Exactly one of evse and circuit."""
 
-    evse: Annotated[Id | None, NotNull()] = Field(None, description="id of the EVSE that may draw it")
-    circuit: Annotated[Id | None, NotNull()] = Field(None, description='id of the circuit, or "connection"')
+    evse: Annotated[Id | None, NotNull()] = Field(default=None, description="id of the EVSE that may draw it")
+    circuit: Annotated[Id | None, NotNull()] = Field(default=None, description='id of the circuit, or "connection"')
     current_a: PhaseCurrentsIn = Field(description="A per site phase")
 
     def to_domain(self) -> Reservation:
@@ -200,9 +214,9 @@ class ReservationIn(Edge):
 class SettingsIn(Edge):
     """How to solve; nothing here changes what is allowed."""
 
-    time_limit_s: float = Field(30.0, gt=0, le=3600, description="s")
-    preference_budget: Share = Field(0.001, description="share of the gross EV money that preferences may cost")
-    skew_s: float = Field(60.0, ge=0, le=3600, description="s by which chargers' clocks may differ")
+    time_limit_s: float = Field(default=30.0, gt=0, le=3600, description="s")
+    preference_budget: Share = Field(default=0.001, description="share of the gross EV money that preferences may cost")
+    skew_s: float = Field(default=60.0, ge=0, le=3600, description="s by which chargers' clocks may differ")
 
     def to_domain(self) -> Settings:
         return Settings(**self.model_dump())
@@ -246,6 +260,11 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
+def _describe(schema: dict[str, Any]) -> None:
+    drop_null_defaults(schema)
+    schema["examples"] = [EXAMPLE]
+
+
 class ProblemIn(Edge):
     """One site's optimisation problem, version 1.
 
@@ -253,14 +272,14 @@ class ProblemIn(Edge):
     slot or exactly `slots` numbers.
     """
 
-    model_config = ConfigDict(title="Problem", json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(title="Problem", json_schema_extra=_describe)
 
     version: Literal[1]
-    currency: str = Field("EUR", min_length=1, max_length=12, description="only repeated in the answer")
-    time_zone: str = Field("UTC", max_length=64, description="IANA name: demand charges follow its clock")
+    currency: str = Field(default="EUR", min_length=1, max_length=12, description="only repeated in the answer")
+    time_zone: str = Field(default="UTC", max_length=64, description="IANA name: demand charges follow its clock")
     start: Moment = Field(description="start of the first slot, with any UTC offset")
     now: Annotated[Moment | None, NotNull()] = Field(
-        None, description="nothing is planned before it; within [start, end); left out: start"
+        default=None, description="nothing is planned before it; within [start, end); left out: start"
     )
     slot_minutes: Literal[5, 10, 15, 30, 60] = Field(description="minutes")
     slots: int = Field(ge=1, le=MAX_SLOTS, description="number of slots; at most seven days")
@@ -268,29 +287,31 @@ class ProblemIn(Edge):
     circuits: list[CircuitIn] = Field(max_length=MAX_ITEMS)
     evses: list[EvseIn] = Field(max_length=MAX_ITEMS)
     sessions: list[SessionIn] = Field(max_length=MAX_ITEMS)
-    batteries: list[BatteryIn] = Field([], max_length=MAX_ITEMS)
-    demand_charges: list[DemandChargeIn] = Field([], max_length=MAX_ITEMS)
-    reservations: list[ReservationIn] = Field([], max_length=MAX_ITEMS)
+    batteries: list[BatteryIn] = Field(default=[], max_length=MAX_ITEMS)
+    demand_charges: list[DemandChargeIn] = Field(default=[], max_length=MAX_ITEMS)
+    reservations: list[ReservationIn] = Field(default=[], max_length=MAX_ITEMS)
     base_load_kw: KilowattSeries = Field(description="kW, the site without EVs; PV not subtracted; expected value")
     base_load_high_kw: Annotated[KilowattSeries | None, NotNull()] = Field(
-        None, description="kW, high quantile for import safety; left out: expected plus 20 %"
+        default=None, description="kW, high quantile for import safety; left out: expected plus 20 %"
     )
     base_load_low_kw: Annotated[KilowattSeries | None, NotNull()] = Field(
-        None, description="kW, low quantile for export safety; left out: expected less 20 %"
+        default=None, description="kW, low quantile for export safety; left out: expected less 20 %"
     )
     base_load_phase_share: Annotated[list[Share], Field(min_length=3, max_length=3)] = Field(
-        [1 / 3, 1 / 3, 1 / 3], description="shares of L1, L2, L3 in the base load; they add up to 1"
+        default=[1 / 3, 1 / 3, 1 / 3], description="shares of L1, L2, L3 in the base load; they add up to 1"
     )
-    pv_kw: KilowattSeries = Field([], description="kW, expected", json_schema_extra={"default": 0})
-    pv_low_kw: Annotated[KilowattSeries | None, NotNull()] = Field(None, description="kW, low quantile")
+    pv_kw: KilowattSeries = Field(default=[], description="kW, expected", json_schema_extra={"default": 0})
+    pv_low_kw: Annotated[KilowattSeries | None, NotNull()] = Field(default=None, description="kW, low quantile")
     pv_high_kw: Annotated[KilowattSeries | None, NotNull()] = Field(
-        None, description="kW, high quantile for export safety; left out: expected"
+        default=None, description="kW, high quantile for export safety; left out: expected"
     )
-    pv_curtailable: bool = Field(False, description="may the plan curtail PV?")
+    pv_curtailable: bool = Field(default=False, description="may the plan curtail PV?")
     import_price_per_kwh: PriceSeries = Field(description="currency per kWh; may be negative")
     export_price_per_kwh: PriceSeries = Field(description="currency per kWh; may be negative")
-    carbon_kg_per_kwh: Annotated[CarbonSeries | None, NotNull()] = Field(None, description="kg per kWh imported")
-    carbon_price_per_kg: CostRate = Field(0.0, description="currency per kg")
+    carbon_kg_per_kwh: Annotated[CarbonSeries | None, NotNull()] = Field(
+        default=None, description="kg per kWh imported"
+    )
+    carbon_price_per_kg: CostRate = Field(default=0.0, description="currency per kg")
     settings: SettingsIn = SettingsIn()
 
     @model_validator(mode="before")

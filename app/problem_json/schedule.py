@@ -27,7 +27,7 @@ class CostOut(_Out):
     carbon: float
     wear: float = Field(description="of batteries")
     total: float = Field(description="the site's money, base load included")
-    ev: float | None = Field(None, description="with minus without EVs; null where it was not computed")
+    ev: float | None = Field(default=None, description="with minus without EVs; null where it was not computed")
 
     @classmethod
     def of(cls, cost: Cost) -> Self:
@@ -46,7 +46,7 @@ class ViolationOut(_Out):
     where: str = Field(description="id of the circuit, EVSE, session, battery or demand charge, or connection")
     excess: float = Field(description="beyond the limit, in `unit`")
     unit: str
-    slot: int | None = Field(None, description="null: the whole horizon")
+    slot: int | None = Field(default=None, description="null: the whole horizon")
     phase: Phase | None = None
     unavoidable: bool = False
 
@@ -74,7 +74,7 @@ class EvseScheduleOut(_Out):
 class SessionScheduleOut(_Out):
     planned_energy_kwh: float = Field(description="kWh")
     unmet_kwh: float = Field(description="kWh of the need that the schedule does not deliver")
-    note: str | None = Field(None, description="names an unavoidable remainder")
+    note: str | None = Field(default=None, description="names an unavoidable remainder")
 
 
 class BatteryScheduleOut(_Out):
@@ -119,8 +119,8 @@ class ScheduleOut(_Out):
     version: Literal[1] = 1
     currency: str
     status: Literal["optimal", "feasible", "fallback"]
-    gap: float | None = Field(None, description="(cost - LP bound at equal unmet energy) / gross EV money")
-    reason: str | None = Field(None, description="why it is no optimum")
+    gap: float | None = Field(default=None, description="(cost - LP bound at equal unmet energy) / gross EV money")
+    reason: str | None = Field(default=None, description="why it is no optimum")
     cost: CostOut
     evses: dict[str, EvseScheduleOut] = Field(description="by EVSE id")
     sessions: dict[str, SessionScheduleOut] = Field(description="by session id")

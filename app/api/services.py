@@ -1,0 +1,75 @@
+"""What the routes need of the service, handed to them by FastAPI's `Depends`. Built by `app.main` only."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol
+
+from fastapi import Depends, Request
+
+from app.clock import Clock
+from app.csms.connector import CsmsConnector
+from app.db.records import Plan
+from app.db.store import Store
+from app.events import Events
+from app.keys import Keys
+from app.settings import Settings
+
+
+class Planning(Protocol):
+    """What a route needs of the planner."""
+
+    async def plan(
+        self, site_id: str, *, kind: Literal["request", "nightly", "replan"] = "request", dispatch: bool = True
+    ) -> Plan: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The service as its routes see it. `stop` is set when it ends: every stream awaits it."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    events: Events
+    keys: Keys
+    connector: CsmsConnector
+    planner: Planning
+    simulator: object | None = None  # app.simulate.Simulator; its routes arrive with app/api/simulations.py
+    ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def services_of(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+
+
+def _store(services: ServicesDep) -> Store:
+    return services.store
+
+
+def _clock(services: ServicesDep) -> Clock:
+    return services.clock
+
+
+def _events(services: ServicesDep) -> Events:
+    return services.events
+
+
+def _keys(services: ServicesDep) -> Keys:
+    return services.keys
+
+
+def _planner(services: ServicesDep) -> Planning:
+    return services.planner
+
+
+StoreDep = Annotated[Store, Depends(_store)]
+ClockDep = Annotated[Clock, Depends(_clock)]
+EventsDep = Annotated[Events, Depends(_events)]
+KeysDep = Annotated[Keys, Depends(_keys)]
+PlannerDep = Annotated[Planning, Depends(_planner)]

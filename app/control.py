@@ -1,0 +1,147 @@
+"""When to plan: on what happens at the stations, on a driver's wish, and at every slot.
+
+Events are gathered for a moment, so that a row of cars at nine o'clock makes one plan and not ten. Each site has
+its own turn; one site's error never stops another's.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from app.clock import Clock, sleep_until
+from app.db.records import Plan
+from app.db.store import Store
+from app.errors import AppError, NotFoundError
+from app.events import (
+    Event,
+    Events,
+    MeterValuesReceived,
+    SiteChanged,
+    StationBooted,
+    StationConnected,
+    StationDisconnected,
+    TransactionStarted,
+    TransactionStopped,
+    WishChanged,
+)
+from app.planner import Kind
+from app.site import Site
+from forecasts.errors import ForecastError
+from optimizer.errors import OptimizerError
+
+log = structlog.get_logger()
+
+
+class Plans(Protocol):
+    async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan: ...
+
+
+class Prepares(Protocol):
+    async def prepare(self, site: Site, station_id: str) -> None: ...
+
+    def measured(self, event: MeterValuesReceived) -> None: ...
+
+
+class Control:
+    """Listens, and has sites planned anew. `run` works until it is cancelled."""
+
+    def __init__(
+        self,
+        store: Store,
+        planner: Plans,
+        dispatcher: Prepares,
+        clock: Clock,
+        events: Events,
+        *,
+        replan_minutes: int,
+        debounce_s: float,
+    ) -> None:
+        self._store = store
+        self._planner = planner
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._events = events
+        self._every = timedelta(minutes=replan_minutes)
+        self._debounce_s = debounce_s
+        self._inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self._due: set[str] = set()
+        self._tasks = asyncio.TaskGroup()
+
+    async def run(self) -> None:
+        unsubscribe = self._events.subscribe(self._hear)
+        try:
+            async with self._tasks:
+                self._tasks.create_task(self._plan_every_slot())
+                while True:
+                    await self._take(await self._inbox.get())
+        finally:
+            unsubscribe()
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, MeterValuesReceived):
+            self._dispatcher.measured(event)
+        else:
+            self._inbox.put_nowait(event)
+
+    async def _take(self, event: Event) -> None:
+        match event:
+            case StationConnected() | StationBooted():
+                self._tasks.create_task(self._welcome(event.station_id))
+            case TransactionStarted(live=True) | TransactionStopped(live=True) | StationDisconnected():
+                await self._mark_station(event.station_id)
+            case WishChanged() | SiteChanged():
+                self._mark(event.site_id)
+            case _:
+                pass
+
+    async def _welcome(self, station_id: str) -> None:
+        """A station that (re)connects gets its fallback before it is trusted with a plan."""
+        try:
+            site = await self._site_of(station_id)
+            if site is not None and site.mode == "optimised":
+                await self._dispatcher.prepare(site, station_id)
+            if site is not None:
+                self._mark(site.id)
+        except AppError as error:
+            log.warning("station not prepared", station=station_id, error=str(error))
+
+    async def _mark_station(self, station_id: str) -> None:
+        site = await self._site_of(station_id)
+        if site is not None:
+            self._mark(site.id)
+
+    async def _site_of(self, station_id: str) -> Site | None:
+        try:
+            station = await self._store.station(station_id)
+            return await self._store.site(station.site_id)
+        except NotFoundError:
+            return None
+
+    def _mark(self, site_id: str) -> None:
+        if site_id not in self._due:
+            self._due.add(site_id)
+            self._tasks.create_task(self._plan_soon(site_id))
+
+    async def _plan_soon(self, site_id: str) -> None:
+        await self._clock.sleep(self._debounce_s)
+        self._due.discard(site_id)
+        await self._plan(site_id)
+
+    async def _plan_every_slot(self) -> None:
+        """Sites with something to control are planned at every full quarter of an hour (or as set)."""
+        while True:
+            now = self._clock.now()
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            await sleep_until(self._clock, midnight + self._every * (int((now - midnight) / self._every) + 1))
+            for transaction in {row.site_id: row for row in await self._store.transactions(running=True)}.values():
+                self._mark(transaction.site_id)
+
+    async def _plan(self, site_id: str) -> None:
+        try:
+            await self._planner.plan(site_id, kind="replan")
+        except (AppError, ForecastError, OptimizerError) as error:
+            log.error("no plan", site=site_id, error=str(error))
+        except Exception:  # one site's bug must not end the loop of all others
+            log.exception("planning failed", site=site_id)

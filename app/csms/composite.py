@@ -1,0 +1,165 @@
+"""What one EVSE does with the charging profiles it holds, and whether its own report says the same.
+
+Pure. The rules are those of OCPP 1.6, 3.13: within a purpose the highest stack level that holds at the moment wins,
+a TxProfile takes the place of the TxDefaultProfile even if it is higher, the station's maximum caps both.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from math import inf
+
+from app.csms.connector import ChargingProfile, CompositeSchedule, Period, Purpose, RateUnit
+from app.csms.steps import Steps, evaluated
+
+BELOW_A = 1.0  # many stations keep whole amperes, rounded down: no reason to distrust one
+EDGE_S = 5.0  # at the edge of a period clocks, latency and rounding differ
+LONGEST_REPORT_S = 14 * 86_400  # some stations report a duration of 272,000 years
+
+
+def limit_at(profile: ChargingProfile, moment: datetime) -> float | None:
+    """The profile's limit at `moment`, in its own unit; None while it does not hold."""
+    if not _holds(profile, moment):
+        return None
+    elapsed_s = (moment - profile.start).total_seconds()
+    return next((period.limit for period in reversed(profile.periods) if period.start_s <= elapsed_s), None)
+
+
+def end_of(profile: ChargingProfile) -> datetime | None:
+    """The first moment at which the profile holds no more; None: never."""
+    ends = [profile.valid_to] if profile.valid_to is not None else []
+    if profile.duration_s is not None:
+        ends.append(profile.start + timedelta(seconds=profile.duration_s))
+    return min(ends, default=None)
+
+
+def composite_at(
+    profiles: Sequence[ChargingProfile],
+    moment: datetime,
+    *,
+    voltage_v: float = 230.0,
+    phases: int = 1,
+    transaction_id: int | None = None,
+) -> float | None:
+    """A per phase that an EVSE with these profiles allows at `moment`; None: nothing limits it.
+
+    `phases` turns W into A where a period does not say how many it means. With a `transaction_id`, a TxProfile for
+    another transaction does not count.
+    """
+
+    def top(purpose: Purpose) -> float | None:
+        holding = [
+            (profile.stack_level, position)
+            for position, profile in enumerate(profiles)
+            if profile.purpose is purpose
+            and _holds(profile, moment)
+            and (transaction_id is None or profile.transaction_id in (None, transaction_id))
+        ]
+        if not holding:
+            return None
+        return current_at(profiles[max(holding)[1]], moment, voltage_v=voltage_v, phases=phases)
+
+    own = top(Purpose.TX)
+    limits = (top(Purpose.STATION_MAX), top(Purpose.TX_DEFAULT) if own is None else own)
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def composite(
+    profiles: Sequence[ChargingProfile],
+    start: datetime,
+    end: datetime,
+    *,
+    voltage_v: float = 230.0,
+    phases: int = 1,
+    transaction_id: int | None = None,
+    otherwise_a: float = inf,
+) -> Steps:
+    """`composite_at` over [start, end), `otherwise_a` where nothing limits."""
+
+    def value_at(moment: datetime) -> float:
+        limit_a = composite_at(
+            profiles, moment, voltage_v=voltage_v, phases=phases, transaction_id=transaction_id
+        )
+        return otherwise_a if limit_a is None else limit_a
+
+    return evaluated(value_at, [knot for profile in profiles for knot in _knots(profile)], start, end)
+
+
+def current_at(profile: ChargingProfile, moment: datetime, *, voltage_v: float, phases: int) -> float | None:
+    """The profile's limit at `moment` in A per phase; None while it does not hold."""
+    if not _holds(profile, moment):
+        return None
+    elapsed_s = (moment - profile.start).total_seconds()
+    period = next((period for period in reversed(profile.periods) if period.start_s <= elapsed_s), None)
+    return None if period is None else _amperes(period, profile.unit, voltage_v, phases)
+
+
+def disagreement(
+    expected: ChargingProfile,
+    reported: CompositeSchedule,
+    *,
+    now: datetime,
+    tolerance_a: float = 0.1,
+    voltage_v: float = 230.0,
+    phases: int = 3,
+) -> str | None:
+    """Where a station's report contradicts the profile it was sent, in words; None when it agrees.
+
+    Compared is the time that both speak of, from `now` on. Either unit, a report that starts elsewhere, is cut short
+    or has fractional seconds is as good; so are `EDGE_S` seconds at the edge of a period and up to `BELOW_A` less
+    than asked. A negative limit stands for none.
+    """
+    if not reported.periods:
+        return "it reports no periods"
+    reported_end = reported.start + timedelta(seconds=min(float(reported.duration_s), LONGEST_REPORT_S))
+    start = max(reported.start, expected.start, now)
+    end = min(reported_end, end_of(expected) or reported_end)
+    if end <= start:
+        return f"it reports {reported.start.isoformat()} to {reported_end.isoformat()}, which is not what it was sent"
+    asked = composite([expected], start, end, voltage_v=voltage_v, phases=phases)
+    told = report_steps(reported, start, end, voltage_v=voltage_v, phases=phases)
+    if expected.unit is reported.unit is RateUnit.W:  # no phases to guess: compare the watts themselves
+        asked = composite([expected], start, end, voltage_v=1.0, phases=1)
+        told = report_steps(reported, start, end, voltage_v=1.0, phases=1)
+    ampere = voltage_v * phases if expected.unit is reported.unit is RateUnit.W else 1.0
+    unit = "W" if expected.unit is reported.unit is RateUnit.W else "A"
+    moments = sorted({*asked.moments, *told.moments})
+    for moment, following in zip(moments, [*moments[1:], end], strict=True):
+        excess = told.at(moment) - asked.at(moment)
+        agrees = -BELOW_A * ampere <= excess <= tolerance_a * ampere + 1e-6
+        if not agrees and (following - moment).total_seconds() > EDGE_S:
+            return f"it reports {told.at(moment):g} {unit} at {moment:%H:%M:%S} UTC instead of {asked.at(moment):g} {unit}"
+    return None
+
+
+def report_steps(
+    reported: CompositeSchedule, start: datetime, end: datetime, *, voltage_v: float = 230.0, phases: int = 3
+) -> Steps:
+    """A station's report in A per phase over [start, end); infinite where it names no limit."""
+    periods = sorted(
+        (period for period in reported.periods if period.start_s < LONGEST_REPORT_S), key=lambda period: period.start_s
+    )
+
+    def value_at(moment: datetime) -> float:
+        elapsed_s = (moment - reported.start).total_seconds()
+        period = next((period for period in reversed(periods) if period.start_s <= elapsed_s), None)
+        if period is None or period.limit < 0:
+            return inf
+        return _amperes(period, reported.unit, voltage_v, phases)
+
+    knots = [reported.start + timedelta(seconds=period.start_s) for period in periods]
+    return evaluated(value_at, knots, start, end)
+
+
+def _holds(profile: ChargingProfile, moment: datetime) -> bool:
+    end = end_of(profile)
+    begun = profile.start <= moment and (profile.valid_from is None or profile.valid_from <= moment)
+    return begun and (end is None or moment < end)
+
+
+def _knots(profile: ChargingProfile) -> list[datetime]:
+    moments = [profile.start + timedelta(seconds=period.start_s) for period in profile.periods]
+    return moments + [moment for moment in (profile.valid_from, end_of(profile)) if moment is not None]
+
+
+def _amperes(period: Period, unit: RateUnit, voltage_v: float, phases: int) -> float:
+    return period.limit if unit is RateUnit.A else period.limit / (voltage_v * (period.number_phases or phases))

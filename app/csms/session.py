@@ -1,0 +1,250 @@
+"""One connection of one charging station: frames in and out, whatever the OCPP version.
+
+Two tasks share it. The reader takes frames off the socket and settles our pending call at once; the worker answers
+the station's calls in the order in which they came. So an answer that waits for the database never delays a reply,
+and a handler could not dead-lock even if it called back.
+"""
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
+
+from app.clock import Clock
+from app.csms.connector import ChargingProfile, CompositeSchedule, Passport, Purpose, RateUnit
+from app.csms.frames import (
+    Call,
+    Error,
+    Json,
+    Malformed,
+    Result,
+    call_frame,
+    error_frame,
+    read_frame,
+    result_frame,
+)
+from app.errors import AppError, CallFailedError, OutcomeUnknownError, StationOfflineError
+from app.events import Event
+
+MAX_WAITING_CALLS = 64  # OCPP allows one; beyond this the socket is read no further
+MAX_MALFORMED = 30  # in MALFORMED_WINDOW; then the connection is closed with 1008, policy violation
+MALFORMED_WINDOW = timedelta(seconds=60)
+MAX_LOGGED_VIOLATIONS = 100  # different ones a connection; all are counted
+POLICY_VIOLATION = 1008
+
+log = structlog.get_logger(__name__)
+
+
+class CallRefusedError(AppError):
+    """A call of the station that is answered with a CALLERROR; `code` as OCPP spells it."""
+
+    def __init__(self, code: str, description: str) -> None:
+        self.code = code
+        self.description = description
+        super().__init__(f"{code}: {description}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a station is answered, and what the service is told once the answer is on its way.
+
+    In that order: a listener that sends a profile at once must not overtake the transaction id it is for.
+    """
+
+    payload: Json
+    events: tuple[Event, ...] = ()
+
+
+class Dialect(Protocol):
+    """One version of OCPP: what its messages mean, in both directions. One instance a connection."""
+
+    async def opened(self) -> None:
+        """Recall what the store knows of the station, before its first message."""
+        ...
+
+    async def answer(self, call: Call, received_at: datetime) -> Answer:
+        """Raises `CallRefusedError`; any other error becomes InternalError."""
+        ...
+
+    async def set_charging_profile(self, evse_id: int, profile: ChargingProfile) -> None: ...
+
+    async def clear_charging_profile(
+        self, profile_id: int | None, evse_id: int | None, purpose: Purpose | None, stack_level: int | None
+    ) -> bool: ...
+
+    async def composite_schedule(self, evse_id: int, duration_s: int, unit: RateUnit | None) -> CompositeSchedule: ...
+
+    async def passport(self) -> Passport: ...
+
+    async def get_configuration(self, keys: tuple[str, ...]) -> dict[str, str | None]: ...
+
+    async def change_configuration(self, key: str, value: str) -> str: ...
+
+    async def remote_start(self, evse_id: int, id_tag: str, profile: ChargingProfile | None) -> str: ...
+
+    async def remote_stop(self, transaction_id: int) -> str: ...
+
+    async def trigger(self, message: str, evse_id: int | None) -> str: ...
+
+
+class Session:
+    """The connection of `station_id` from its handshake to its close."""
+
+    def __init__(
+        self,
+        station_id: str,
+        connection: ServerConnection,
+        *,
+        clock: Clock,
+        call_timeout_s: float,
+        publish: Callable[[Event], None],
+        seen: Callable[[str, datetime], None],
+    ) -> None:
+        self.station_id = station_id
+        self.violations = 0
+        self._connection = connection
+        self._clock = clock
+        self._call_timeout_s = call_timeout_s
+        self._publish = publish
+        self._seen = seen
+        self._one_call = asyncio.Lock()  # OCPP: one outstanding call in each direction
+        self._pending: tuple[str, asyncio.Future[Json]] | None = None
+        self._calls: asyncio.Queue[tuple[Call, datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
+        self._malformed_at: deque[datetime] = deque(maxlen=MAX_MALFORMED)
+        self._logged: set[str] = set()
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection.state is State.OPEN
+
+    async def run(self, dialect: Dialect) -> None:
+        """Serve the connection until it closes; then the call that waits for an answer fails at once."""
+        worker = asyncio.create_task(self._answer_calls(dialect), name=f"ocpp-answers-{self.station_id}")
+        try:
+            while True:
+                # Bytes: what is no UTF-8 is a malformed frame like any other and costs nobody the connection.
+                await self._take(await self._connection.recv(decode=False))
+        except ConnectionClosed:
+            pass
+        finally:
+            self._fail_pending()
+            # A message that was received is handled even if nobody is left to hear the answer.
+            await self._calls.join() if not worker.done() else None
+            worker.cancel()
+
+    async def close(self, code: int, reason: str) -> None:
+        self._fail_pending()
+        await self._connection.close(code, reason)
+
+    async def call(self, action: str, payload: Json) -> Json:
+        """Send a call and return the payload of its result.
+
+        Raises `StationOfflineError`, `CallFailedError` or `OutcomeUnknownError`. The clock is held throughout: a
+        stepped one stands still while a frame is unanswered, which is why the time-out is the machine's own.
+        """
+        with self._clock.hold():
+            async with self._one_call:
+                if not self.is_open:
+                    raise StationOfflineError(self.station_id)
+                message_id = str(uuid.uuid4())
+                reply: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+                self._pending = (message_id, reply)
+                try:
+                    async with asyncio.timeout(self._call_timeout_s):
+                        await self._connection.send(call_frame(message_id, action, payload))
+                        return await reply
+                except TimeoutError as error:
+                    text = f"{action} was not answered within {self._call_timeout_s:g} s"
+                    raise OutcomeUnknownError(self.station_id, text) from error
+                except ConnectionClosed as error:
+                    text = f"the connection closed while {action} was being sent"
+                    raise OutcomeUnknownError(self.station_id, text) from error
+                finally:
+                    self._pending = None
+
+    def note_violations(self, violations: list[str], action: str) -> None:
+        """Count what a station got wrong and was forgiven; each text is logged once a connection."""
+        self.violations += len(violations)
+        for violation in violations:
+            if violation not in self._logged and len(self._logged) < MAX_LOGGED_VIOLATIONS:
+                self._logged.add(violation)
+                log.warning("ocpp.violation", station=self.station_id, action=action, violation=violation)
+
+    async def _take(self, raw: bytes) -> None:
+        now = self._clock.now()
+        self._seen(self.station_id, now)
+        match read_frame(raw):
+            case Call() as call:
+                await self._calls.put((call, now))
+            case Result(message_id, payload):
+                self._settle(message_id, payload)
+            case Error(message_id, code, description):
+                self._settle(message_id, CallFailedError(self.station_id, code, description))
+            case Malformed(message_id, code, reason):
+                if code is not None:
+                    await self._send(error_frame(message_id, code, reason))
+                await self._note_malformed(reason)
+
+    def _settle(self, message_id: str, outcome: Json | CallFailedError) -> None:
+        """Hand a reply to the call that waits for it; a late or invented one is dropped."""
+        if self._pending is None or self._pending[0] != message_id or self._pending[1].done():
+            self.note_violations(["an answer to no call of ours, or a late one"], "CallResult")
+            return
+        reply = self._pending[1]
+        if isinstance(outcome, CallFailedError):
+            reply.set_exception(outcome)
+        else:
+            reply.set_result(outcome)
+
+    async def _note_malformed(self, reason: str) -> None:
+        now = self._clock.now()
+        self.note_violations([reason], "frame")
+        self._malformed_at.append(now)
+        if len(self._malformed_at) == MAX_MALFORMED and now - self._malformed_at[0] <= MALFORMED_WINDOW:
+            log.warning("ocpp.too_many_malformed_frames", station=self.station_id)
+            await self._connection.close(POLICY_VIOLATION, "too many malformed frames")
+
+    async def _answer_calls(self, dialect: Dialect) -> None:
+        while True:
+            call, received_at = await self._calls.get()
+            try:
+                with self._clock.hold():
+                    await self._answer(dialect, call, received_at)
+            finally:
+                self._calls.task_done()
+
+    async def _answer(self, dialect: Dialect, call: Call, received_at: datetime) -> None:
+        answer = Answer({})
+        try:
+            answer = await dialect.answer(call, received_at)
+            frame = result_frame(call.message_id, answer.payload)
+        except CallRefusedError as refusal:
+            self.note_violations([f"refused: {refusal}"], call.action)
+            frame = error_frame(call.message_id, refusal.code, refusal.description)
+        except Exception:  # a station must never wait for an answer that does not come
+            log.exception("ocpp.handler_failed", station=self.station_id, action=call.action)
+            frame = error_frame(call.message_id, "InternalError", "the message could not be processed; send it again")
+        await self._send(frame)
+        for event in answer.events:
+            self._publish(event)
+
+    async def _send(self, frame: str) -> None:
+        try:
+            await self._connection.send(frame)
+        except ConnectionClosed:
+            log.info("ocpp.answer_not_delivered", station=self.station_id)
+
+    def _fail_pending(self) -> None:
+        if self._pending is not None and not self._pending[1].done():
+            text = "the connection closed before the call was answered"
+            self._pending[1].set_exception(OutcomeUnknownError(self.station_id, text))
+
+

@@ -1,0 +1,102 @@
+"""Rows of a file, one dict at a time, with progress: Parquet, CSV or JSON lines by the name's ending."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.errors import InvalidInputError
+
+Row = dict[str, Any]
+Progress = Callable[[int, int], None]  # done, of; in bytes or rows, whichever the format knows
+QUOTED = 20  # how many unreadable rows are quoted; all are counted
+QUOTE_LENGTH = 200
+
+
+def no_progress(done: int, of: int) -> None:
+    """For callers that show none."""
+
+
+@dataclass(slots=True)
+class Skipped:
+    """Rows that could not be read: all counted, the first quoted with the reason."""
+
+    count: int = 0
+    quotes: list[str] = field(default_factory=list)
+
+    def add(self, where: str, row: object, reason: str) -> None:
+        self.count += 1
+        if len(self.quotes) < QUOTED:
+            text = row if isinstance(row, str) else repr(row)
+            self.quotes.append(f"{where}: {reason}: {text[:QUOTE_LENGTH]}")
+
+
+def read_rows(path: Path, skipped: Skipped, progress: Progress = no_progress) -> Iterator[tuple[str, Row]]:
+    """(place, row) of each readable row. Raises `InvalidInputError` for a file that is missing or of no known kind."""
+    if not path.is_file():
+        raise InvalidInputError("file", f"{str(path)!r} does not exist")
+    match path.suffix.lower():
+        case ".parquet":
+            yield from _parquet(path, progress)
+        case ".csv":
+            yield from _csv(path, progress)
+        case ".jsonl" | ".ndjson" | ".json":
+            yield from _json_lines(path, skipped, progress)
+        case other:
+            raise InvalidInputError("file", f"{other or path.name!r} is none of .parquet, .csv, .jsonl, .ndjson")
+
+
+def _parquet(path: Path, progress: Progress) -> Iterator[tuple[str, Row]]:
+    try:
+        from pyarrow import ArrowInvalid
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise InvalidInputError("file", "Parquet needs the extra: pip install 'smartcharge[parquet]'") from error
+    try:
+        file = ParquetFile(path)
+    except ArrowInvalid as error:
+        raise InvalidInputError("file", f"{str(path)!r} is no Parquet file: {error}") from error
+    number = 0
+    for batch in file.iter_batches(batch_size=5_000):
+        for row in batch.to_pylist():
+            number += 1
+            yield f"row {number}", row
+        progress(number, file.metadata.num_rows)
+
+
+def _csv(path: Path, progress: Progress) -> Iterator[tuple[str, Row]]:
+    size = path.stat().st_size
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = _counted(file, size, progress)
+        for row in (reader := csv.DictReader(lines)):
+            yield f"line {reader.line_num}", row
+    progress(size, size)
+
+
+def _json_lines(path: Path, skipped: Skipped, progress: Progress) -> Iterator[tuple[str, Row]]:
+    size = path.stat().st_size
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(_counted(file, size, progress), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                skipped.add(f"line {number}", line.rstrip(), f"not JSON ({error})")
+                continue
+            if isinstance(row, dict):
+                yield f"line {number}", row
+            else:
+                skipped.add(f"line {number}", line.rstrip(), "not an object")
+    progress(size, size)
+
+
+def _counted(lines: Iterator[str], size: int, progress: Progress) -> Iterator[str]:
+    done = 0
+    for number, line in enumerate(lines):
+        done += len(line)
+        if number % 1_000 == 0:
+            progress(min(done, size), size)
+        yield line

@@ -1,0 +1,82 @@
+"""Each site is planned for the coming day at its own local hour; one site's error never stops another's."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from app.clock import Clock, sleep_until
+from app.control import Plans
+from app.db.store import Store
+from app.errors import AppError
+from app.site import Site
+from forecasts.errors import ForecastError
+from optimizer.errors import OptimizerError
+
+log = structlog.get_logger()
+
+LOOK_AGAIN = timedelta(minutes=15)  # how soon a new site or a changed hour is noticed
+
+
+@dataclass(frozen=True, slots=True)
+class NightlyResult:
+    """What became of one site; `error` None when it has its plan."""
+
+    site_id: str
+    plan_id: str | None
+    status: str | None
+    error: str | None
+
+
+def next_run(site: Site, after: datetime) -> datetime:
+    """The first moment after `after` (aware) at which the site's local clock shows its hour, in UTC.
+
+    An hour that a DST change skips runs at the moment of the change; one that comes twice runs once, the first time.
+    """
+    day = after.astimezone(site.zone).date()
+    while True:
+        due = datetime.combine(day, site.nightly_at, site.zone).astimezone(UTC)
+        if due > after:
+            return due
+        day += timedelta(days=1)
+
+
+async def run_nightly(store: Store, planner: Plans, site_ids: tuple[str, ...] = ()) -> list[NightlyResult]:
+    """Plan the named sites, or all, one after the other; every one gets its turn whatever happened before."""
+    results = []
+    for site in await store.sites():
+        if not site_ids or site.id in site_ids:
+            results.append(await _plan(planner, site.id))
+    return results
+
+
+class Nightly:
+    """The clock of the night. `run` works until it is cancelled."""
+
+    def __init__(self, store: Store, planner: Plans, clock: Clock) -> None:
+        self._store = store
+        self._planner = planner
+        self._clock = clock
+
+    async def run(self) -> None:
+        seen = self._clock.now()
+        while True:
+            due = {site.id: next_run(site, seen) for site in await self._store.sites()}
+            wake = min([*due.values(), seen + LOOK_AGAIN])
+            await sleep_until(self._clock, wake)
+            for site_id, moment in sorted(due.items()):
+                if moment <= wake:
+                    await _plan(self._planner, site_id)
+            seen = wake
+
+
+async def _plan(planner: Plans, site_id: str) -> NightlyResult:
+    try:
+        plan = await planner.plan(site_id, kind="nightly")
+    except (AppError, ForecastError, OptimizerError) as error:
+        log.error("no nightly plan", site=site_id, error=str(error))
+        return NightlyResult(site_id, None, None, str(error))
+    except Exception as error:  # a bug met at one site must not leave the others without their plan
+        log.exception("nightly planning failed", site=site_id)
+        return NightlyResult(site_id, None, None, f"{type(error).__name__}: {error}")
+    return NightlyResult(site_id, plan.plan_id, plan.status, plan.reason)

@@ -1,0 +1,110 @@
+"""The story: gather → solve → check → save → dispatch → verify."""
+
+import asyncio
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from datetime import datetime
+from functools import partial
+from typing import Literal, Protocol
+
+import structlog
+
+from app.clock import Clock
+from app.db.records import Delivery, Plan, Transaction
+from app.db.store import Store
+from app.events import Events, PlanMade
+from app.gather import Gatherer
+from app.problem_json import problem_to_json, schedule_to_json
+from app.site import Site
+from optimizer.domain import Problem, Schedule
+from optimizer.optimise import optimise
+
+log = structlog.get_logger()
+
+Kind = Literal["request", "nightly", "replan"]
+
+
+class Dispatches(Protocol):
+    """What the planner needs of the dispatcher."""
+
+    async def send(
+        self,
+        site: Site,
+        plan_id: str,
+        problem: Problem,
+        schedule: Schedule,
+        transactions: Mapping[str, Transaction],
+    ) -> Sequence[Delivery]: ...
+
+
+class Planner:
+    """Makes one plan of one site at a time, and sees it through to the chargers.
+
+    Raises `NotFoundError` for an unknown site and `ForecastError` where the inputs do not suffice for any plan.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        gatherer: Gatherer,
+        dispatcher: Dispatches,
+        clock: Clock,
+        events: Events,
+        executor: Executor,
+        solver: str = "highs",
+    ) -> None:
+        self._store = store
+        self._gatherer = gatherer
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._events = events
+        self._executor = executor
+        self._solver = solver
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan:
+        """Plan the coming hours of a site and, unless told not to or in shadow mode, send the limits."""
+        async with self._turns[site_id]:
+            with self._clock.hold():
+                site = await self._store.site(site_id)
+                gathered = await self._gatherer.gather(site)
+                # Solved and checked, or the fallback with its reason; baselines cost time that a re-plan lacks.
+                schedule = await solve_in(self._executor, gathered.problem, self._solver, baselines=kind != "replan")
+                plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, gathered.provenance)
+                await self._store.save_plan(plan)
+                self._events.publish(PlanMade(site_id, plan.plan_id, plan.created_at))
+                if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
+                    await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, gathered.transactions)
+        log.info("planned", site=site_id, kind=kind, plan=plan.plan_id, status=plan.status, reason=plan.reason)
+        return plan
+
+
+async def solve_in(executor: Executor, problem: Problem, solver: str, *, baselines: bool = True) -> Schedule:
+    """Optimise in an executor; partial of a top-level function, so that an executor of processes can pickle it."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(executor, partial(optimise, problem, solver=solver, baselines=baselines))
+
+
+def _may_be_sent(schedule: Schedule) -> bool:
+    """Nothing is sent that the independent checker has not passed; what no EV causes, no EV can mend."""
+    return all(violation.unavoidable for violation in schedule.violations)
+
+
+def _record(
+    site: Site, kind: Kind, now: datetime, problem: Problem, schedule: Schedule, provenance: dict[str, object]
+) -> Plan:
+    return Plan(
+        plan_id=uuid.uuid4().hex,
+        site_id=site.id,
+        kind=kind,
+        created_at=now,
+        start=problem.horizon.start,
+        end=problem.horizon.end,
+        status=schedule.status,
+        reason=schedule.reason,
+        problem=problem_to_json(problem),
+        schedule=schedule_to_json(schedule),
+        provenance=provenance,
+    )

@@ -1,0 +1,115 @@
+"""Who is there and what they need: running transactions and wishes become the optimizer's sessions. Pure.
+
+A missing state of charge is never 0 %: without a wish the site's defaults stand in, and a car that goes on drawing
+power is never written off.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.db.records import Transaction, Wish
+from app.site import Site, evse_key
+from optimizer.domain import Session
+
+WISH_WAITS = timedelta(hours=24)  # a wish said before the car came belongs to the first car within a day
+NO_SHOW_AFTER = timedelta(minutes=30)
+OVERSTAY = timedelta(hours=1)  # a car that stays longer than said is planned for another hour, again and again
+OPEN_NEED_KWH = 2.0  # what is kept open for a car whose need nobody knows
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a station measured of a running transaction: energy so far, phases that carry current (None: unknown)."""
+
+    delivered_kwh: float = 0.0
+    phases: int | None = None
+
+
+def wish_of(transaction: Transaction, wishes: Sequence[Wish], recent: Sequence[Transaction]) -> Wish | None:
+    """The newest wish that means this transaction.
+
+    One said during the stay means it by EVSE or id tag. One said before means the first transaction that its EVSE
+    or id tag starts afterwards: `recent` holds the site's transactions of the last two days.
+    """
+    for wish in sorted(wishes, key=lambda wish: wish.created_at, reverse=True):
+        if not _fits(wish, transaction):
+            continue
+        if wish.created_at >= transaction.started_at:
+            return wish
+        waited = transaction.started_at - wish.created_at <= WISH_WAITS or wish.arrival is not None
+        claimed = any(
+            _fits(wish, other) and wish.created_at <= other.started_at < transaction.started_at for other in recent
+        )
+        if waited and not claimed and transaction.started_at < wish.departure:
+            return wish
+    return None
+
+
+def running_session(site: Site, transaction: Transaction, wish: Wish | None, seen: Seen, now: datetime) -> Session:
+    """The session of a car that is there. `required_energy_kwh` is what it still needs."""
+    if wish is not None:
+        departure = wish.departure
+        required_kwh = max(0.0, wish.required_energy_kwh - seen.delivered_kwh)
+    else:
+        departure = transaction.started_at + timedelta(hours=site.session_defaults.stay_h)
+        required_kwh = max(OPEN_NEED_KWH, site.session_defaults.required_energy_kwh - seen.delivered_kwh)
+    return Session(
+        session_id=f"tx-{transaction.transaction_id}",
+        evse_id=evse_key(transaction.station_id, transaction.evse_id),
+        arrival=min(transaction.started_at, now),
+        departure=departure if departure > now else now + OVERSTAY,
+        required_energy_kwh=required_kwh,
+        max_power_kw=wish.max_power_kw if wish else None,
+        vehicle_phases=wish.vehicle_phases if wish and wish.vehicle_phases else seen.phases,
+        priority=wish.priority if wish else 1,
+    )
+
+
+def expected_sessions(
+    wishes: Sequence[Wish], recent: Sequence[Transaction], now: datetime, end: datetime
+) -> list[Session]:
+    """Cars announced for a free EVSE that have not come yet; a no-show is dropped after half an hour."""
+    expected: list[Session] = []
+    busy_until: dict[str, datetime] = {}
+    for wish in sorted(wishes, key=lambda wish: wish.arrival or wish.created_at):
+        if wish.station_id is None or wish.evse_id is None or wish.arrival is None:
+            continue
+        came = any(_fits(wish, transaction) and transaction.started_at >= wish.created_at for transaction in recent)
+        if came or wish.arrival + NO_SHOW_AFTER <= now:
+            continue
+        key = evse_key(wish.station_id, wish.evse_id)
+        arrival = max(wish.arrival, now, busy_until.get(key, now))
+        if arrival >= min(wish.departure, end):
+            continue
+        busy_until[key] = wish.departure
+        expected.append(
+            Session(
+                session_id=f"wish-{wish.wish_id}",
+                evse_id=key,
+                arrival=arrival,
+                departure=wish.departure,
+                required_energy_kwh=wish.required_energy_kwh,
+                max_power_kw=wish.max_power_kw,
+                vehicle_phases=wish.vehicle_phases,
+                priority=wish.priority + 1,  # who is plugged in comes before who is expected
+            )
+        )
+    return expected
+
+
+def phases_in_use(current_a: Mapping[str, float]) -> int | None:
+    """How many phases carry current; None while none does, since a pause says nothing about the car."""
+    return sum(1 for ampere in current_a.values() if ampere > 1.0) or None
+
+
+def _fits(wish: Wish, transaction: Transaction) -> bool:
+    if wish.transaction_id is not None:
+        return wish.transaction_id == transaction.transaction_id
+    if wish.station_id is None and wish.id_tag is None:
+        return False
+    return (
+        wish.station_id in (None, transaction.station_id)
+        and wish.evse_id in (None, transaction.evse_id)
+        and wish.id_tag in (None, transaction.id_tag)
+    )

@@ -1,0 +1,58 @@
+"""What an EVSE may be told: its own limits, its step, and a vehicle that is there to take it."""
+
+from collections.abc import Iterator
+
+from optimizer.check.plan import KW, STEP, Plan, kw_of_one_ampere, slack, takes_kw
+from optimizer.domain import Violation
+
+
+def limits(plan: Plan) -> Iterator[Violation]:
+    """Power is not negative and never above the EVSE's current and power."""
+    for evse in plan.problem.evses:
+        currents_a = plan.schedule.current_a[evse.evse_id]
+        for slot, power_kw in enumerate(plan.schedule.power_kw[evse.evse_id]):
+            if power_kw < -KW:
+                yield Violation("negative_power", evse.evse_id, -power_kw, "kW", slot)
+            if evse.max_power_kw is not None and power_kw > evse.max_power_kw + slack(evse.max_power_kw):
+                yield Violation("evse_power", evse.evse_id, power_kw - evse.max_power_kw, "kW", slot)
+            if currents_a is None:
+                continue
+            current_a = currents_a[slot]
+            if current_a < 0:
+                yield Violation("negative_current", evse.evse_id, -current_a, "A", slot)
+            if evse.max_current_a is not None and current_a > evse.max_current_a + slack(evse.max_current_a):
+                yield Violation("evse_current", evse.evse_id, current_a - evse.max_current_a, "A", slot)
+            steps = current_a / evse.current_step_a
+            if abs(steps - round(steps)) > STEP:
+                excess_a = abs(steps - round(steps)) * evse.current_step_a
+                yield Violation("current_step", evse.evse_id, excess_a, "A", slot)
+
+
+def only_for_a_vehicle_that_is_there(plan: Plan) -> Iterator[Violation]:
+    """Power flows only while a vehicle is there, 0 or at least the minimum current, and no more than it takes.
+
+    A slot in which it is present for a part carries the full limit. Where two follow one another in a slot, the limit
+    has to suit both, and counts the phases of the one that uses fewer. Minimum current is a matter of AC.
+    """
+    for evse in plan.problem.evses:
+        currents_a = plan.schedule.current_a[evse.evse_id]
+        for slot, power_kw in enumerate(plan.schedule.power_kw[evse.evse_id]):
+            current_a = 0.0 if currents_a is None else currents_a[slot]
+            if power_kw == 0 and current_a == 0:
+                continue
+            there = [session for session, _ in plan.present[evse.evse_id].get(slot, [])]
+            if not there:
+                yield Violation("outside_presence", evse.evse_id, max(power_kw, current_a), "kW", slot)
+                continue
+            most_kw = min(takes_kw(session) for session in there)
+            if power_kw > most_kw + slack(power_kw):
+                yield Violation("vehicle_power", evse.evse_id, power_kw - most_kw, "kW", slot)
+            if currents_a is None:
+                continue
+            least_a = max(evse.min_current_a, *(session.min_current_a or 0.0 for session in there))
+            if current_a < least_a - KW:
+                yield Violation("minimum_current", evse.evse_id, least_a - current_a, "A", slot)
+            kw_per_a = min(kw_of_one_ampere(plan.problem, evse, session) for session in there)
+            mismatch_kw = abs(power_kw - current_a * kw_per_a)
+            if mismatch_kw > slack(power_kw):
+                yield Violation("power_of_current", evse.evse_id, mismatch_kw, "kW", slot)

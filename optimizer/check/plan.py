@@ -1,0 +1,139 @@
+"""A schedule as the checker reads it: who is there, and what each EVSE draws at worst.
+
+Tolerances: `KW` + `RELATIVE` of the value for power and energy, the same at 230 V for currents, `MONEY` for cost.
+They are what rounding to steps and a solver's own feasibility tolerance may leave, far below one current step.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from optimizer.domain import CONNECTION, PHASES, Evse, Phase, Problem, Schedule, Session
+
+KW = 1e-4  # kW, kWh; a step of 0.1 A at one phase is 0.023 kW
+RELATIVE = 1e-6
+MONEY = 1e-4  # currency
+BLINK_H = 1e-6  # 4 ms: who is there for less is not there
+STEP = 1e-3  # share of a current step
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What one EVSE takes in one slot at worst: kW, and A on L1, L2, L3."""
+
+    slot: int
+    power_kw: float
+    current_a: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A schedule with what this checker worked out from it."""
+
+    problem: Problem
+    schedule: Schedule
+    hours: Sequence[float]  # per slot, what is left of it after `now`
+    present: dict[str, dict[int, list[tuple[Session, float]]]]  # EVSE -> slot -> (session, hours present)
+    draws: dict[str, list[Draw]]  # EVSE -> slots in which it draws
+    parents: dict[str, str | None]
+
+    @classmethod
+    def read(cls, problem: Problem, schedule: Schedule) -> "Plan":
+        present: dict[str, dict[int, list[tuple[Session, float]]]] = {evse.evse_id: {} for evse in problem.evses}
+        for session in problem.sessions:
+            for slot, hours in _presence(problem, session):
+                present[session.evse_id].setdefault(slot, []).append((session, hours))
+        return cls(
+            problem=problem,
+            schedule=schedule,
+            hours=[_hours_left(problem, slot) for slot in range(problem.horizon.slots)],
+            present=present,
+            draws={
+                evse.evse_id: list(_draws(problem, schedule, evse, present[evse.evse_id])) for evse in problem.evses
+            },
+            parents={circuit.circuit_id: circuit.parent for circuit in problem.circuits},
+        )
+
+    def is_below(self, circuit_id: str | None, above: str) -> bool:
+        """Whether what hangs on `circuit_id` also loads the circuit or connection `above`."""
+        if above == CONNECTION:
+            return True
+        while circuit_id is not None and circuit_id != CONNECTION:
+            if circuit_id == above:
+                return True
+            circuit_id = self.parents[circuit_id]
+        return False
+
+
+def _hours_left(problem: Problem, slot: int) -> float:
+    opens = problem.horizon.slot_start(slot)
+    closes = opens + timedelta(minutes=problem.horizon.slot_minutes)
+    return max(0.0, (closes - max(opens, problem.horizon.first_moment)).total_seconds() / 3600)
+
+
+def _presence(problem: Problem, session: Session) -> Iterator[tuple[int, float]]:
+    """The slots in which the vehicle is there after `now`, each with the hours it is there."""
+    comes = max(session.arrival, problem.horizon.first_moment)
+    goes = min(session.departure, problem.horizon.end)
+    if goes <= comes:
+        return
+    length = timedelta(minutes=problem.horizon.slot_minutes)
+    for slot in range((comes - problem.horizon.start) // length, problem.horizon.slots):
+        opens = problem.horizon.slot_start(slot)
+        if opens >= goes:
+            return
+        hours = (min(goes, opens + length) - max(comes, opens)).total_seconds() / 3600
+        if hours > BLINK_H:
+            yield slot, hours
+
+
+def _draws(
+    problem: Problem, schedule: Schedule, evse: Evse, present: dict[int, list[tuple[Session, float]]]
+) -> Iterator[Draw]:
+    voltage_v = problem.connection.voltage_v
+    currents_a = schedule.current_a[evse.evse_id]
+    for slot, power_kw in enumerate(schedule.power_kw[evse.evse_id]):
+        if power_kw == 0 and (currents_a is None or currents_a[slot] == 0):
+            continue
+        if currents_a is None:
+            per_phase_a = power_kw * 1000 / voltage_v / len(evse.phases)
+            loaded, worst_kw = evse.phases, power_kw
+        else:
+            # Of two vehicles that share the slot one after the other, the one with more phases counts.
+            used = [_wired_and_used(evse, session) for session, _ in present.get(slot, [])]
+            loaded = max(used, key=len, default=evse.phases)
+            per_phase_a = currents_a[slot]
+            worst_kw = per_phase_a * voltage_v * len(loaded) / 1000
+        on = [per_phase_a if phase in loaded else 0.0 for phase in PHASES]
+        yield Draw(slot, worst_kw, (on[0], on[1], on[2]))
+
+
+def _wired_and_used(evse: Evse, session: Session) -> tuple[Phase, ...]:
+    """The site's phases that the vehicle may load. Unknown: every wired one."""
+    return evse.phases if session.vehicle_phases is None else evse.phases[: session.vehicle_phases]
+
+
+def kw_of_one_ampere(problem: Problem, evse: Evse, session: Session) -> float:
+    """What counts as energy. Unknown phases: one."""
+    phases = 1 if session.vehicle_phases is None else len(evse.phases[: session.vehicle_phases])
+    return phases * problem.connection.voltage_v / 1000
+
+
+def slack(*values: float) -> float:
+    return KW + RELATIVE * max((abs(value) for value in values), default=0.0)
+
+
+def takes_kw(session: Session) -> float:
+    """What the vehicle takes at most."""
+    return float("inf") if session.max_power_kw is None else session.max_power_kw
+
+
+def energy_kwh(plan: Plan, session: Session, evse: Evse) -> Mapping[int, float]:
+    """Per slot, the energy that reaches the vehicle: the EVSE's power × the time it is there."""
+    power_kw = plan.schedule.power_kw[evse.evse_id]
+    return {
+        slot: power_kw[slot] * hours
+        for slot, there in plan.present[evse.evse_id].items()
+        for other, hours in there
+        if other.session_id == session.session_id
+    }

@@ -1,0 +1,287 @@
+"""The rules, one function each: in words, in maths, in arrays. `ALL` is the table of contents.
+
+A rule yields its rows; rows that no choice can break are left out. p is charging power, i import, e export, c
+curtailment, b⁺ and b⁻ what batteries draw and feed; t is a slot, h its hours.
+"""
+
+from collections.abc import Iterator
+from math import inf
+
+import numpy as np
+
+from optimizer.domain import PHASES
+from optimizer.objectives import money
+from optimizer.presence import Floats, Ints
+from optimizer.program import Rows, Site, Variables
+
+
+def power_balance(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""What flows in flows out, in every slot, with expected base load and PV. Hard.
+
+    .. math:: i_t - e_t - c_t + \sum_b (b^-_{b,t} - b^+_{b,t}) - \sum_s f_{s,t} p_{s,t} = load_t - pv_t
+
+    f is the share of the slot in which the vehicle is there: a fuse sees p, the meter its mean. Unit: kW.
+    """
+    slots = np.arange(site.grid.slots)
+    charge = site.charge
+    net_kw = site.base_load_kw - site.pv_kw
+    batteries = len(site.batteries)
+    yield Rows(
+        name="power_balance",
+        key=(slots,),
+        row=np.concatenate([slots, slots, slots, np.tile(slots, 2 * batteries), charge.slot]),
+        column=np.concatenate([v.imported, v.exported, v.curtail, v.store.ravel(), v.draw.ravel(), v.charge]),
+        coefficient=np.concatenate(
+            [np.repeat([1.0, -1.0, -1.0], slots.size), np.repeat([-1.0, 1.0], batteries * slots.size), -charge.present]
+        ),
+        lower=net_kw,
+        upper=net_kw,
+    )
+
+
+def energy_by_departure(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""Every session gets what it is owed, less what is openly unmet, and never more than it asked for.
+
+    .. math:: owed_s \le \sum_t h_{s,t} p_{s,t} + unmet_s \le required_s
+
+    h is how long the vehicle is there in the slot. Soft: `unmet` is a wish that failed. Unit: kWh.
+    """
+    sessions = np.arange(site.sessions)
+    charge = site.charge
+    yield Rows(
+        name="energy_by_departure",
+        key=(sessions,),
+        row=np.concatenate([charge.session, sessions]),
+        column=np.concatenate([v.charge[charge.column], v.unmet]),
+        coefficient=np.concatenate([charge.overlap_h, np.ones(site.sessions)]),
+        lower=site.needs.owed_kwh,
+        upper=site.needs.required_kwh,
+    )
+
+
+def circuit_power(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""No circuit, nor the connection, draws more power than its limit. Hard: a fuse does not negotiate.
+
+    .. math:: \sum_{s \in c} p_{s,t} + \sum_{b \in c} b^+_{b,t} \le P_c - load^{high}_{c,t} - reserved_c
+
+    PV counts 0 and batteries do not help: both can fail. An unknown vehicle counts every wired phase. Unit: kW.
+    """
+    kw_per_a = site.problem.connection.voltage_v / 1000
+    safe = site.charge.amps_per_kw.sum(axis=1) * kw_per_a
+    for node in range(len(site.headroom.names)):
+        yield _drawing("circuit_power", site, v, node, safe, 1.0, site.headroom.draw_kw[node], (node,))
+
+
+def circuit_current(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""No circuit, nor the connection, carries more than its rating on any phase. Hard.
+
+    .. math:: \sum_{s \in c} a_{s,\varphi} p_{s,t} + \sum_{b \in c} a_b b^+_{b,t}
+              \le I_c - i^{high}_{c,\varphi,t} - i^{reserved}_{c,\varphi}
+
+    a is A per kW on the site's phase after rotation. Unit: A.
+    """
+    per_battery = 1 / site.headroom.battery_kw_per_a
+    for node in range(len(site.headroom.names)):
+        for phase in range(len(PHASES)):
+            amps = site.charge.amps_per_kw[:, phase]
+            yield _drawing(
+                "circuit_current", site, v, node, amps, per_battery, site.headroom.draw_a[node, phase], (node, phase)
+            )
+
+
+def circuit_feed(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""No circuit feeds more than its limit, nor the connection more than it may export. Hard.
+
+    .. math:: \sum_{b \in c} b^-_{b,t} - c_t \le P_c, \quad at the connection P_c = E + load^{low}_t - pv^{high}_t
+
+    Vehicles do not help: they can leave. Curtailment is controllable and counts. Unit: kW.
+    """
+    slots = np.arange(site.grid.slots)
+    for node in range(len(site.headroom.names)):
+        members = np.flatnonzero(site.holds_battery[node])
+        columns = [v.draw[members].ravel()]
+        values = [np.ones(members.size * slots.size)]
+        if node == 0:
+            columns.append(v.curtail)
+            values.append(np.full(slots.size, -1.0))
+        rows = np.concatenate([np.tile(slots, members.size), slots if node == 0 else slots[:0]])
+        column, value = np.concatenate(columns), np.concatenate(values)
+        yield _at_most("circuit_feed", v, rows, column, value, site.headroom.feed_kw[node], (node,))
+
+
+def battery_energy(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""A battery holds what it held, plus what is stored, less what is drawn. Hard, with `stored` within its bounds.
+
+    .. math:: x_{t} - x_{t-1} - \eta^+ h_t b^+_t + \frac{h_t}{\eta^-} b^-_t = 0, \quad x_{-1} = energy now
+
+    Unit: kWh.
+    """
+    slots = np.arange(site.grid.slots)
+    for index, battery in enumerate(site.batteries):
+        start_kwh = np.zeros(slots.size)
+        start_kwh[0] = battery.energy_kwh
+        yield Rows(
+            name="battery_energy",
+            key=(np.full(slots.size, index), slots),
+            row=np.concatenate([slots, slots[1:], slots, slots]),
+            column=np.concatenate([v.stored[index], v.stored[index][:-1], v.store[index], v.draw[index]]),
+            coefficient=np.concatenate(
+                [
+                    np.ones(slots.size),
+                    np.full(slots.size - 1, -1.0),
+                    -battery.charge_efficiency * site.grid.hours,
+                    site.grid.hours / battery.discharge_efficiency,
+                ]
+            ),
+            lower=start_kwh,
+            upper=start_kwh,
+        )
+
+
+def demand_peak(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""The billed peak is at least the mean import of every metering interval in which the charge applies.
+
+    .. math:: \sum_{t \in k} h_{k,t} i_t - H_k\, peak_d \le -so\_far_k
+
+    Hard by nature; `peak` starts at what is already known and costs above that alone. Unit: kWh.
+    """
+    for number, intervals in enumerate(site.intervals):
+        intervals_count = np.arange(intervals.length_h.size)
+        yield _at_most(
+            "demand_peak",
+            v,
+            np.concatenate([intervals.interval, intervals_count]),
+            np.concatenate([v.imported[intervals.slot], np.full(intervals_count.size, v.peak[number])]),
+            np.concatenate([intervals.hours, -intervals.length_h]),
+            -intervals.so_far_kwh,
+            (number,),
+        )
+
+
+def shortfall(site: Site, v: Variables) -> Iterator[Rows]:
+    """What each service class goes without, together. Free until `service` has proven what is unavoidable. Unit: kWh."""
+    classes = np.arange(site.needs.classes)
+    yield Rows(
+        name="shortfall",
+        key=(classes,),
+        row=site.needs.service_class,
+        column=v.unmet,
+        coefficient=np.ones(site.sessions),
+        lower=np.full(classes.size, -inf),
+        upper=np.full(classes.size, inf),
+    )
+
+
+def cost_bound(site: Site, v: Variables) -> Iterator[Rows]:
+    """All money of the plan. Free until a preference is asked for, which may not cost more than its budget."""
+    cost = money(site, v)
+    column = np.flatnonzero(cost)
+    yield Rows(
+        name="cost_bound",
+        key=(np.zeros(1, dtype=np.int64),),
+        row=np.zeros(column.size, dtype=np.int64),
+        column=column,
+        coefficient=cost[column],
+        lower=np.array([-inf]),
+        upper=np.array([inf]),
+    )
+
+
+def fair_share(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""Nobody's met share of need is below `share`. Only where a class is being divided; free for everybody else.
+
+    .. math:: unmet_s + owed_s\, share \le owed_s
+    """
+    sessions = np.arange(site.sessions)
+    yield Rows(
+        name="fair_share",
+        key=(sessions,),
+        row=np.concatenate([sessions, sessions]),
+        column=np.concatenate([v.unmet, np.repeat(v.share, site.sessions)]),
+        coefficient=np.concatenate([np.ones(site.sessions), site.needs.owed_kwh]),
+        lower=np.full(site.sessions, -inf),
+        upper=np.full(site.sessions, inf),
+    )
+
+
+def one_direction(site: Site, v: Variables) -> Iterator[Rows]:
+    """Import or export, store or draw, never both at once. Only in the mixed-integer program, where both would pay."""
+    slots = np.arange(site.grid.slots)
+    pairs = [("one_direction", v.imported, v.exported, v.importing)]
+    pairs += [
+        ("one_battery_direction", v.store[index], v.draw[index], v.storing[index])
+        for index in range(len(site.batteries))
+    ]
+    for name, one, other, binary in pairs:
+        for column, sign, upper in ((one, -1.0, 0.0), (other, 1.0, 1.0)):
+            most = v.upper[column]
+            yield Rows(
+                name=name,
+                key=(slots,),
+                row=np.concatenate([slots, slots]),
+                column=np.concatenate([column, binary]),
+                coefficient=np.concatenate([np.ones(slots.size), sign * most]),
+                lower=np.full(slots.size, -inf),
+                upper=upper * most,
+            )
+
+
+def _drawing(
+    name: str,
+    site: Site,
+    v: Variables,
+    node: int,
+    per_kw: Floats,
+    per_battery_kw: float,
+    limit: Floats,
+    where: tuple[int, ...],
+) -> Rows:
+    """What draws below a node, times its weight, within a limit a slot."""
+    columns = np.flatnonzero(site.headroom.holds_evse[node][site.charge.evse] & (per_kw > 0))
+    batteries = np.flatnonzero(site.holds_battery[node])
+    slots = site.grid.slots
+    return _at_most(
+        name,
+        v,
+        np.concatenate([site.charge.slot[columns], np.tile(np.arange(slots), batteries.size)]),
+        np.concatenate([v.charge[columns], v.store[batteries].ravel()]),
+        np.concatenate([per_kw[columns], np.full(batteries.size * slots, per_battery_kw)]),
+        limit,
+        where,
+    )
+
+
+def _at_most(
+    name: str, v: Variables, row: Ints, column: Ints, coefficient: Floats, upper: Floats, where: tuple[int, ...]
+) -> Rows:
+    """Rows with an upper side only, without those that the bounds of their columns keep anyway."""
+    extreme = np.where(coefficient > 0, v.upper[column], v.lower[column]) * coefficient
+    most = np.bincount(row, extreme, minlength=upper.size)
+    binding = most > upper
+    number = np.cumsum(binding) - 1
+    kept = binding[row]
+    rows = np.flatnonzero(binding)
+    return Rows(
+        name=name,
+        key=(*(np.full(rows.size, part) for part in where), rows),
+        row=number[row[kept]],
+        column=column[kept],
+        coefficient=coefficient[kept],
+        lower=np.full(rows.size, -inf),
+        upper=upper[binding],
+    )
+
+
+ALL = (
+    power_balance,
+    energy_by_departure,
+    circuit_power,
+    circuit_current,
+    circuit_feed,
+    battery_energy,
+    demand_peak,
+    shortfall,
+    cost_bound,
+)
+SERVICE = (*ALL, fair_share)  # to divide what is not enough for everybody
+DIRECTED = (*ALL, one_direction)  # to forbid circular flows where they would pay

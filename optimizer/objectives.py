@@ -1,0 +1,81 @@
+"""The terms of the objective, one function each: a price for every column. Money and preference are kept apart.
+
+`MONEY` and `PREFERENCE` are the tables of contents. A preference is weighed in a second solve, under a bound on cost.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from optimizer.presence import Floats
+from optimizer.program import Site, Variables
+
+Term = Callable[[Site, Variables], Floats]
+
+
+def energy_and_carbon(site: Site, v: Variables) -> Floats:
+    """Import at its price with carbon, less export at its price. Currency per kW: the price times the slot's hours."""
+    cost = np.zeros(v.columns)
+    cost[v.imported] = site.buy_price * site.grid.hours
+    cost[v.exported] = -site.sell_price * site.grid.hours
+    return cost
+
+
+def demand(site: Site, v: Variables) -> Floats:
+    """Each kW of a billed peak. What is already known to be billed is constant and taken off in `constant_money`."""
+    cost = np.zeros(v.columns)
+    cost[v.peak] = [charge.price_per_kw for charge in site.problem.demand_charges]
+    return cost
+
+
+def wear(site: Site, v: Variables) -> Floats:
+    """Battery wear, per kWh that is stored."""
+    cost = np.zeros(v.columns)
+    cost[v.store] = np.array([battery.wear_price_per_kwh for battery in site.batteries])[:, None] * site.grid.hours
+    return cost
+
+
+def delay(site: Site, v: Variables) -> Floats:
+    """Earlier rather than later: kWh into vehicles times the hours that they wait for it."""
+    cost = np.zeros(v.columns)
+    charge = site.charge
+    cost[v.charge] = (site.grid.delay_h * site.grid.hours)[charge.slot] * charge.present
+    return cost
+
+
+MONEY: tuple[Term, ...] = (energy_and_carbon, demand, wear)
+PREFERENCE: tuple[Term, ...] = (delay,)
+
+
+def money(site: Site, v: Variables) -> Floats:
+    """All terms that are paid."""
+    return np.sum([term(site, v) for term in MONEY], axis=0)
+
+
+def preference(site: Site, v: Variables) -> Floats:
+    """All terms that are wished for."""
+    return np.sum([term(site, v) for term in PREFERENCE], axis=0)
+
+
+def constant_money(site: Site) -> float:
+    """What `demand` counts although it does not cost: the peaks that are free."""
+    return -sum(charge.price_per_kw * charge.free_peak_kw for charge in site.problem.demand_charges)
+
+
+def unmet_price(site: Site) -> float:
+    """A price per kWh that no delivery within reach can cost: going without never pays.
+
+    One more kWh costs at most its import or lost export, the peak of one interval, and a detour through batteries.
+    """
+    charges = site.problem.demand_charges
+    peaks = sum(charge.price_per_kw * 60 / charge.interval_minutes for charge in charges)
+    wears = sum(battery.wear_price_per_kwh for battery in site.batteries)
+    dearest = np.abs(site.buy_price).max() + np.abs(site.sell_price).max()
+    return float(10 * (dearest + peaks + wears) + 1)
+
+
+def gross_ev_money(site: Site, power_kw: Floats) -> float:
+    """Σ |import price| · energy into vehicles: the scale on which gaps and budgets are measured."""
+    price = np.abs(np.array(site.problem.import_price_per_kwh)[site.grid.first :])
+    charge = site.charge
+    return float(np.sum((price * site.grid.hours)[charge.slot] * charge.present * power_kw))

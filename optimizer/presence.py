@@ -1,0 +1,254 @@
+"""Who can charge when: sessions and slots as arrays, one charge column for each EVSE and slot.
+
+Two stays may follow one another within a slot. The EVSE's limit in that slot is one number for both, so the column
+belongs to the EVSE and carries the limits of everybody who is there during the slot.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import inf
+
+import numpy as np
+import numpy.typing as npt
+
+from optimizer.domain import PHASES, Horizon, Problem, Session
+from optimizer.errors import InvalidProblemError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+MIN_OVERLAP_H = 1e-6  # 4 ms: shorter presence is rounding of the clock, and a coefficient that solvers drop
+DC_STEP_KW = 0.001  # a DC limit is sent in watts
+STEP_NOISE = 1e-6  # of a step: 32 A / 0.1 A is 319.99999999999994
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """The slots in which something can still be decided; `first` is the number of the first in the horizon.
+
+    `hours` is what is left of each slot from `Horizon.now` on: only the first can be shorter than the others.
+    `start_s` and `end_s` are seconds since `Horizon.start`, half-open.
+    """
+
+    first: int
+    start_s: Floats
+    end_s: Floats
+
+    @classmethod
+    def of(cls, horizon: Horizon) -> "Grid":
+        slot_s = horizon.slot_minutes * 60.0
+        now_s = seconds(horizon.first_moment, horizon)
+        first = int(now_s // slot_s)
+        edges = np.arange(first, horizon.slots + 1) * slot_s
+        edges[0] = now_s
+        return cls(first=first, start_s=edges[:-1], end_s=edges[1:])
+
+    @property
+    def slots(self) -> int:
+        return self.start_s.size
+
+    @property
+    def hours(self) -> Floats:
+        return (self.end_s - self.start_s) / 3600
+
+    @property
+    def delay_h(self) -> Floats:
+        """Hours from now to the middle of each slot."""
+        return (self.start_s + self.end_s) / 7200 - self.start_s[0] / 3600
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Needs:
+    """One entry a session: what is owed within the horizon and what it may take at most, kWh at the EVSE's meter.
+
+    A session that leaves after the horizon's end owes, by the end, what it cannot still get afterwards at full power.
+    """
+
+    owed_kwh: Floats
+    required_kwh: Floats
+    service_class: Ints  # 0 is served first: by priority, plugged in before expected
+
+    @property
+    def classes(self) -> int:
+        return int(self.service_class.max(initial=-1)) + 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Charge:
+    """The charge columns, and which session gets energy from which.
+
+    One entry a column: EVSE, slot (from `Grid.first`), and the powers that can be asked for, in whole steps of
+    `step_kw`: 0, or from `min_steps` to `max_steps`. `kw_per_a` is what energy counts: an unknown vehicle counts one
+    phase. `amps_per_kw` (column, phase) is what safety counts: an unknown vehicle loads every wired phase.
+    `present` is the share of the slot's hours in which somebody is there. One entry a pair of session and column:
+    `session`, `column`, `overlap_h`.
+    """
+
+    evse: Ints
+    slot: Ints
+    step_kw: Floats
+    min_steps: Ints
+    max_steps: Ints
+    kw_per_a: Floats
+    amps_per_kw: Floats
+    present: Floats
+    session: Ints
+    column: Ints
+    overlap_h: Floats
+
+    @property
+    def columns(self) -> int:
+        return self.evse.size
+
+    @property
+    def min_kw(self) -> Floats:
+        return self.min_steps * self.step_kw
+
+    @property
+    def max_kw(self) -> Floats:
+        return self.max_steps * self.step_kw
+
+    def delivered_kwh(self, power_kw: Floats, sessions: int) -> Floats:
+        """Energy of each session from the power of each column."""
+        return np.bincount(self.session, power_kw[self.column] * self.overlap_h, minlength=sessions)
+
+
+def seconds(moment: datetime, horizon: Horizon) -> float:
+    """Seconds since the start of the horizon."""
+    return (moment - horizon.start) / timedelta(seconds=1)
+
+
+def refuse_overlapping_stays(problem: Problem) -> None:
+    """Raise `InvalidProblemError` when two sessions are at one EVSE at the same time, naming both."""
+    latest: dict[str, Session] = {}
+    for session in sorted(problem.sessions, key=lambda session: (session.arrival, session.departure)):
+        before = latest.get(session.evse_id)
+        if before is not None and session.arrival < before.departure:
+            raise InvalidProblemError(
+                f"sessions[{session.session_id}].arrival",
+                f"{session.arrival.isoformat()} lies within the stay of {before.session_id!r} at the same EVSE "
+                f"{session.evse_id!r}, which ends {before.departure.isoformat()}",
+            )
+        latest[session.evse_id] = session
+
+
+def needs_of(problem: Problem) -> Needs:
+    """What every session is owed, and in which order they are served."""
+    horizon = problem.horizon
+    required = np.array([session.required_energy_kwh for session in problem.sessions], dtype=float)
+    later_h = np.array(
+        [
+            max(0.0, seconds(session.departure, horizon) - seconds(max(session.arrival, horizon.end), horizon)) / 3600
+            for session in problem.sessions
+        ]
+    )
+    later_kwh = later_h * _full_power_kw(problem) if problem.sessions else later_h
+    rank = [(session.priority, session.arrival > horizon.first_moment) for session in problem.sessions]
+    order = {key: number for number, key in enumerate(sorted(set(rank)))}
+    return Needs(
+        owed_kwh=np.maximum(required - later_kwh, 0.0),
+        required_kwh=required,
+        service_class=np.array([order[key] for key in rank], dtype=np.int64),
+    )
+
+
+def charge_of(problem: Problem, grid: Grid) -> Charge:
+    """Every column in which some session can draw power. No loop over sessions × slots."""
+    session, slot, overlap_h = _pairs(problem, grid)
+    evse_ids = {evse.evse_id: number for number, evse in enumerate(problem.evses)}
+    evse_of = np.array([evse_ids[session.evse_id] for session in problem.sessions], dtype=np.int64)
+    kw_per_a, rank, drawn = _phases(problem, evse_of)
+    key, column = np.unique(evse_of[session] * grid.slots + slot, return_inverse=True)
+    evse = key // grid.slots
+    slot_of = key % grid.slots
+
+    unit = np.full(key.size, inf)
+    np.minimum.at(unit, column, kw_per_a[session])
+    is_dc = np.array([evse.is_dc for evse in problem.evses])[evse]
+    step_kw = np.where(is_dc, DC_STEP_KW, np.array([evse.current_step_a for evse in problem.evses])[evse] * unit)
+
+    loads = np.zeros((key.size, len(PHASES)))
+    np.maximum.at(loads, column, rank[evse_of[session]] < drawn[session, None])
+    minimum_a = np.zeros(key.size)
+    np.maximum.at(minimum_a, column, _minimum_current_a(problem, evse_of)[session])
+    limit_kw = _evse_limit_kw(problem, evse, unit)
+    np.minimum.at(limit_kw, column, _vehicle_limit_kw(problem)[session])
+    min_steps = np.ceil(np.where(is_dc, 0.0, minimum_a * unit) / step_kw - STEP_NOISE).astype(np.int64)
+    max_steps = np.floor(limit_kw / step_kw + STEP_NOISE).astype(np.int64)
+
+    # Whoever is there and needs nothing would draw all the same; and a power below the minimum cannot be asked for.
+    idle = np.zeros(key.size, dtype=np.bool_)
+    np.logical_or.at(idle, column, np.array([s.required_energy_kwh <= 0 for s in problem.sessions])[session])
+    keep = ~idle & (max_steps >= np.maximum(min_steps, 1))
+    number = np.cumsum(keep) - 1
+    pair = keep[column]
+    present = np.bincount(column, overlap_h, minlength=key.size) / grid.hours[slot_of]
+    return Charge(
+        evse=evse[keep],
+        slot=slot_of[keep],
+        step_kw=step_kw[keep],
+        min_steps=min_steps[keep],
+        max_steps=max_steps[keep],
+        kw_per_a=unit[keep],
+        amps_per_kw=(loads / unit[:, None])[keep],
+        present=np.minimum(present[keep], 1.0),
+        session=session[pair],
+        column=number[column[pair]],
+        overlap_h=overlap_h[pair],
+    )
+
+
+def _pairs(problem: Problem, grid: Grid) -> tuple[Ints, Ints, Floats]:
+    """Session, slot and hours of presence, for every slot of every stay."""
+    horizon = problem.horizon
+    arrival = np.array([seconds(session.arrival, horizon) for session in problem.sessions], dtype=float)
+    departure = np.array([seconds(session.departure, horizon) for session in problem.sessions], dtype=float)
+    from_s = np.clip(arrival, grid.start_s[0], grid.end_s[-1])
+    to_s = np.clip(departure, grid.start_s[0], grid.end_s[-1])
+    first = np.searchsorted(grid.end_s, from_s, side="right")
+    count = np.where(to_s > from_s, np.searchsorted(grid.start_s, to_s, side="left") - first, 0)
+    session = np.repeat(np.arange(count.size), count)
+    slot = np.arange(session.size) + np.repeat(first - (np.cumsum(count) - count), count)
+    overlap_h = (np.minimum(to_s[session], grid.end_s[slot]) - np.maximum(from_s[session], grid.start_s[slot])) / 3600
+    seen = overlap_h > MIN_OVERLAP_H
+    return session[seen], slot[seen], overlap_h[seen]
+
+
+def _phases(problem: Problem, evse_of: Ints) -> tuple[Floats, Ints, Ints]:
+    """kW per A of each session; the place of each site phase at each EVSE (3: not wired); phases that safety counts."""
+    wired = np.array([len(evse.phases) for evse in problem.evses], dtype=np.int64)[evse_of]
+    is_dc = np.array([evse.is_dc for evse in problem.evses], dtype=np.bool_)[evse_of]
+    known = np.array([session.vehicle_phases or 0 for session in problem.sessions], dtype=np.int64)
+    counted = np.where(is_dc, wired, np.minimum(np.maximum(known, 1), wired))
+    drawn = np.where(is_dc | (known == 0), wired, np.minimum(known, wired))
+    rank = np.array(
+        [
+            [evse.phases.index(phase) if phase in evse.phases else len(PHASES) for phase in PHASES]
+            for evse in problem.evses
+        ],
+        dtype=np.int64,
+    ).reshape(-1, len(PHASES))
+    return counted * problem.connection.voltage_v / 1000, rank, drawn
+
+
+def _minimum_current_a(problem: Problem, evse_of: Ints) -> Floats:
+    at_evse = np.array([evse.min_current_a for evse in problem.evses], dtype=float)[evse_of]
+    return np.maximum(at_evse, np.array([session.min_current_a or 0.0 for session in problem.sessions], dtype=float))
+
+
+def _vehicle_limit_kw(problem: Problem) -> Floats:
+    return np.array([inf if s.max_power_kw is None else s.max_power_kw for s in problem.sessions], dtype=float)
+
+
+def _evse_limit_kw(problem: Problem, evse: Ints, kw_per_a: Floats) -> Floats:
+    current_a = np.array([inf if evse.max_current_a is None else evse.max_current_a for evse in problem.evses])[evse]
+    power_kw = np.array([inf if evse.max_power_kw is None else evse.max_power_kw for evse in problem.evses])[evse]
+    return np.minimum(current_a * kw_per_a, power_kw)
+
+
+def _full_power_kw(problem: Problem) -> Floats:
+    evse_ids = {evse.evse_id: number for number, evse in enumerate(problem.evses)}
+    evse_of = np.array([evse_ids[session.evse_id] for session in problem.sessions], dtype=np.int64)
+    kw_per_a, _, _ = _phases(problem, evse_of)
+    return np.minimum(_evse_limit_kw(problem, evse_of, kw_per_a), _vehicle_limit_kw(problem))
