@@ -16,7 +16,7 @@ from typing import Any
 
 from app.cdr import DISAGREES, register_factor, settle
 from app.csms.meter_values import parse
-from app.db.records import EvseStatus, MeterValue
+from app.db.records import EvseStatus, MeterValue, Transaction
 from app.db.store import Store
 from app.errors import NotFoundError
 from app.imports.rows import Progress, Skipped, no_progress, read_rows
@@ -79,11 +79,11 @@ async def import_ocpp_log(
     site = await _site_with_stations(store, site_id or "imported", found)
     result = Imported(site_id=site.id, rows=found.rows, stations=len(found.last_seen_at), skipped=skipped)
     await _store_stations(store, found)
-    ids = await _store_transactions(store, found, skipped)
-    result.transactions = len(ids)
+    transactions = await _store_transactions(store, found, skipped)
+    result.transactions = len(transactions)
     again = _messages(path, Skipped(), counter("storing meter values"))  # its unreadable rows are counted already
-    result.meter_values = await _store_meter_values(store, again, ids, skipped)
-    cdrs = await settle(store, sorted(set(ids.values())))
+    result.meter_values = await _store_meter_values(store, again, transactions, skipped)
+    cdrs = await settle(store, sorted({row.transaction_id for row in transactions.values()}))
     result.cdrs = len(cdrs)
     wrong = [cdr for cdr in cdrs if DISAGREES in cdr.flags]
     factors = [factor for cdr in wrong if (factor := register_factor(cdr)) is not None]
@@ -196,9 +196,9 @@ async def _store_stations(store: Store, found: _Found) -> None:
         await store.set_evse_status(status)
 
 
-async def _store_transactions(store: Store, found: _Found, skipped: Skipped) -> dict[tuple[str, str], int]:
-    """(station, the log's transaction id) -> our transaction id."""
-    ids: dict[tuple[str, str], int] = {}
+async def _store_transactions(store: Store, found: _Found, skipped: Skipped) -> dict[tuple[str, str], Transaction]:
+    """(station, the log's transaction id) -> our transaction."""
+    transactions: dict[tuple[str, str], Transaction] = {}
     for (station_id, message_id), start in found.starts.items():
         ocpp_id = found.started_as.get((station_id, message_id))
         if ocpp_id is None:
@@ -213,7 +213,7 @@ async def _store_transactions(store: Store, found: _Found, skipped: Skipped) -> 
                 meter_start_wh=float(start.body["meterStart"]),
                 ocpp_transaction_id=ocpp_id,
             )
-            ids[station_id, ocpp_id] = transaction.transaction_id
+            transactions[station_id, ocpp_id] = transaction
             stop = found.stops.get((station_id, ocpp_id))
             if stop is not None:
                 await store.stop_transaction(
@@ -224,21 +224,27 @@ async def _store_transactions(store: Store, found: _Found, skipped: Skipped) -> 
                 )
         except (KeyError, TypeError, ValueError) as error:
             skipped.add(f"transaction {ocpp_id} of {station_id}", start.body, repr(error))
-    return ids
+    return transactions
 
 
 async def _store_meter_values(
-    store: Store, messages: Iterable[Message], ids: dict[tuple[str, str], int], skipped: Skipped
+    store: Store, messages: Iterable[Message], transactions: dict[tuple[str, str], Transaction], skipped: Skipped
 ) -> int:
     batch: list[MeterValue] = []
     stored = 0
     for message in messages:
-        if message.message_type != CALL or message.action not in ("MeterValues", "StopTransaction"):
+        if message.message_type != CALL or not {"meterValue", "transactionData"} & set(message.body):
             continue
-        ours = ids.get((message.station_id, str(message.body.get("transactionId"))))
-        parsed = parse(message.body, station_id=message.station_id, received_at=message.written_at)
+        transaction = transactions.get((message.station_id, str(message.body.get("transactionId"))))
+        parsed = parse(
+            message.body,
+            station_id=message.station_id,
+            received_at=message.written_at,
+            evse_id=transaction.evse_id if transaction else None,
+        )
         for violation in parsed.violations:
             skipped.add(f"{message.action} of {message.station_id} at {message.written_at}", message.body, violation)
+        ours = transaction.transaction_id if transaction else None
         batch += [replace(value, transaction_id=ours) for value in parsed.values]
         if len(batch) >= BATCH:
             stored += await store.import_meter_values(batch)

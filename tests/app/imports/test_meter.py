@@ -1,0 +1,91 @@
+"""A meter's history from a CSV file."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from app.db.store import Store
+from app.errors import InvalidInputError
+from app.imports.meter import ImportedMeter, import_meter
+from app.site import Site
+from tests.stores import a_store
+
+SITE = Site.model_validate(
+    {
+        "id": "depot",
+        "name": "Depot",
+        "time_zone": "Europe/Berlin",
+        "connection": {},
+        "meters": [{"id": "building", "measures": "base_load"}],
+        "tariff": {"kind": "fixed", "price_per_kwh": 0.3},
+    }
+)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with a_store(directory=tmp_path) as store:
+        await store.save_site(SITE)
+        yield store
+
+
+async def imported(store: Store, tmp_path: Path, text: str, **options: object) -> ImportedMeter:
+    path = tmp_path / "meter.csv"
+    path.write_text(text, encoding="utf-8")
+    columns = {"time_column": "time", "value_column": "kw", "unit": "kW"} | options
+    return await import_meter(store, path, site_id="depot", meter_id="building", **columns)  # type: ignore[arg-type]  # options by name
+
+
+async def stored(store: Store) -> list[tuple[datetime, float]]:
+    return await store.readings("depot", "building", datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+
+
+async def test_gaps_are_counted_and_stay_gaps(store: Store, tmp_path: Path) -> None:
+    result = await imported(store, tmp_path, "time,kw\n2026-04-27T08:00:00Z,12.5\n2026-04-27T08:15:00Z,\n")
+
+    assert (result.rows, result.stored, result.gaps, result.skipped.count) == (2, 1, 1, 0)
+    assert await stored(store) == [(datetime(2026, 4, 27, 8, 0, tzinfo=UTC), 12.5)]
+
+
+async def test_energy_labelled_at_the_end_becomes_mean_power_from_the_start(store: Store, tmp_path: Path) -> None:
+    options = {"value_column": "wh", "unit": "Wh", "resolution_minutes": 15, "labels": "end"}
+
+    await imported(store, tmp_path, "time,wh\n2026-04-27T08:15:00Z,2500\n", **options)
+
+    assert await stored(store) == [(datetime(2026, 4, 27, 8, 0, tzinfo=UTC), 10.0)]
+
+
+async def test_local_times_that_dst_makes_ambiguous_are_skipped_not_guessed(store: Store, tmp_path: Path) -> None:
+    text = "time,kw\n2026-10-25 01:30,1\n2026-10-25 02:30,2\n2026-03-29 02:30,3\n"
+
+    result = await imported(store, tmp_path, text, time_zone="Europe/Berlin")
+
+    assert await stored(store) == [(datetime(2026, 10, 24, 23, 30, tzinfo=UTC), 1.0)]
+    assert result.skipped.count == 2
+    assert "comes twice or not at all" in result.skipped.quotes[0]
+
+
+async def test_importing_again_changes_nothing_and_a_correction_wins(store: Store, tmp_path: Path) -> None:
+    text = "time,kw\n2026-04-27T08:00:00Z,12.5\n"
+    await imported(store, tmp_path, text)
+
+    again = await imported(store, tmp_path, text)
+    await imported(store, tmp_path, text.replace("12.5", "13,5".replace(",", ".")))
+
+    assert again.stored == 0
+    assert [kw for _, kw in await stored(store)] == [13.5]
+
+
+@pytest.mark.parametrize("value", ["NaN", "inf", "twelve"])
+async def test_what_is_no_number_is_counted_and_quoted(store: Store, tmp_path: Path, value: str) -> None:
+    result = await imported(store, tmp_path, f"time,kw\n2026-04-27T08:00:00Z,{value}\n")
+
+    assert (result.stored, result.skipped.count) == (0, 1)
+    assert value in result.skipped.quotes[0]
+
+
+async def test_a_column_that_is_not_there_is_named(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"value_column: 'kw' is none of the file's columns"):
+        await imported(store, tmp_path, "time,power\n2026-04-27T08:00:00Z,1\n")
