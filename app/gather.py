@@ -41,7 +41,7 @@ class KnowsLimits(Protocol):
 class FallbackOnly:
     """For what-if: an EVSE that is not planned draws its fallback at the most."""
 
-    def worst_case_a(self, site: Site, station_id: str, evse_id: int, start: datetime, end: datetime) -> float:
+    def worst_case_a(self, site: Site, *_: object) -> float:
         return site.fallback_current_a
 
 
@@ -110,7 +110,7 @@ class Gatherer:
                 Circuit(circuit.id, circuit.parent, circuit.max_power_kw, circuit.max_current_a)
                 for circuit in site.circuits
             ),
-            evses=tuple(_evse(site, station.id, evse) for station in site.charging_stations for evse in station.evses),
+            evses=tuple(_evse(station.id, evse) for station in site.charging_stations for evse in station.evses),
             sessions=tuple(sessions),
             base_load_kw=_scaled(signals.base_load_kw, what_if.base_load_factor),
             base_load_high_kw=_scaled(signals.base_load_high_kw, what_if.base_load_factor),
@@ -119,10 +119,10 @@ class Gatherer:
             pv_low_kw=_scaled(signals.pv_low_kw, what_if.pv_factor),
             pv_high_kw=_scaled(signals.pv_high_kw, what_if.pv_factor),
             pv_curtailable=site.pv_curtailable,
-            import_price_per_kwh=signals.import_price_per_kwh,
-            export_price_per_kwh=signals.export_price_per_kwh,
+            import_price_per_kwh=signals.priced.import_price_per_kwh,
+            export_price_per_kwh=signals.priced.export_price_per_kwh,
             batteries=what_if.batteries,
-            demand_charges=await self._demand_charges(site, signals, horizon, now),
+            demand_charges=await self._demand_charges(site, signals, now),
             reservations=tuple(self._reservations(site, planned, now, horizon.end)),
             currency=site.currency,
             time_zone=site.time_zone,
@@ -170,20 +170,18 @@ class Gatherer:
                     reservations.append(Reservation(_on_phases(evse, worst_a), evse_id=evse_key(station.id, evse.id)))
         return reservations
 
-    async def _demand_charges(
-        self, site: Site, signals: Signals, horizon: Horizon, now: datetime
-    ) -> tuple[DemandCharge, ...]:
-        charge = site.tariff.demand_charge
-        if charge is None:
-            return ()
-        return (
-            DemandCharge(
-                charge_id="month",
-                price_per_kw=charge.price_per_kw,
-                interval_minutes=max(charge.interval_minutes, horizon.slot_minutes),
-                active=signals.demand_charge_active,
-                peak_so_far_kw=await self._peaks.so_far_kw(site, charge.interval_minutes, now),
-            ),
+    async def _demand_charges(self, site: Site, signals: Signals, now: datetime) -> tuple[DemandCharge, ...]:
+        return tuple(
+            [
+                DemandCharge(
+                    charge_id=charge.id,
+                    price_per_kw=charge.price_per_kw,
+                    interval_minutes=charge.interval_minutes,
+                    active=active,
+                    peak_so_far_kw=await self._peaks.so_far_kw(site, charge.interval_minutes, now),
+                )
+                for charge, active in signals.priced.demand_charges
+            ]
         )
 
 
@@ -222,7 +220,7 @@ def _floored(moment: datetime, minutes: int) -> datetime:
     return midnight + step * int((moment - midnight) / step)
 
 
-def _evse(site: Site, station_id: str, evse: EvseDocument) -> Evse:
+def _evse(station_id: str, evse: EvseDocument) -> Evse:
     return Evse(
         evse_id=evse_key(station_id, evse.id),
         circuit_id=evse.circuit or "connection",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.db.store import Store
 from app.site import Site
+from forecasts.series import slot_length
 
 POWER = "Power.Active.Import"
 SAMPLE_HOLDS_AT_MOST = timedelta(minutes=15)  # what a station said longer ago says nothing about now
@@ -25,15 +26,16 @@ async def metered(store: Store, site: Site, measures: str, index: pd.DatetimeInd
         return pd.Series(np.nan, index=index)
     columns = []
     for meter in meters:
-        rows = await store.readings(site.id, meter.id, *_span(index))
-        raw = pd.Series([kw for _, kw in rows], index=pd.DatetimeIndex([at for at, _ in rows], tz="UTC"), dtype=float)
-        columns.append(raw.groupby(raw.index.floor(index.freq)).mean().reindex(index))
+        rows = await store.readings(site.id, meter.id, *span(index))
+        stamps = pd.DatetimeIndex([at for at, _ in rows], tz="UTC").floor(slot_length(index))
+        raw = pd.Series([kw for _, kw in rows], index=stamps, dtype=float)
+        columns.append(raw.groupby(level=0).mean().reindex(index))
     return pd.concat(columns, axis=1).sum(axis=1, skipna=False)
 
 
 async def charging(store: Store, site: Site, index: pd.DatetimeIndex) -> pd.Series:
     """EV charging power of all EVSEs by integrating their power samples; 0 where no station reported any."""
-    start, end = _span(index)
+    start, end = span(index)
     energy_kwh = np.zeros(len(index))
     for station in site.charging_stations:
         rows = await store.meter_values(station_id=station.id, start=start, end=end, measurands=(POWER,))
@@ -68,9 +70,9 @@ async def _produced(store: Store, site: Site, index: pd.DatetimeIndex) -> pd.Ser
     return await metered(store, site, "pv", index)
 
 
-def _span(index: pd.DatetimeIndex) -> tuple[datetime, datetime]:
+def span(index: pd.DatetimeIndex) -> tuple[datetime, datetime]:
     """Half-open: from the first slot's start to the last slot's end."""
-    return index[0].to_pydatetime(), (index[-1] + pd.Timedelta(index.freq)).to_pydatetime()
+    return index[0].to_pydatetime(), (index[-1] + slot_length(index)).to_pydatetime()
 
 
 def _add_energy(

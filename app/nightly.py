@@ -43,11 +43,8 @@ def next_run(site: Site, after: datetime) -> datetime:
 
 async def run_nightly(store: Store, planner: Plans, site_ids: tuple[str, ...] = ()) -> list[NightlyResult]:
     """Plan the named sites, or all, one after the other; every one gets its turn whatever happened before."""
-    results = []
-    for site in await store.sites():
-        if not site_ids or site.id in site_ids:
-            results.append(await _plan(planner, site.id))
-    return results
+    due = [site.id for site in await store.sites() if not site_ids or site.id in site_ids]
+    return [await _plan(planner, site_id) for site_id in due]
 
 
 class Nightly:

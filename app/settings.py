@@ -13,33 +13,33 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SMARTCHARGE_", extra="ignore")
 
-    http_host: str = Field("127.0.0.1", description="Address of the HTTP API and the dashboard.")
-    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP API; 0 lets the system choose.")
-    ocpp_host: str = Field("127.0.0.1", description="Address on which charging stations connect.")
-    ocpp_port: int = Field(9000, ge=0, le=65535, description="Port on which charging stations connect.")
+    http_host: str = Field(default="127.0.0.1", description="Address of the HTTP API and the dashboard.")
+    http_port: int = Field(default=8080, ge=0, le=65535, description="Port of the HTTP API; 0 lets the system choose.")
+    ocpp_host: str = Field(default="127.0.0.1", description="Address on which charging stations connect.")
+    ocpp_port: int = Field(default=9000, ge=0, le=65535, description="Port on which charging stations connect.")
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("smartcharge"), description="Where the default database lives."
     )
     database_url: str | None = Field(
-        None,
+        default=None,
         description="SQLAlchemy URL, e.g. postgresql+asyncpg://user@host/db. Default: SQLite in the data directory.",
     )
-    solver: str = Field("highs", description="highs, or pulp:NAME for a solver that PuLP knows, e.g. pulp:CBC.")
-    solve_workers: Literal["thread", "process"] = Field("thread", description="Where solves run.")
-    replan_minutes: int = Field(15, ge=5, le=60, description="How often a site with sessions is planned anew.")
-    replan_debounce_s: float = Field(2.0, ge=0, description="How long events are gathered before a new plan.")
-    horizon_hours: int = Field(36, ge=4, le=168, description="How far a plan looks ahead.")
-    call_timeout_s: float = Field(30.0, gt=0, description="How long a station may take to answer a call.")
-    heartbeat_interval_s: int = Field(300, ge=10, description="What BootNotification asks stations to keep.")
-    ping_interval_s: float | None = Field(30.0, description="WebSocket pings to stations; empty for none.")
-    max_body_bytes: int = Field(2_000_000, ge=1_000, description="Largest request body; uploads may be larger.")
-    max_upload_bytes: int = Field(50_000_000, ge=1_000, description="Largest bulk upload.")
+    solver: str = Field(default="highs", description="highs, or pulp:NAME for a solver that PuLP knows, e.g. pulp:CBC.")
+    solve_workers: Literal["thread", "process"] = Field(default="thread", description="Where solves run.")
+    replan_minutes: int = Field(default=15, ge=5, le=60, description="How often a site with sessions is planned anew.")
+    replan_debounce_s: float = Field(default=2.0, ge=0, description="How long events are gathered before a new plan.")
+    horizon_hours: int = Field(default=36, ge=4, le=168, description="How far a plan looks ahead.")
+    call_timeout_s: float = Field(default=30.0, gt=0, description="How long a station may take to answer a call.")
+    heartbeat_interval_s: int = Field(default=300, ge=10, description="What BootNotification asks stations to keep.")
+    ping_interval_s: float | None = Field(default=30.0, description="WebSocket pings to stations; empty for none.")
+    max_body_bytes: int = Field(default=2_000_000, ge=1_000, description="Largest request body; uploads may be larger.")
+    max_upload_bytes: int = Field(default=50_000_000, ge=1_000, description="Largest bulk upload.")
     ocpp_auth: Literal["basic", "none"] = Field(
-        "basic", description="none lets any known station in without a password: for trials on loopback only."
+        default="basic", description="none lets any known station in without a password: for trials on loopback only."
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     session_secret: SecretStr | None = Field(
-        None, description="Signs the dashboard's cookie; generated and kept in the data directory when empty."
+        default=None, description="Signs the dashboard's cookie; generated and kept in the data directory when empty."
     )
 
     @property

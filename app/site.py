@@ -8,8 +8,9 @@ from datetime import date, time
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from app.tariff import Document, Tariff
 from optimizer.domain import Phase
 
 StationId = Annotated[str, Field(pattern=r"^[A-Za-z0-9*_=+|@.\-]{1,48}$")]  # no colon: it is a Basic-auth user name
@@ -19,34 +20,28 @@ NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
-class Document(BaseModel):
-    """Unknown keys, NaN and infinities are errors that name the field."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 class GridConnection(Document):
-    max_import_kw: NotNegative | None = Field(None, description="kW; absent: unlimited.")
-    max_export_kw: NotNegative | None = Field(None, description="kW; absent: unlimited.")
-    max_current_a: NotNegative | None = Field(None, description="A per phase; absent: unlimited.")
-    voltage_v: Positive = Field(230.0, description="Line to neutral, V.")
+    max_import_kw: NotNegative | None = Field(default=None, description="kW; absent: unlimited.")
+    max_export_kw: NotNegative | None = Field(default=None, description="kW; absent: unlimited.")
+    max_current_a: NotNegative | None = Field(default=None, description="A per phase; absent: unlimited.")
+    voltage_v: Positive = Field(default=230.0, description="Line to neutral, V.")
 
 
 class CircuitDocument(Document):
     id: SlugId
-    parent: SlugId | None = Field(None, description="The circuit above; absent: the grid connection.")
+    parent: SlugId | None = Field(default=None, description="The circuit above; absent: the grid connection.")
     max_power_kw: NotNegative | None = None
-    max_current_a: NotNegative | None = Field(None, description="A per phase: the fuse.")
+    max_current_a: NotNegative | None = Field(default=None, description="A per phase: the fuse.")
 
 
 class EvseDocument(Document):
     id: int = Field(ge=1, description="EVSE number; the connectorId of OCPP 1.6.")
-    circuit: SlugId | None = Field(None, description="Absent: straight on the grid connection.")
-    phases: tuple[Phase, ...] = Field(("L1", "L2", "L3"), min_length=1, max_length=3, description="Rotation.")
-    max_current_a: Positive | None = Field(32.0, description="A per phase; null for DC.")
-    max_power_kw: Positive | None = Field(None, description="kW; for DC.")
-    min_current_a: NotNegative = Field(6.0, description="A; a vehicle gets this or 0.")
-    current_step_a: Positive = Field(0.1, description="A; the grid of limits that the station takes.")
+    circuit: SlugId | None = Field(default=None, description="Absent: straight on the grid connection.")
+    phases: tuple[Phase, ...] = Field(default=("L1", "L2", "L3"), min_length=1, max_length=3, description="Rotation.")
+    max_current_a: Positive | None = Field(default=32.0, description="A per phase; null for DC.")
+    max_power_kw: Positive | None = Field(default=None, description="kW; for DC.")
+    min_current_a: NotNegative = Field(default=6.0, description="A; a vehicle gets this or 0.")
+    current_step_a: Positive = Field(default=0.1, description="A; the grid of limits that the station takes.")
 
     @model_validator(mode="after")
     def _is_limited(self) -> "EvseDocument":
@@ -60,14 +55,14 @@ class EvseDocument(Document):
 class ChargingStationDocument(Document):
     id: StationId = Field(description="OCPP identity.")
     evses: tuple[EvseDocument, ...] = Field(min_length=1)
-    max_profile_periods: int | None = Field(None, ge=1, description="Overrides what the station says it takes.")
+    max_profile_periods: int | None = Field(default=None, ge=1, description="Overrides what the station says it takes.")
 
 
 class PvArrayDocument(Document):
     id: SlugId
     peak_kw: Positive
-    tilt_deg: float = Field(30.0, ge=0, le=90)
-    azimuth_deg: float = Field(180.0, ge=0, lt=360, description="Clockwise from north; 180 is south.")
+    tilt_deg: float = Field(default=30.0, ge=0, le=90)
+    azimuth_deg: float = Field(default=180.0, ge=0, lt=360, description="Clockwise from north; 180 is south.")
     inverter_kw: Positive | None = None
 
 
@@ -81,7 +76,7 @@ class BatteryDocument(Document):
     charge_efficiency: Fraction = 0.95
     discharge_efficiency: Fraction = 0.95
     wear_price_per_kwh: NotNegative = 0.0
-    controllable: bool = Field(False, description="False: it is only forecast, never planned.")
+    controllable: bool = Field(default=False, description="False: it is only forecast, never planned.")
 
 
 class MeterDocument(Document):
@@ -91,55 +86,14 @@ class MeterDocument(Document):
     )
 
 
-class TariffPeriod(Document):
-    """Prices that hold from a local time on certain days of certain months."""
-
-    months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = tuple(range(1, 13))
-    weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] = Field((0, 1, 2, 3, 4, 5, 6), description="0 is Monday.")
-    start: time = Field(description="Local; holds until the next period's start of the same day.")
-    price_per_kwh: float
-    demand_charge_applies: bool = True
-
-
-class DemandChargeDocument(Document):
-    price_per_kw: NotNegative
-    interval_minutes: Literal[15, 30, 60] = 15
-
-
-class FixedTariff(Document):
-    kind: Literal["fixed"] = "fixed"
-    price_per_kwh: float
-    export_price_per_kwh: float = 0.0
-    demand_charge: DemandChargeDocument | None = None
-
-
-class TimeOfUseTariff(Document):
-    """The first period whose month and weekday match, with the latest start not after the local time, holds."""
-
-    kind: Literal["time_of_use"] = "time_of_use"
-    periods: tuple[TariffPeriod, ...] = Field(min_length=1)
-    export_price_per_kwh: float = 0.0
-    demand_charge: DemandChargeDocument | None = None
-
-
-class SeriesTariff(Document):
-    """Prices come as series of the kinds `import_price` and `export_price`, uploaded or fetched."""
-
-    kind: Literal["series"] = "series"
-    surcharge_per_kwh: float = Field(0.0, description="Grid fees and taxes on top of every uploaded import price.")
-    export_price_per_kwh: float = Field(0.0, description="Where no export series is known.")
-    demand_charge: DemandChargeDocument | None = None
-
-
-Tariff = Annotated[FixedTariff | TimeOfUseTariff | SeriesTariff, Field(discriminator="kind")]
-
-
 class BaseLoadDocument(Document):
-    annual_energy_kwh: Positive | None = Field(None, description="For the first two weeks, until history is there.")
+    annual_energy_kwh: Positive | None = Field(
+        default=None, description="For the first two weeks, until history is there."
+    )
     profile: Literal["g25", "h25", "l25", "p25", "s25"] = "g25"
-    max_kw: Positive | None = Field(None, description="The most the building can draw; for fail-safe limits.")
-    safety_quantile: float = Field(0.9, ge=0.5, lt=1, description="Of the base load, in the limits of a plan.")
-    safety_margin: NotNegative = Field(0.05, description="Share added to that quantile.")
+    max_kw: Positive | None = Field(default=None, description="The most the building can draw; for fail-safe limits.")
+    safety_quantile: float = Field(default=0.9, ge=0.5, lt=1, description="Of the base load, in the limits of a plan.")
+    safety_margin: NotNegative = Field(default=0.05, description="Share added to that quantile.")
 
 
 class SessionDefaults(Document):
@@ -155,11 +109,13 @@ class Site(Document):
     id: SlugId
     name: str = Field(min_length=1, max_length=200)
     time_zone: str
-    latitude: float | None = Field(None, ge=-90, le=90)
-    longitude: float | None = Field(None, ge=-180, le=180)
-    country: str | None = Field(None, pattern=r"^[A-Z]{2}$", description="ISO 3166, for holidays.")
-    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
-    mode: Literal["optimised", "shadow"] = Field("optimised", description="shadow plans and shows, and sends nothing.")
+    latitude: float | None = Field(default=None, ge=-90, le=90)
+    longitude: float | None = Field(default=None, ge=-180, le=180)
+    country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166, for holidays.")
+    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
+    mode: Literal["optimised", "shadow"] = Field(
+        default="optimised", description="shadow plans and shows, and sends nothing."
+    )
     connection: GridConnection
     circuits: tuple[CircuitDocument, ...] = ()
     charging_stations: tuple[ChargingStationDocument, ...] = ()
@@ -171,11 +127,12 @@ class Site(Document):
     base_load: BaseLoadDocument = BaseLoadDocument.model_validate({})
     session_defaults: SessionDefaults = SessionDefaults.model_validate({})
     slot_minutes: Literal[5, 10, 15, 30, 60] = 15
-    nightly_at: time = Field(time(22, 0), description="Local hour at which the coming day is planned.")
+    nightly_at: time = Field(default=time(22, 0), description="Local hour at which the coming day is planned.")
     fallback_current_a: NotNegative = Field(
-        6.0, description="A per phase that every EVSE may draw when nobody tells it otherwise: 0, or at least 6."
+        default=6.0,
+        description="A per phase that every EVSE may draw when nobody tells it otherwise: 0, or at least 6.",
     )
-    holidays: tuple[date, ...] = Field((), description="Days off beside the country's own.")
+    holidays: tuple[date, ...] = Field(default=(), description="Days off beside the country's own.")
 
     @field_validator("time_zone")
     @classmethod

@@ -1,0 +1,95 @@
+"""The tariff part of a site's document: what its electricity costs, by the local clock and calendar."""
+
+from datetime import date, time
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Document(BaseModel):
+    """Unknown keys, NaN and infinities are errors that name the field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+MonthDay = Annotated[str, Field(pattern=r"^\d{2}-\d{2}$", description="MM-DD")]
+
+
+class Season(Document):
+    """Local days from `first_day` to `last_day`, both included, each year; it may reach over New Year."""
+
+    first_day: MonthDay = "01-01"
+    last_day: MonthDay = "12-31"
+    weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] = Field(
+        default=(0, 1, 2, 3, 4, 5, 6), min_length=1, description="0 is Monday."
+    )
+
+    @field_validator("first_day", "last_day")
+    @classmethod
+    def _is_a_day(cls, text: str) -> str:
+        date.fromisoformat(f"2024-{text}")  # a leap year, so that 29 February is a day
+        return text
+
+
+class PriceStep(Document):
+    start: time = Field(description="Local; the price holds until the next step.")
+    price_per_kwh: float
+    export_price_per_kwh: float | None = Field(default=None, description="Absent: that of the tariff.")
+
+
+class TariffPeriod(Season):
+    """What a local day costs in a season."""
+
+    name: str = ""
+    steps: tuple[PriceStep, ...] = Field(min_length=1, description="Rising; the first starts at 00:00.")
+
+    @model_validator(mode="after")
+    def _rises_from_midnight(self) -> Self:
+        starts = [step.start for step in self.steps]
+        if starts[0] != time(0):
+            raise ValueError(f"the first step starts at {starts[0]}, not at 00:00")
+        if any(later <= earlier for earlier, later in pairwise(starts)):
+            raise ValueError(f"steps do not rise: {', '.join(map(str, starts))}")
+        return self
+
+
+class DemandCharge(Season):
+    """Money per kW and month of the highest mean import over a clock-aligned interval."""
+
+    id: str = Field(default="month", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")
+    price_per_kw: float = Field(ge=0)
+    interval_minutes: Literal[15, 30, 60] = 15
+    start: time = Field(default=time(0), description="Local; active from here ...")
+    end: time = Field(default=time(0), description="... to here; equal to start: all day.")
+
+
+class FixedTariff(Document):
+    """One price, always."""
+
+    kind: Literal["fixed"] = "fixed"
+    price_per_kwh: float
+    export_price_per_kwh: float = 0.0
+    demand_charges: tuple[DemandCharge, ...] = ()
+
+
+class TimeOfUseTariff(Document):
+    """Prices by season, weekday and local time. Of several periods that hold on a day the first one counts."""
+
+    kind: Literal["time_of_use"] = "time_of_use"
+    periods: tuple[TariffPeriod, ...] = Field(min_length=1)
+    export_price_per_kwh: float = 0.0
+    demand_charges: tuple[DemandCharge, ...] = ()
+
+
+class SeriesTariff(Document):
+    """Prices come as series of the kinds `import_price` and `export_price`, uploaded or fetched."""
+
+    kind: Literal["series"] = "series"
+    surcharge_per_kwh: float = Field(default=0.0, description="Grid fees on top of every uploaded import price ...")
+    factor: float = Field(default=1.0, gt=0, description="... and taxes on both: (price + surcharge) × factor.")
+    export_price_per_kwh: float = Field(default=0.0, description="Where no export series is known.")
+    demand_charges: tuple[DemandCharge, ...] = ()
+
+
+Tariff = Annotated[FixedTariff | TimeOfUseTariff | SeriesTariff, Field(discriminator="kind")]

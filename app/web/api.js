@@ -1,0 +1,39 @@
+// The public API, by the dashboard's same-origin session cookie. Errors carry the problem's own words.
+
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem.detail || problem.title || `HTTP ${status}`);
+    this.status = status;
+  }
+}
+
+async function call(method, path, body) {
+  const headers = { Accept: "application/json" };
+  if (method !== "GET") headers["X-Requested-With"] = "smartcharge-dashboard";
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const reply = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  if (reply.status === 204) return null;
+  const content = await reply.json().catch(() => ({}));
+  if (!reply.ok) throw new ApiError(reply.status, content);
+  return content;
+}
+
+const id = encodeURIComponent;
+
+export const api = {
+  login: (key) => call("POST", "/session", { key }),
+  hasSession: () => call("GET", "/session"),
+  sites: () => call("GET", "/v1/sites"),
+  now: (site) => call("GET", `/v1/sites/${id(site)}/now`),
+  wishes: (site) => call("GET", `/v1/sites/${id(site)}/sessions`),
+  stations: (site) => call("GET", `/v1/charging-stations?site_id=${id(site)}`),
+  transactions: (site) => call("GET", `/v1/transactions?site_id=${id(site)}&running=true`),
+  plan: (site) => call("POST", `/v1/sites/${id(site)}/schedules`, { dispatch: true }),
+  // null: the site has no plan yet
+  latestPlan: (site) =>
+    call("GET", `/v1/sites/${id(site)}/schedules/latest`).catch((error) => {
+      if (error.status === 404) return null;
+      throw error;
+    }),
+  events: (site) => new EventSource(`/v1/sites/${id(site)}/events`),
+};

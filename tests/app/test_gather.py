@@ -1,0 +1,184 @@
+"""Store and forecasts become a problem."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.clock import SteppedClock
+from app.db.records import MeterValue, Reading, StoredSeries, Wish
+from app.db.store import Store
+from app.gather import FallbackOnly, Gatherer, WhatIf
+from app.site import Site
+from forecasts.errors import UnknownPriceError
+from tests.stores import a_store
+
+NOW = datetime(2026, 4, 27, 8, 5, tzinfo=UTC)
+SLOT = datetime(2026, 4, 27, 8, 0, tzinfo=UTC)
+DOCUMENT: dict[str, Any] = {
+    "id": "depot",
+    "name": "Depot",
+    "time_zone": "Europe/Berlin",
+    "latitude": 52.5,
+    "longitude": 13.4,
+    "connection": {"max_import_kw": 100, "max_current_a": 160},
+    "circuits": [{"id": "row", "max_current_a": 63}],
+    "charging_stations": [
+        {"id": "cs01", "evses": [{"id": 1, "circuit": "row"}]},
+        {"id": "cs02", "evses": [{"id": 1, "circuit": "row", "phases": ["L2", "L3", "L1"]}]},
+    ],
+    "pv_arrays": [{"id": "roof", "peak_kw": 30}],
+    "meters": [{"id": "building", "measures": "base_load"}, {"id": "roof", "measures": "pv"}],
+    "base_load": {"annual_energy_kwh": 100_000},
+    "tariff": {
+        "kind": "fixed",
+        "price_per_kwh": 0.3,
+        "demand_charges": [{"price_per_kw": 9.5, "interval_minutes": 15}],
+    },
+}
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with a_store(SteppedClock(NOW), directory=tmp_path) as store:
+        await store.save_site(Site.model_validate(DOCUMENT))
+        yield store
+
+
+def a_gatherer(store: Store, connected: tuple[str, ...] = ("cs01", "cs02")) -> Gatherer:
+    return Gatherer(
+        store,
+        SteppedClock(NOW),
+        FallbackOnly(),
+        connected=lambda: frozenset(connected),
+        horizon=timedelta(hours=24),
+    )
+
+
+async def a_car(store: Store, station_id: str = "cs01", energy_wh: float = 4_000) -> int:
+    transaction, _ = await store.start_transaction(
+        station_id=station_id, evse_id=1, id_tag="tag", started_at=NOW - timedelta(hours=1), meter_start_wh=1_000
+    )
+    at = NOW - timedelta(minutes=1)
+    common = (station_id, 1, at)
+    await store.add_meter_values(
+        [
+            MeterValue(
+                *common,
+                "Energy.Active.Import.Register",
+                1_000 + energy_wh,
+                "Wh",
+                transaction_id=transaction.transaction_id,
+            ),
+            *(
+                MeterValue(*common, "Current.Import", a, "A", transaction_id=transaction.transaction_id, phase=phase)
+                for phase, a in (("L1", 16.0), ("L2", 0.0), ("L3", 0.1))
+            ),
+        ]
+    )
+    return transaction.transaction_id
+
+
+async def test_a_running_transaction_with_a_wish_becomes_a_session_less_what_it_got(store: Store) -> None:
+    number = await a_car(store)
+    wish = Wish("w", "depot", NOW + timedelta(hours=6), 20.0, NOW - timedelta(minutes=30), "cs01", 1)
+    await store.save_wish(wish)
+
+    gathered = await a_gatherer(store).gather(await store.site("depot"))
+
+    [session] = gathered.problem.sessions
+    assert (session.session_id, session.evse_id) == (f"tx-{number}", "cs01/1")
+    assert session.required_energy_kwh == pytest.approx(16.0)
+    assert session.vehicle_phases == 1
+    assert session.departure == wish.departure
+    assert gathered.transactions["cs01/1"].transaction_id == number
+
+
+async def test_an_evse_that_is_not_planned_reserves_its_fallback_on_its_phases(store: Store) -> None:
+    await a_car(store)
+
+    problem = (await a_gatherer(store).gather(await store.site("depot"))).problem
+
+    [reservation] = problem.reservations
+    assert (reservation.evse_id, reservation.current_a) == ("cs02/1", (6.0, 6.0, 6.0))
+
+
+async def test_a_station_that_cannot_be_reached_is_not_planned_but_reserved(store: Store) -> None:
+    await a_car(store)
+
+    gathered = await a_gatherer(store, connected=("cs02",)).gather(await store.site("depot"))
+
+    assert gathered.problem.sessions == ()
+    assert {reservation.evse_id for reservation in gathered.problem.reservations} == {"cs01/1", "cs02/1"}
+
+
+async def test_the_horizon_starts_at_the_slot_and_knows_what_of_it_is_left(store: Store) -> None:
+    horizon = (await a_gatherer(store).gather(await store.site("depot"))).problem.horizon
+
+    assert (horizon.start, horizon.now, horizon.slots) == (SLOT, NOW, 96)
+
+
+async def test_signals_carry_where_they_come_from(store: Store) -> None:
+    gathered = await a_gatherer(store).gather(await store.site("depot"))
+
+    assert gathered.provenance["base_load"]["source"] == "bdew-g25"
+    assert gathered.provenance["base_load"]["estimated"] is True
+    assert set(gathered.provenance) == {"base_load", "pv", "import_price"}
+    high, expected = gathered.problem.base_load_high_kw, gathered.problem.base_load_kw
+    assert high is not None
+    assert all(above > middle for above, middle in zip(high, expected, strict=True))
+
+
+async def test_the_peak_of_the_month_so_far_is_read_from_the_meters(store: Store) -> None:
+    rows = [Reading("depot", "building", SLOT - timedelta(hours=hour), 40.0 + hour) for hour in range(1, 20)]
+    await store.add_readings([*rows, *(Reading("depot", "roof", row.at, 2.0) for row in rows)])
+
+    [charge] = (await a_gatherer(store).gather(await store.site("depot"))).problem.demand_charges
+
+    assert charge.peak_so_far_kw == pytest.approx(57.0)
+    assert charge.active == (True,) * 96
+
+
+async def test_a_site_without_any_price_is_not_planned_at_price_zero(store: Store) -> None:
+    site = Site.model_validate(DOCUMENT | {"tariff": {"kind": "series"}})
+
+    with pytest.raises(UnknownPriceError):
+        await a_gatherer(store).gather(site)
+
+
+async def test_prices_that_end_early_are_continued_as_estimates(store: Store) -> None:
+    site = Site.model_validate(DOCUMENT | {"tariff": {"kind": "series", "surcharge_per_kwh": 0.1}})
+    start = datetime(2026, 4, 26, 22, 0, tzinfo=UTC)  # local midnight
+    prices = tuple(0.01 * hour for hour in range(24))
+    await store.add_series(StoredSeries("depot", "import_price", "auction", NOW, start, 60, "EUR/kWh", prices))
+
+    gathered = await a_gatherer(store).gather(site)
+
+    price = gathered.problem.import_price_per_kwh
+    assert price[0] == pytest.approx(0.1 + 0.10)  # 10:00 local
+    assert min(price) > 0.09
+    assert gathered.provenance["import_price"]["estimated"] is True
+
+
+async def test_an_uploaded_forecast_overrules_ours_where_it_says_something(store: Store) -> None:
+    uploaded = StoredSeries("depot", "base_load", "energy manager", NOW, SLOT, 60, "kW", (77.0, 78.0))
+    await store.add_series(uploaded)
+
+    gathered = await a_gatherer(store).gather(await store.site("depot"))
+
+    assert gathered.problem.base_load_kw[:8] == (77.0,) * 4 + (78.0,) * 4
+    assert gathered.problem.base_load_kw[8] != 78.0
+    assert gathered.provenance["base_load"]["source"] == "energy manager"
+
+
+async def test_what_if_scales_the_signals_and_replaces_the_sessions(store: Store) -> None:
+    await a_car(store)
+    site = await store.site("depot")
+    plain = (await a_gatherer(store).gather(site)).problem
+
+    changed = (await a_gatherer(store).gather(site, WhatIf(sessions=(), pv_factor=2.0))).problem
+
+    assert changed.sessions == ()
+    assert changed.pv_kw == pytest.approx([2 * power for power in plain.pv_kw])
