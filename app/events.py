@@ -67,6 +67,16 @@ class MeterValuesReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ObedienceChanged:
+    """An EVSE draws more than it may, or obeys again: the others' room has changed."""
+
+    station_id: str
+    evse_id: int
+    obeys: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class WishChanged:
     site_id: str
     at: datetime
@@ -108,6 +118,7 @@ Event = (
     | TransactionStarted
     | TransactionStopped
     | MeterValuesReceived
+    | ObedienceChanged
     | WishChanged
     | SiteChanged
     | ReadingsArrived

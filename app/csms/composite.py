@@ -5,11 +5,12 @@ a TxProfile takes the place of the TxDefaultProfile even if it is higher, the st
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import inf
 
 from app.csms.connector import ChargingProfile, CompositeSchedule, Period, Purpose, RateUnit
-from app.csms.steps import Steps, evaluated
+from app.csms.steps import TOLERANCE, Steps, evaluated
 
 BELOW_A = 1.0  # many stations keep whole amperes, rounded down: no reason to distrust one
 EDGE_S = 5.0  # at the edge of a period clocks, latency and rounding differ
@@ -76,9 +77,7 @@ def composite(
     """`composite_at` over [start, end), `otherwise_a` where nothing limits."""
 
     def value_at(moment: datetime) -> float:
-        limit_a = composite_at(
-            profiles, moment, voltage_v=voltage_v, phases=phases, transaction_id=transaction_id
-        )
+        limit_a = composite_at(profiles, moment, voltage_v=voltage_v, phases=phases, transaction_id=transaction_id)
         return otherwise_a if limit_a is None else limit_a
 
     return evaluated(value_at, [knot for profile in profiles for knot in _knots(profile)], start, end)
@@ -115,20 +114,21 @@ def disagreement(
     end = min(reported_end, end_of(expected) or reported_end)
     if end <= start:
         return f"it reports {reported.start.isoformat()} to {reported_end.isoformat()}, which is not what it was sent"
-    asked = composite([expected], start, end, voltage_v=voltage_v, phases=phases)
-    told = report_steps(reported, start, end, voltage_v=voltage_v, phases=phases)
-    if expected.unit is reported.unit is RateUnit.W:  # no phases to guess: compare the watts themselves
-        asked = composite([expected], start, end, voltage_v=1.0, phases=1)
-        told = report_steps(reported, start, end, voltage_v=1.0, phases=1)
-    ampere = voltage_v * phases if expected.unit is reported.unit is RateUnit.W else 1.0
-    unit = "W" if expected.unit is reported.unit is RateUnit.W else "A"
-    moments = sorted({*asked.moments, *told.moments})
-    for moment, following in zip(moments, [*moments[1:], end], strict=True):
-        excess = told.at(moment) - asked.at(moment)
-        agrees = -BELOW_A * ampere <= excess <= tolerance_a * ampere + 1e-6
-        if not agrees and (following - moment).total_seconds() > EDGE_S:
-            return f"it reports {told.at(moment):g} {unit} at {moment:%H:%M:%S} UTC instead of {asked.at(moment):g} {unit}"
-    return None
+    if expected.unit is reported.unit:  # no phases to guess: compare the figures themselves
+        ampere = 1.0 if expected.unit is RateUnit.A else voltage_v * phases
+        expected, reported = replace(expected, unit=RateUnit.A), replace(reported, unit=RateUnit.A)
+        asked = composite([expected], start, end)
+        return _difference(asked, report_steps(reported, start, end), tolerance_a * ampere, BELOW_A * ampere)
+    verdicts = [  # by as many phases as the station may have counted
+        _difference(
+            composite([expected], start, end, voltage_v=voltage_v, phases=count),
+            report_steps(reported, start, end, voltage_v=voltage_v, phases=count),
+            tolerance_a,
+            BELOW_A,
+        )
+        for count in range(phases, 0, -1)
+    ]
+    return None if None in verdicts else verdicts[0]
 
 
 def report_steps(
@@ -148,6 +148,20 @@ def report_steps(
 
     knots = [reported.start + timedelta(seconds=period.start_s) for period in periods]
     return evaluated(value_at, knots, start, end)
+
+
+def _difference(asked: Steps, told: Steps, above: float, below: float) -> str | None:
+    """The first stretch longer than `EDGE_S` on which `told` is out of reach of `asked`."""
+    moments = sorted({*asked.moments, *told.moments})
+    since: datetime | None = None
+    for moment, following in zip(moments, [*moments[1:], asked.end], strict=True):
+        if -below - TOLERANCE <= told.at(moment) - asked.at(moment) <= above + TOLERANCE:
+            since = None
+            continue
+        since = since or moment
+        if (following - since).total_seconds() > EDGE_S:
+            return f"it reports {told.at(moment):g} instead of {asked.at(moment):g} at {moment:%H:%M:%S} UTC"
+    return None
 
 
 def _holds(profile: ChargingProfile, moment: datetime) -> bool:

@@ -14,6 +14,7 @@ Json = dict[str, Any]
 
 MAX_DEPTH = 12  # the deepest 1.6 message, a charging profile, nests six levels
 MAX_ID = 36
+MAX_ACTION = 50
 NO_ID = "-1"
 _BOM = b"\xef\xbb\xbf"
 
@@ -90,22 +91,28 @@ def error_frame(message_id: str, code: str, description: str) -> str:
 
 
 def _read_known(kind: int, message_id: str, rest: list[Any]) -> Frame:
-    match kind, rest:
-        case Kind.CALL, [str(action), dict(payload), *_] if 1 <= len(action) <= 50:
-            return Call(message_id, action, payload)
-        case Kind.CALL, [_, _, *_]:
-            return Malformed(message_id, "FormationViolation", "the action is no text or the payload no object")
-        case Kind.CALL, _:
-            return Malformed(message_id, "ProtocolError", "a call has four elements")
-        case Kind.RESULT, [dict(payload), *_]:
-            return Result(message_id, payload)
-        case Kind.RESULT, _:
+    match kind:
+        case Kind.CALL:
+            return _read_call(message_id, rest)
+        case Kind.RESULT if rest and isinstance(rest[0], dict):
+            return Result(message_id, rest[0])
+        case Kind.RESULT:
             return Malformed(message_id, None, "a result without a payload object")
-        case Kind.ERROR, _:  # stations have been seen to send [4, id] alone
-            code, description, *_ = [*rest, "", ""] if rest else ["GenericError", ""]
+        case Kind.ERROR:  # stations have been seen to send [4, id] alone
+            code, description, *_ = [*rest, "", ""]
             return Error(message_id, str(code)[:50] or "GenericError", str(description)[:255])
         case _:
             return Malformed(message_id, "ProtocolError", f"message type {str(kind)[:20]} is unknown")
+
+
+def _read_call(message_id: str, rest: list[Any]) -> Frame:
+    match rest:
+        case [str(action), dict(payload), *_] if 1 <= len(action) <= MAX_ACTION:
+            return Call(message_id, action, payload)
+        case [_, _, *_]:
+            return Malformed(message_id, "FormationViolation", "the action is no text or the payload no object")
+        case _:
+            return Malformed(message_id, "ProtocolError", "a call has four elements")
 
 
 def _deeper_than(value: Any, levels: int) -> bool:

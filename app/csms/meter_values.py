@@ -3,21 +3,19 @@
 Pure. What cannot be read is quoted in a violation and skipped; nothing raises, and nothing is guessed into a value.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.csms.timestamps import message_time
+from app.csms.lenient import quote, read_count, read_number
+from app.csms.timestamps import message_time, recorded_times
 from app.db.records import MeterValue
 
 ENERGY = "Energy.Active.Import.Register"
 POWER = "Power.Active.Import"
 CURRENT = "Current.Import"
 PHASES = ("L1", "L2", "L3")
-
-MAX_MAGNITUDE = 1e12  # W, Wh, ...; beyond is no measurement
 
 # Unit as sent, lower case: (unit as stored, factor).
 _UNITS = {
@@ -86,8 +84,6 @@ _CONTEXT_BY_LOWER = {name.lower(): name for name in _CONTEXTS}
 _PHASE = {"": "", "N": "N", "L1-L2": "L1-L2", "L2-L3": "L2-L3", "L3-L1": "L3-L1"}
 _PHASE |= {spelling: phase for phase in PHASES for spelling in (phase, f"{phase}-N")}
 
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
-
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
@@ -117,35 +113,36 @@ def parse(
     if transaction_id is None:
         transaction_id = read_count(payload.get("transactionId")) or None  # 0 and -1 are "none" in the field
 
-    rows: dict[tuple[datetime, str, str, str], tuple[bool, MeterValue]] = {}
-    for group in _objects(payload.get("meterValue", payload.get("transactionData")), "meterValue", violations):
+    groups = list(_objects(payload.get("meterValue", payload.get("transactionData")), "meterValue", violations))
+    times = []
+    for group in groups:
         time, wrong = message_time(group.get("timestamp"), received_at)
+        times.append(time)
         violations += wrong
+
+    rows: dict[tuple[datetime, str, str, str], MeterValue] = {}
+    for at, group in zip(recorded_times(times), groups, strict=True):
         for sampled in _objects(group.get("sampledValue"), "sampledValue", violations):
             reading = _read_sampled(sampled, violations)
             if reading is None:
                 continue
             measurand, value, unit, phase, context = reading
-            key = (time.at, measurand, phase, context)
-            at_inlet = sampled.get("location") == "Inlet"  # the station's supply: never overrules the outlet
-            if key in rows and at_inlet:
+            key = (at, measurand, phase, context)
+            if key in rows and sampled.get("location") == "Inlet":  # the station's supply never overrules the outlet
                 continue
-            rows[key] = (
-                at_inlet,
-                MeterValue(
-                    station_id=station_id,
-                    evse_id=evse,
-                    at=time.at,
-                    measurand=measurand,
-                    value=value,
-                    unit=unit,
-                    transaction_id=transaction_id,
-                    phase=phase,
-                    context=context,
-                    received_at=received_at,
-                ),
+            rows[key] = MeterValue(
+                station_id=station_id,
+                evse_id=evse,
+                at=at,
+                measurand=measurand,
+                value=value,
+                unit=unit,
+                transaction_id=transaction_id,
+                phase=phase,
+                context=context,
+                received_at=received_at,
             )
-    return Parsed([row for _, row in rows.values()], violations)
+    return Parsed(list(rows.values()), violations)
 
 
 def live_power_w(values: Sequence[MeterValue]) -> float | None:
@@ -169,33 +166,6 @@ def live_energy_wh(values: Sequence[MeterValue]) -> float | None:
     if "" in newest:
         return newest[""]
     return sum(newest[phase] for phase in PHASES) if all(phase in newest for phase in PHASES) else None
-
-
-def read_number(value: Any) -> float | None:
-    """A finite number from a JSON number or text, comma or point as decimal sign; None when it is neither."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, str):
-        text = value.strip()
-        if len(text) > 40 or not _NUMBER.fullmatch(text):
-            return None
-        value = float(text.replace(",", "."))
-    if not isinstance(value, int | float) or not abs(value) <= MAX_MAGNITUDE:  # NaN fails every comparison
-        return None
-    return float(value)
-
-
-def read_count(value: Any) -> int | None:
-    """A whole number from 0 up to 2³¹ − 1, or None."""
-    number = read_number(value)
-    return int(number) if number is not None and number.is_integer() and 0 <= number < 2**31 else None
-
-
-def quote(value: Any) -> str:
-    """`value` for a log line: bounded, on one line."""
-    if isinstance(value, dict | list):
-        return f"{type(value).__name__} of {len(value)}"
-    return ascii(value[:60] if isinstance(value, str) else value)[:80]
 
 
 def _newest(values: Sequence[MeterValue], measurand: str) -> dict[str, float]:

@@ -37,12 +37,15 @@ class Electrics:
         return self.voltage_v * (self.phases or 1)
 
 
+UNKNOWN_VEHICLE = Electrics()
+
+
 def fallback_profile(
     current_a: float,
     passport: Passport,
     start: datetime = FALLBACK_START,
     *,
-    electrics: Electrics = Electrics(),  # noqa: B008 - frozen
+    electrics: Electrics = UNKNOWN_VEHICLE,
     profile_id: int = FALLBACK_PROFILE_ID,
     unit: RateUnit | None = None,
 ) -> ChargingProfile:
@@ -54,7 +57,7 @@ def fallback_profile(
         purpose=Purpose.TX_DEFAULT,
         unit=unit,
         start=start,
-        periods=(_period(0, current_a, unit, electrics),),
+        periods=(Period(0, _limit(current_a, unit, electrics), _number_phases(unit, electrics)),),
     )
 
 
@@ -105,7 +108,7 @@ def cautious_steps(
     valid_until: datetime,
     skew_s: float,
 ) -> Steps:
-    """At each moment the lowest limit of the plan within skew_s / 2 of it, in A floored to one decimal.
+    """At each moment the lowest limit of the plan within skew_s / 2 of it.
 
     The curve begins in the past, with the current slot's limit: what the plan said before `now` is over. All its
     moments are whole seconds.
@@ -118,7 +121,7 @@ def cautious_steps(
     half = timedelta(seconds=ceil(skew_s / 2) + (1 if start.microsecond else 0))
     first = start.replace(microsecond=0)
     last = min(len(limits_a), ceil((end - start) / slot) + ceil(half / slot))
-    planned = [floored(limit_a) for limit_a in limits_a[:last]]
+    planned = limits_a[:last]
 
     def lowest_near(moment: datetime) -> float:
         """From `moment` to the next knot the same slots lie within `half`."""
@@ -128,7 +131,9 @@ def cautious_steps(
 
     boundaries = [first + slot * k for k in range(current + 1, last)]
     knots = [moment for boundary in boundaries for moment in (boundary - half, boundary + half)]
-    began = min(first + slot * current, now.replace(microsecond=0)) - timedelta(seconds=max(START_AHEAD_S, ceil(skew_s)))
+    began = min(first + slot * current, now.replace(microsecond=0)) - timedelta(
+        seconds=max(START_AHEAD_S, ceil(skew_s))
+    )
     return evaluated(lowest_near, knots, began, _whole_second(end, began))
 
 
@@ -156,7 +161,8 @@ def profile_of_steps(
     if purpose is Purpose.TX_DEFAULT and stack_level < 1:
         raise ValueError("stack level 0 of TxDefaultProfile belongs to the fallback: a plan needs 1 or more")
     unit = unit or preferred_unit(passport, is_dc=electrics.is_dc)
-    curve = _shortened(_floored(steps), max(1, passport.max_periods), tail)
+    limits = tuple(_limit(value_a, unit, electrics) for value_a in steps.values)
+    curve = _shortened(Steps(steps.moments, limits, steps.end).merged(), max(1, passport.max_periods), tail)
     return ChargingProfile(
         profile_id=profile_id,
         stack_level=stack_level,
@@ -164,10 +170,10 @@ def profile_of_steps(
         unit=unit,
         start=curve.start,
         periods=tuple(
-            _period(_seconds(moment - curve.start), limit_a, unit, electrics)
-            for moment, limit_a in zip(curve.moments, curve.values, strict=True)
+            Period(round((moment - curve.start).total_seconds()), limit, _number_phases(unit, electrics))
+            for moment, limit in zip(curve.moments, curve.values, strict=True)
         ),
-        duration_s=_seconds(curve.end - curve.start),
+        duration_s=round((curve.end - curve.start).total_seconds()),
         valid_from=curve.start,
         valid_to=curve.end,
         transaction_id=transaction_id,
@@ -227,16 +233,13 @@ def profile_from_json(document: dict[str, Any]) -> ChargingProfile:
     )
 
 
-def _period(start_s: int, limit_a: float, unit: RateUnit, electrics: Electrics) -> Period:
-    if unit is RateUnit.A:
-        return Period(start_s, floored(limit_a))  # per phase: no number of phases to get wrong
-    return Period(
-        start_s, floored(limit_a * electrics.watts_per_ampere), None if electrics.is_dc else electrics.phases
-    )
+def _limit(limit_a: float, unit: RateUnit, electrics: Electrics) -> float:
+    return floored(limit_a if unit is RateUnit.A else limit_a * electrics.watts_per_ampere)
 
 
-def _floored(steps: Steps) -> Steps:
-    return Steps(steps.moments, tuple(floored(value) for value in steps.values), steps.end).merged()
+def _number_phases(unit: RateUnit, electrics: Electrics) -> int | None:
+    """Said only where it is known and turns W into A: A is per phase whatever their number."""
+    return None if unit is RateUnit.A or electrics.is_dc else electrics.phases
 
 
 def _shortened(steps: Steps, periods: int, tail: Tail) -> Steps:
@@ -251,7 +254,3 @@ def _shortened(steps: Steps, periods: int, tail: Tail) -> Steps:
 def _whole_second(end: datetime, began: datetime) -> datetime:
     """`end` without its fraction, yet after the curve's beginning."""
     return max(end.replace(microsecond=0), began + timedelta(seconds=1))
-
-
-def _seconds(span: timedelta) -> int:
-    return round(span.total_seconds())

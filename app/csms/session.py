@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from websockets.asyncio.server import ServerConnection
@@ -31,7 +31,7 @@ from app.csms.frames import (
     read_frame,
     result_frame,
 )
-from app.errors import AppError, CallFailedError, OutcomeUnknownError, StationOfflineError
+from app.errors import AppError, CallFailedError, OutcomeUnknownError, StationOfflineError, StoreUnavailableError
 from app.events import Event
 
 MAX_WAITING_CALLS = 64  # OCPP allows one; beyond this the socket is read no further
@@ -65,10 +65,6 @@ class Answer:
 
 class Dialect(Protocol):
     """One version of OCPP: what its messages mean, in both directions. One instance a connection."""
-
-    async def opened(self) -> None:
-        """Recall what the store knows of the station, before its first message."""
-        ...
 
     async def answer(self, call: Call, received_at: datetime) -> Answer:
         """Raises `CallRefusedError`; any other error becomes InternalError."""
@@ -137,7 +133,9 @@ class Session:
         finally:
             self._fail_pending()
             # A message that was received is handled even if nobody is left to hear the answer.
-            await self._calls.join() if not worker.done() else None
+            drained = asyncio.ensure_future(self._calls.join())
+            await asyncio.wait({drained, worker}, return_when=asyncio.FIRST_COMPLETED)
+            drained.cancel()
             worker.cancel()
 
     async def close(self, code: int, reason: str) -> None:
@@ -169,6 +167,8 @@ class Session:
                     raise OutcomeUnknownError(self.station_id, text) from error
                 finally:
                     self._pending = None
+                    if reply.done() and not reply.cancelled():
+                        reply.exception()  # seen, even if the send failed first
 
     def note_violations(self, violations: list[str], action: str) -> None:
         """Count what a station got wrong and was forgiven; each text is logged once a connection."""
@@ -229,9 +229,12 @@ class Session:
         except CallRefusedError as refusal:
             self.note_violations([f"refused: {refusal}"], call.action)
             frame = error_frame(call.message_id, refusal.code, refusal.description)
+        except StoreUnavailableError as error:
+            log.error("ocpp.message_not_stored", station=self.station_id, action=call.action, reason=str(error))
+            frame = error_frame(call.message_id, "InternalError", "the database does not answer; send it again")
         except Exception:  # a station must never wait for an answer that does not come
             log.exception("ocpp.handler_failed", station=self.station_id, action=call.action)
-            frame = error_frame(call.message_id, "InternalError", "the message could not be processed; send it again")
+            frame = error_frame(call.message_id, "InternalError", "the message could not be processed")
         await self._send(frame)
         for event in answer.events:
             self._publish(event)
@@ -246,5 +249,3 @@ class Session:
         if self._pending is not None and not self._pending[1].done():
             text = "the connection closed before the call was answered"
             self._pending[1].set_exception(OutcomeUnknownError(self.station_id, text))
-
-

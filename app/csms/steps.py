@@ -47,7 +47,9 @@ class Steps:
         return pointwise(lambda pair: pair[0] - pair[1] if pair[0] != pair[1] else 0.0, self, other).highest > tolerance
 
 
-def evaluated(value_at: Callable[[datetime], float], knots: Iterable[datetime], start: datetime, end: datetime) -> Steps:
+def evaluated(
+    value_at: Callable[[datetime], float], knots: Iterable[datetime], start: datetime, end: datetime
+) -> Steps:
     """The curve of `value_at` over [start, end), which changes at no other moments than `knots`."""
     moments = tuple(sorted({start, *(knot for knot in knots if start < knot < end)}))
     return Steps(moments, tuple(value_at(moment) for moment in moments), end).merged()

@@ -5,12 +5,14 @@ kept: what the station reported and when we received it.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 MAX_SKEW = timedelta(seconds=60)
 MAX_LIVE_AGE = timedelta(minutes=5)  # older messages come from an offline queue and are never acted upon
+MAX_SPAN = timedelta(days=7)  # of the samples of one message that a wrong clock stamped
 FIRST_PLAUSIBLE_YEAR = 2015  # the year of OCPP 1.6: before it no clock was ever set
 
 _LONE_DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}")
@@ -71,6 +73,18 @@ def message_time(value: Any, received_at: datetime) -> tuple[MessageTime, list[s
     if reported is not None and not time.is_plausible:
         violations.append(f"timestamp {value[:40]!r} is implausible; the time of arrival is used")
     return time, violations
+
+
+def recorded_times(times: Sequence[MessageTime]) -> list[datetime]:
+    """`at` of each time of one message; those of a wrong clock keep their distances, the newest at the arrival."""
+    wrong = [time.reported for time in times if time.reported is not None and not time.is_plausible]
+    newest_wrong = max(wrong, default=None)
+    return [
+        time.received - (newest_wrong - time.reported)
+        if newest_wrong and time.reported and not time.is_plausible and newest_wrong - time.reported < MAX_SPAN
+        else time.at
+        for time in times
+    ]
 
 
 def iso_utc(moment: datetime) -> str:

@@ -23,7 +23,7 @@ async def upsert(
     else:  # arrays: one statement and one round trip, however many rows; executemany would not say how many changed
         columns = list(table.columns)
         unnested = func.unnest(*[bindparam(column.name, type_=ARRAY(column.type)) for column in columns])
-        rows_as_table = unnested.table_valued(*[column.name for column in columns])
+        rows_as_table = unnested.table_valued(*[column.name for column in columns]).render_derived()
         insert = postgresql.insert(table).from_select([column.name for column in columns], select(rows_as_table))
         parameters = {column.name: [row[column.name] for row in rows] for column in columns}
     if replace:

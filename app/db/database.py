@@ -20,7 +20,7 @@ from app.clock import Clock
 from app.db.types import to_json
 from app.errors import AppError, ConflictError, InvalidInputError, StoreUnavailableError
 
-BUSY_TIMEOUT_MS = 5_000  # how long a writer waits for another process, e.g. an import from the command line
+BUSY_TIMEOUT_S = 5.0  # how long a writer waits for another process, e.g. an import; `?timeout=` in the URL overrules it
 CONNECT_TIMEOUT_S = 5.0
 CONNECTIONS = 5  # SQLite: one thread each; PostgreSQL: one server process each
 DRIVERS = {
@@ -46,7 +46,8 @@ class Database:
     @asynccontextmanager
     async def open(cls, url: str, clock: Clock) -> AsyncIterator[Self]:
         """Raises `InvalidInputError` for a URL that is none. Nothing is connected yet."""
-        engine = _engine(_url(url))
+        with store_errors():
+            engine = _engine(_url(url))
         try:
             yield cls(engine, clock)
         finally:
@@ -87,9 +88,21 @@ def store_errors() -> Iterator[None]:
     except (exc.DataError, OverflowError) as error:
         raise InvalidInputError("value", f"the database cannot hold it: {error}") from error
     except exc.DBAPIError as error:
+        if _is_about_a_value(error):
+            raise InvalidInputError("value", f"the database cannot hold it: {error.orig}") from error
         raise StoreUnavailableError(f"the database does not answer: {error.orig}") from error
+    except exc.StatementError as error:  # a column type's own refusal arrives wrapped
+        if isinstance(error.orig, AppError):
+            raise error.orig from error
+        raise
     except (exc.TimeoutError, sqlite3.Error, OSError) as error:
-        raise StoreUnavailableError(f"the database does not answer: {error or type(error).__name__}") from error
+        raise StoreUnavailableError(f"the database does not answer: {error!r}") from error
+
+
+def _is_about_a_value(error: exc.DBAPIError) -> bool:
+    """asyncpg has no DataError that SQLAlchemy knows: its own check is a ValueError, the server's a state 22xxx."""
+    is_refused_by_driver = isinstance(getattr(error.orig, "__cause__", None), ValueError)
+    return is_refused_by_driver or str(getattr(error.orig, "sqlstate", "")).startswith("22")
 
 
 def _url(text: str) -> URL:
@@ -126,7 +139,10 @@ def _engine(url: URL) -> AsyncEngine:
         pool_size=1 if in_memory else CONNECTIONS,  # each connection to :memory: would be a database of its own
         max_overflow=0,
         pool_timeout=60.0,
-        connect_args={"isolation_level": None},  # the driver begins nothing by itself: `_begin_on_sqlite` does
+        connect_args={
+            "isolation_level": None,  # the driver begins nothing by itself: `_begin_on_sqlite` does
+            **({} if "timeout" in url.query else {"timeout": BUSY_TIMEOUT_S}),
+        },
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_on_sqlite)
@@ -135,7 +151,6 @@ def _engine(url: URL) -> AsyncEngine:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")  # readers never wait for the writer
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
@@ -156,5 +171,3 @@ def _begin_on_sqlite(connection: Connection) -> None:
 def _begin_on_postgresql(connection: Connection) -> None:
     if connection.get_execution_options().get("smartcharge_begin") == "lazy":
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-
-

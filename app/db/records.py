@@ -62,7 +62,10 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class MeterValue:
-    """One sampled value, in W, Wh, A, V or %. Natural key: station, EVSE, transaction, time, measurand, phase, context."""
+    """One sampled value, in W, Wh, A, V or %.
+
+    Natural key: station, EVSE, transaction, time, measurand, phase, context.
+    """
 
     station_id: str
     evse_id: int

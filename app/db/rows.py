@@ -25,9 +25,9 @@ def columns_of(table: Table, record: type["DataclassInstance"]) -> list[ColumnEl
 
 
 def record_of(record: type[Record], row: Row[Any]) -> Record:
-    return record(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public API; the underscore keeps column names free
+    return record(**row._mapping)
 
 
 def values_of(record: "DataclassInstance") -> dict[str, Any]:
     """Field by field, not copied in depth as `dataclasses.asdict` would: a plan's JSON is large."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}

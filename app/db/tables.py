@@ -7,7 +7,6 @@ outlives the site's document. Migrations repeat these tables; a test holds the t
 from sqlalchemy import (
     Boolean,
     Column,
-    Double,
     ForeignKey,
     Index,
     Integer,
@@ -20,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import JSON
 
-from app.db.types import JsonTuple, PackedFloats, PackedJson, UtcDateTime, ZeroForNone
+from app.db.types import Finite, JsonTuple, PackedFloats, PackedJson, UtcDateTime, ZeroForNone
 
 metadata = MetaData(
     naming_convention={
@@ -59,7 +58,7 @@ charging_stations = Table(
     Column("passport", JSON, nullable=False),
 )
 
-# The EVSEs of the site documents: the list that "of each EVSE" queries start from, for a seek by EVSE in place of a scan.
+# The EVSEs of the site documents: what "of each EVSE" queries start from, for a seek by EVSE in place of a scan.
 evses = Table(
     "evses",
     metadata,
@@ -89,10 +88,10 @@ transactions = Table(
     Column("evse_id", Integer, nullable=False),
     Column("id_tag", String, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
-    Column("meter_start_wh", Double, nullable=False),
+    Column("meter_start_wh", Finite, nullable=False),
     Column("ocpp_transaction_id", String),
     Column("stopped_at", UtcDateTime),
-    Column("meter_stop_wh", Double),
+    Column("meter_stop_wh", Finite),
     Column("stop_reason", String),
     UniqueConstraint(
         "station_id", "evse_id", "id_tag", "started_at", "meter_start_wh", name="uq_transactions_natural_key"
@@ -121,7 +120,7 @@ meter_values = Table(
     Column("phase", String, primary_key=True),
     Column("context", String, primary_key=True),
     Column("transaction_id", ZeroForNone, primary_key=True, autoincrement=False),
-    Column("value", Double, nullable=False),
+    Column("value", Finite, nullable=False),
     Column("unit", String, nullable=False),
     Column("received_at", UtcDateTime),
     Index(None, "transaction_id", "measurand", "at"),
@@ -143,7 +142,7 @@ readings = Table(
     Column("site_id", String, primary_key=True),
     Column("meter_id", String, primary_key=True),
     Column("at", UtcDateTime, primary_key=True),
-    Column("kw", Double, nullable=False),
+    Column("kw", Finite, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -172,13 +171,13 @@ wishes = Table(
     Column("wish_id", String, primary_key=True),
     Column("site_id", String, nullable=False),
     Column("departure", UtcDateTime, nullable=False),
-    Column("required_energy_kwh", Double, nullable=False),
+    Column("required_energy_kwh", Finite, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("station_id", String),
     Column("evse_id", Integer),
     Column("id_tag", String),
     Column("arrival", UtcDateTime),
-    Column("max_power_kw", Double),
+    Column("max_power_kw", Finite),
     Column("vehicle_phases", Integer),
     Column("priority", Integer, nullable=False),
     Column("transaction_id", Integer),
@@ -232,11 +231,11 @@ cdrs = Table(
     Column("id_tag", String, nullable=False),
     Column("start", UtcDateTime, nullable=False),
     Column("stop", UtcDateTime, nullable=False),
-    Column("energy_kwh", Double, nullable=False),
-    Column("total_time_h", Double, nullable=False),
-    Column("parking_time_h", Double, nullable=False),
-    Column("integrated_energy_kwh", Double),
-    Column("peak_power_kw", Double),
+    Column("energy_kwh", Finite, nullable=False),
+    Column("total_time_h", Finite, nullable=False),
+    Column("parking_time_h", Finite, nullable=False),
+    Column("integrated_energy_kwh", Finite),
+    Column("peak_power_kw", Finite),
     Column("flags", JsonTuple, nullable=False),
     Index(None, "site_id", "stop"),
     Index(None, "station_id", "stop"),

@@ -8,7 +8,7 @@ from math import isfinite
 from sys import byteorder
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, LargeBinary
+from sqlalchemy import BigInteger, DateTime, Dialect, Double, LargeBinary
 from sqlalchemy.types import JSON, TypeDecorator
 
 from app.errors import InvalidInputError
@@ -40,6 +40,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Finite(TypeDecorator[float]):
+    """A float that is a number: SQLite would turn NaN into NULL, PostgreSQL would keep it."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, _dialect: Dialect) -> float | None:
+        if value is None:
+            return None
+        if not isfinite(value):
+            raise InvalidInputError("value", f"{value} is not finite")
+        return float(value)
 
 
 class JsonTuple(TypeDecorator[tuple[str, ...]]):

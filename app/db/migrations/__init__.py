@@ -57,7 +57,7 @@ def migrate(connection: Connection) -> None:
     command.upgrade(config, HEAD)
 
 
-def alembic_config(connection: Connection) -> Any:
+def alembic_config(connection: Connection | None = None) -> Any:
     """Alembic's configuration without an ini file, so that an installed package finds its own scripts."""
     from alembic.config import Config
 

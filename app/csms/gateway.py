@@ -1,0 +1,317 @@
+"""The service's own CSMS: charging stations connect here, and are commanded through here.
+
+Connections are authenticated before the WebSocket exists; the newest connection of a station is the one that counts;
+commands either reach it or say which of four things went wrong.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+import structlog
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.typing import Subprotocol
+
+from app.clock import Clock
+from app.csms import v16
+from app.csms.admission import Admission
+from app.csms.connector import ChargingProfile, CompositeSchedule, Passport, Purpose, RateUnit
+from app.csms.handshake import choose_subprotocol, identity_of
+from app.csms.ocpp_schemas import load_schemas
+from app.csms.session import Dialect, Session
+from app.db.store import Store
+from app.errors import NotFoundError, StationOfflineError, StoreUnavailableError
+from app.events import Event, Events, SiteChanged, StationConnected, StationDisconnected
+from app.settings import Settings
+
+MAX_FRAME_BYTES = 64 * 1024  # the largest 1.6 message, a MeterValues backlog, stays far below
+MAX_FRAMES_WAITING = 8
+OPEN_TIMEOUT_S = 5.0  # a handshake that drips in is a slowloris
+PING_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 2.0  # a station that hangs must not hold up a shutdown
+SEEN_INTERVAL = timedelta(seconds=60)  # how stale `last_seen_at` may be in the store
+
+PROTOCOL_ERROR = 1002
+POLICY_VIOLATION = 1008
+SUPERSEDED = 4001  # private use: the same station has connected anew
+
+# Subprotocol: (version, how it is spoken). Another version is another line.
+DIALECTS: dict[str, tuple[str, Callable[[Session, Store, Clock, Settings], Dialect]]] = {
+    v16.SUBPROTOCOL: ("1.6", v16.V16),
+}
+
+COMMANDED_ACTIONS = (
+    "SetChargingProfile",
+    "ClearChargingProfile",
+    "GetCompositeSchedule",
+    "GetConfiguration",
+    "ChangeConfiguration",
+    "RemoteStartTransaction",
+    "RemoteStopTransaction",
+    "TriggerMessage",
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """Listens for stations and implements `CsmsConnector`.
+
+    ``async with Gateway(store, events, clock, settings) as gateway`` listens on ``gateway.port``.
+    """
+
+    def __init__(self, store: Store, events: Events, clock: Clock, settings: Settings) -> None:
+        self._store = store
+        self._events = events
+        self._clock = clock
+        self._settings = settings
+        self._server: Server | None = None
+        self._sessions: dict[str, tuple[Session, Dialect]] = {}
+        self._last_seen: dict[str, datetime] = {}
+        self._seen_unwritten: dict[str, datetime] = {}
+        self._seen_written_at: datetime | None = None
+        self._presence: dict[str, asyncio.Lock] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._deaf: Callable[[], None] = lambda: None  # ends the subscription to events
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; the system's choice when the setting is 0."""
+        if self._server is None:
+            raise RuntimeError("the gateway is not started")
+        port: int = next(iter(self._server.sockets)).getsockname()[1]
+        return port
+
+    async def start(self) -> None:
+        await self._store.mark_all_disconnected()  # whatever was open when we went down is not any more
+        await load_schemas(COMMANDED_ACTIONS)
+        self._server = await serve(
+            self._serve_station,
+            self._settings.ocpp_host,
+            self._settings.ocpp_port,
+            process_request=Admission(self._store, self._settings),
+            select_subprotocol=_select_subprotocol,
+            compression=None,  # no compression bombs, and 50 KB less a connection
+            max_size=MAX_FRAME_BYTES,
+            max_queue=MAX_FRAMES_WAITING,
+            open_timeout=OPEN_TIMEOUT_S,
+            ping_interval=self._settings.ping_interval_s,
+            ping_timeout=PING_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            server_header=None,
+        )
+        self._deaf = self._events.subscribe(self._hear)
+        log.info("ocpp.listening", host=self._settings.ocpp_host, port=self.port)
+
+    async def close(self) -> None:
+        """Close every connection and wait until what they had sent is stored."""
+        self._deaf()
+        self._deaf = lambda: None
+        if self._server is not None:
+            self._server.close()  # with 1001, going away
+            await self._server.wait_closed()
+        if self._background:
+            await asyncio.gather(*self._background, return_exceptions=True)
+
+    # --- what is known of the stations
+
+    def connected(self) -> frozenset[str]:
+        return frozenset(self._sessions)
+
+    def last_seen(self, station_id: str) -> datetime | None:
+        """When the station's last message came in; None when none has since the service started."""
+        return self._last_seen.get(station_id)
+
+    def violations(self, station_id: str) -> int:
+        """How often the station's present connection was forgiven a breach of the protocol."""
+        session, _ = self._sessions.get(station_id, (None, None))
+        return session.violations if session else 0
+
+    # --- CsmsConnector
+
+    async def set_charging_profile(self, station_id: str, evse_id: int, profile: ChargingProfile) -> None:
+        """Deliver `profile`; raises `ProfileRejectedError` when the station declines.
+
+        After an `OutcomeUnknownError` the caller reserves the larger limit and reads back. Raises
+        `InvalidInputError` for a profile that 1.6 cannot express.
+        """
+        await self._dialect(station_id).set_charging_profile(evse_id, profile)
+
+    async def clear_charging_profile(
+        self,
+        station_id: str,
+        *,
+        profile_id: int | None = None,
+        evse_id: int | None = None,
+        purpose: Purpose | None = None,
+        stack_level: int | None = None,
+    ) -> bool:
+        return await self._dialect(station_id).clear_charging_profile(profile_id, evse_id, purpose, stack_level)
+
+    async def composite_schedule(
+        self, station_id: str, evse_id: int, duration_s: int, unit: RateUnit | None = None
+    ) -> CompositeSchedule:
+        return await self._dialect(station_id).composite_schedule(evse_id, duration_s, unit)
+
+    async def passport(self, station_id: str) -> Passport:
+        return await self._dialect(station_id).passport()
+
+    async def get_configuration(self, station_id: str, keys: tuple[str, ...] = ()) -> dict[str, str | None]:
+        return await self._dialect(station_id).get_configuration(keys)
+
+    async def change_configuration(self, station_id: str, key: str, value: str) -> str:
+        return await self._dialect(station_id).change_configuration(key, value)
+
+    async def remote_start(
+        self, station_id: str, evse_id: int, id_tag: str, profile: ChargingProfile | None = None
+    ) -> str:
+        return await self._dialect(station_id).remote_start(evse_id, id_tag, profile)
+
+    async def remote_stop(self, station_id: str, transaction_id: int) -> str:
+        return await self._dialect(station_id).remote_stop(transaction_id)
+
+    async def trigger(self, station_id: str, message: str, evse_id: int | None = None) -> str:
+        return await self._dialect(station_id).trigger(message, evse_id)
+
+    def _dialect(self, station_id: str) -> Dialect:
+        try:
+            return self._sessions[station_id][1]
+        except KeyError:
+            raise StationOfflineError(station_id) from None
+
+    # --- connections
+
+    async def _serve_station(self, connection: ServerConnection) -> None:
+        station_id = identity_of(connection.request.path) if connection.request else None
+        subprotocol = self._agreed_subprotocol(connection, station_id)
+        if station_id is None or subprotocol is None:
+            await connection.close(PROTOCOL_ERROR, f"we speak {', '.join(DIALECTS)}")
+            return
+        version, speak = DIALECTS[subprotocol]
+        session = Session(
+            station_id,
+            connection,
+            clock=self._clock,
+            call_timeout_s=self._settings.call_timeout_s,
+            publish=self._publish,
+            seen=self._note_seen,
+        )
+        dialect = speak(session, self._store, self._clock, self._settings)
+        superseded = self._sessions.get(station_id)
+        self._sessions[station_id] = (session, dialect)
+        self._last_seen[station_id] = self._clock.now()
+        if superseded is not None:
+            log.warning("ocpp.superseded", station=station_id)
+            self._in_background(superseded[0].close(SUPERSEDED, "the station has connected anew"))
+        try:
+            with self._clock.hold():
+                await self._open(session, version)
+            await session.run(dialect)
+        finally:
+            with self._clock.hold():
+                await self._close(session)
+
+    async def _open(self, session: Session, version: str) -> None:
+        station_id = session.station_id
+        try:
+            await self._store.update_station(station_id, ocpp_version=version)
+            await self._write_presence(station_id)
+        except (
+            StoreUnavailableError,
+            NotFoundError,
+        ) as error:  # keep the socket: commands and live values work from memory
+            log.error("ocpp.connection_not_stored", station=station_id, reason=str(error))
+        log.info("ocpp.connected", station=station_id, version=version)
+        self._publish(StationConnected(station_id, self._clock.now()))
+
+    async def _close(self, session: Session) -> None:
+        """Forget the connection, unless a newer one has taken its place."""
+        station_id = session.station_id
+        current = self._sessions.get(station_id)
+        if current is None or current[0] is not session:
+            return
+        del self._sessions[station_id]
+        try:
+            await self._write_presence(station_id)
+        except (StoreUnavailableError, NotFoundError) as error:
+            log.error("ocpp.disconnection_not_stored", station=station_id, reason=str(error))
+        log.info("ocpp.disconnected", station=station_id, violations=session.violations)
+        if station_id not in self._sessions:
+            self._publish(StationDisconnected(station_id, self._clock.now()))
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, SiteChanged):
+            self._in_background(self._dismiss_strangers())
+
+    async def _dismiss_strangers(self) -> None:
+        """Close the connections of stations that left their site's document: they would not be let in again."""
+        with self._clock.hold():
+            try:
+                known = {station.station_id for station in await self._store.stations()}
+            except StoreUnavailableError:
+                return
+            for session in [session for name, (session, _) in self._sessions.items() if name not in known]:
+                log.warning("ocpp.station_removed", station=session.station_id)
+                await session.close(POLICY_VIOLATION, "the station is in no site any more")
+
+    def _agreed_subprotocol(self, connection: ServerConnection, station_id: str | None) -> str | None:
+        if connection.subprotocol is not None:
+            return connection.subprotocol
+        if connection.request and "Sec-WebSocket-Protocol" in connection.request.headers:
+            log.warning("ocpp.no_common_subprotocol", station=station_id)
+            return None
+        log.warning("ocpp.subprotocol_missing", station=station_id, taken_as=v16.SUBPROTOCOL)
+        return v16.SUBPROTOCOL
+
+    async def _write_presence(self, station_id: str) -> None:
+        """Write whether the station is connected *now*: of two racing writers, the later one tells the truth."""
+        async with self._presence.setdefault(station_id, asyncio.Lock()):
+            self._seen_unwritten.pop(station_id, None)
+            await self._store.update_station(
+                station_id, connected=station_id in self._sessions, last_seen_at=self._last_seen[station_id]
+            )
+
+    def _note_seen(self, station_id: str, at: datetime) -> None:
+        self._last_seen[station_id] = at
+        self._seen_unwritten[station_id] = at
+        if self._seen_written_at is None or at - self._seen_written_at >= SEEN_INTERVAL:
+            self._seen_written_at = at
+            unwritten, self._seen_unwritten = self._seen_unwritten, {}
+            self._in_background(self._write_seen(unwritten))
+
+    async def _write_seen(self, seen_at: dict[str, datetime]) -> None:
+        """All stations in one transaction: ten thousand of them would keep the database busy with nothing else."""
+        with self._clock.hold():
+            try:
+                await self._store.note_last_seen(seen_at)
+            except StoreUnavailableError as error:
+                log.error("ocpp.last_seen_not_stored", stations=len(seen_at), reason=str(error))
+
+    def _publish(self, event: Event) -> None:
+        """Tell the service. A listener that fails is a fault of ours, not the station's."""
+        try:
+            self._events.publish(event)
+        except Exception:
+            log.exception("ocpp.listener_failed", event_type=type(event).__name__)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """None completes the handshake without the header, as 1.6-J asks where nothing is common."""
+    chosen = choose_subprotocol(offered, tuple(DIALECTS))
+    return Subprotocol(chosen) if chosen else None

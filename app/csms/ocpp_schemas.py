@@ -1,0 +1,54 @@
+"""The JSON schemas of the `ocpp` package, as the last check of what we send; the only module that imports it.
+
+The package is our codec's conscience, not its loop: its ChargePoint waits out the whole time-out when a station
+leaves, drops malformed frames unanswered and dies of some of them, and refuses the 36-character id tags, comma
+decimals and vendor fields that stations in the field send.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+import ocpp.messages
+from ocpp.exceptions import OCPPError
+from ocpp.v16.enums import Action
+
+from app.csms.frames import Json, Kind
+
+V16_ACTIONS = frozenset(str(action.value) for action in Action)
+
+
+class SchemaError(ValueError):
+    """A message of ours that is not OCPP: a mistake of this service or of its caller's values."""
+
+
+async def check_call(action: str, payload: Json, version: str = "1.6") -> None:
+    """Raise `SchemaError` when `payload` is no valid request of `action`."""
+    await _check(ocpp.messages.Call("", action, payload), version)
+
+
+async def check_result(action: str, payload: Json, version: str = "1.6") -> None:
+    """Raise `SchemaError` when `payload` is no valid answer to `action`."""
+    await _check(ocpp.messages.CallResult("", payload, action), version)
+
+
+async def load_schemas(actions: Iterable[str], version: str = "1.6") -> None:
+    """Read the schemas from disk before the first call needs them: the package does so lazily, and blocks."""
+
+    def load() -> None:
+        for action in actions:
+            # As `validate_payload` asks where a schema says multipleOf 0.1; the package's cache forgets which it was.
+            parse_float = ocpp.messages.decimal.Decimal if action in _WITH_LIMITS else float
+            ocpp.messages.get_validator(Kind.CALL, action, version, parse_float)
+
+    await asyncio.to_thread(load)
+
+
+_WITH_LIMITS = frozenset({"SetChargingProfile", "RemoteStartTransaction"})
+
+
+async def _check(message: ocpp.messages.Call | ocpp.messages.CallResult, version: str) -> None:
+    try:
+        await ocpp.messages.validate_payload(message, version)
+    except (OCPPError, TypeError, ValueError) as error:
+        cause = getattr(error, "details", {}).get("cause", error)
+        raise SchemaError(f"{message.action}: {str(cause)[:300]}") from error

@@ -1,0 +1,160 @@
+"""Meter values of EVSEs: in through the batching writer or in bulk, out by transaction, by station, or the latest."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+from math import isfinite
+from typing import Any
+
+from sqlalchemy import and_, func, literal, select
+
+from app.db import tables
+from app.db.bulk import upsert
+from app.db.records import MeterValue
+from app.db.rows import Rows, columns_of, record_of, values_of
+from app.db.writer import MeterValueWriter
+from app.errors import InvalidInputError
+
+VALUES = tables.meter_values
+COLUMNS = columns_of(VALUES, MeterValue)
+IMPORT_ROWS = 2_000  # a transaction, and about 20 ms in which a station's own writes wait
+# Literal, not bound: only then does either database see that the partial index answers.
+IS_TOTAL_POWER = and_(
+    VALUES.c.measurand == literal("Power.Active.Import", literal_execute=True),
+    VALUES.c.phase == literal("", literal_execute=True),
+)
+IS_ENERGY_REGISTER = and_(VALUES.c.measurand == "Energy.Active.Import.Register", VALUES.c.phase == "")
+
+
+class MeterValueRows(Rows):
+    _writer: MeterValueWriter
+
+    @property
+    def dropped_meter_values(self) -> int:
+        """How many were lost since the start because the database did not take them."""
+        return self._writer.dropped
+
+    async def add_meter_values(self, values: Sequence[MeterValue]) -> None:
+        """Through the batching writer; visible to `flush`ed reads. Repeated rows change nothing.
+
+        Raises `InvalidInputError`, and takes none of them, when one is not finite or its time is naive.
+        """
+        self._writer.add([_row(value) for value in values])
+
+    async def import_meter_values(self, values: Iterable[MeterValue]) -> int:
+        """In bulk, idempotent; returns how many were new."""
+        new, remaining = 0, iter(values)
+        while rows := [_row(value) for value in islice(remaining, IMPORT_ROWS)]:
+            async with self._database.write() as connection:
+                new += await upsert(connection, VALUES, rows)
+        return new
+
+    async def meter_values(
+        self,
+        *,
+        transaction_id: int | None = None,
+        station_id: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        measurands: tuple[str, ...] = (),
+    ) -> list[MeterValue]:
+        """In order of time; `start <= at < end`."""
+        wanted = select(*COLUMNS)
+        if transaction_id is not None:
+            wanted = wanted.where(VALUES.c.transaction_id == transaction_id)
+        if station_id is not None:
+            wanted = wanted.where(VALUES.c.station_id == station_id)
+        if start is not None:
+            wanted = wanted.where(VALUES.c.at >= start)
+        if end is not None:
+            wanted = wanted.where(VALUES.c.at < end)
+        if measurands:
+            wanted = wanted.where(VALUES.c.measurand.in_(measurands))
+        in_order = wanted.order_by(
+            VALUES.c.at, VALUES.c.station_id, VALUES.c.evse_id, VALUES.c.measurand, VALUES.c.phase, VALUES.c.context
+        )
+        await self.flush()
+        async with self._database.read() as connection:
+            rows = (await connection.execute(in_order)).all()
+        return [record_of(MeterValue, row) for row in rows]
+
+    async def latest_energy_wh(self, transaction_ids: Sequence[int]) -> dict[int, tuple[datetime, float]]:
+        """Last energy register (total phase) of each transaction that sent one."""
+        if not transaction_ids:
+            return {}
+        newest = (
+            select(VALUES.c.transaction_id, func.max(VALUES.c.at).label("at"))
+            .where(VALUES.c.transaction_id.in_(transaction_ids), IS_ENERGY_REGISTER)
+            .group_by(VALUES.c.transaction_id)
+            .subquery()
+        )
+        latest = (
+            select(VALUES.c.transaction_id, VALUES.c.at, func.max(VALUES.c.value).label("wh"))  # of several contexts
+            .join(newest, and_(VALUES.c.transaction_id == newest.c.transaction_id, VALUES.c.at == newest.c.at))
+            .where(IS_ENERGY_REGISTER)
+            .group_by(VALUES.c.transaction_id, VALUES.c.at)
+        )
+        await self.flush()
+        async with self._database.read() as connection:
+            rows = (await connection.execute(latest)).all()
+        return {row.transaction_id: (row.at, row.wh) for row in rows}
+
+    async def latest_meter_values(self, site_id: str) -> dict[tuple[str, int], list[MeterValue]]:
+        """Of each EVSE (station, EVSE) of the site's document: all values that carry its newest timestamp."""
+        evses, stations = tables.evses, tables.charging_stations
+        newest_at = (
+            select(func.max(VALUES.c.at))
+            .where(VALUES.c.station_id == evses.c.station_id, VALUES.c.evse_id == evses.c.evse_id)
+            .scalar_subquery()
+        )
+        newest = (
+            select(evses.c.station_id, evses.c.evse_id, newest_at.label("at"))
+            .join(stations)
+            .where(stations.c.site_id == site_id, evses.c.in_document)
+            .subquery()
+        )
+        latest = select(*COLUMNS).join(
+            newest,
+            and_(
+                VALUES.c.station_id == newest.c.station_id,
+                VALUES.c.evse_id == newest.c.evse_id,
+                VALUES.c.at == newest.c.at,
+            ),
+        )
+        await self.flush()
+        found: dict[tuple[str, int], list[MeterValue]] = {}
+        async with self._database.read() as connection:
+            for row in await connection.execute(latest.order_by(VALUES.c.measurand, VALUES.c.phase, VALUES.c.context)):
+                found.setdefault((row.station_id, row.evse_id), []).append(record_of(MeterValue, row))
+        return found
+
+    async def charging_power(self, site_id: str, start: datetime, end: datetime) -> list[tuple[datetime, float]]:
+        """(at, W) of every total-power value of the site's EVSEs, for subtracting EV charging from a grid meter.
+
+        In order of time, `start <= at < end`. EVSEs that have left the document count too: they did draw.
+        """
+        evses, stations = tables.evses, tables.charging_stations
+        power = (
+            select(VALUES.c.at, VALUES.c.value)
+            .select_from(evses)
+            .join(stations)
+            .join(VALUES, and_(VALUES.c.station_id == evses.c.station_id, VALUES.c.evse_id == evses.c.evse_id))
+            .where(stations.c.site_id == site_id, IS_TOTAL_POWER, VALUES.c.at >= start, VALUES.c.at < end)
+            .order_by(VALUES.c.at)
+        )
+        await self.flush()
+        async with self._database.read() as connection:
+            return [(row.at, row.value) for row in await connection.execute(power)]
+
+    async def flush(self) -> None:
+        """Return once everything handed to the batching writer is on disk, else raise `StoreUnavailableError`."""
+        await self._writer.flush()
+
+
+def _row(value: MeterValue) -> dict[str, Any]:
+    """Checked here, while the caller can still be told: the writer works later."""
+    if not isfinite(value.value):
+        raise InvalidInputError("value", f"{value.value} of {value.measurand} is not finite")
+    if value.at.tzinfo is None or (value.received_at is not None and value.received_at.tzinfo is None):
+        raise InvalidInputError("at", f"{value.at.isoformat()} of {value.measurand} has no time zone")
+    return values_of(value)

@@ -1,0 +1,93 @@
+"""Readings of site meters, and series: signals with their provenance."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, func, select
+
+from app.db import tables
+from app.db.bulk import upsert
+from app.db.records import Reading, StoredSeries
+from app.db.rows import Rows, columns_of, record_of, values_of
+
+READINGS = tables.readings
+SERIES = tables.series
+ROWS_A_TRANSACTION = 5_000  # a year of quarter hours is seven of them; others write in between
+
+
+class SeriesRows(Rows):
+    async def add_readings(self, readings: Sequence[Reading]) -> int:
+        """In bulk, idempotent: the last value of (site, meter, at) wins. Returns how many rows were new or changed."""
+        rows = list(
+            {(reading.site_id, reading.meter_id, reading.at): values_of(reading) for reading in readings}.values()
+        )
+        changed = 0
+        for first in range(0, len(rows), ROWS_A_TRANSACTION):
+            async with self._database.write() as connection:
+                changed += await upsert(connection, READINGS, rows[first : first + ROWS_A_TRANSACTION], replace=("kw",))
+        return changed
+
+    async def readings(
+        self, site_id: str, meter_id: str, start: datetime, end: datetime
+    ) -> list[tuple[datetime, float]]:
+        """(at, kW) in order of time, half-open."""
+        wanted = (
+            select(READINGS.c.at, READINGS.c.kw)
+            .where(READINGS.c.site_id == site_id, READINGS.c.meter_id == meter_id)
+            .where(READINGS.c.at >= start, READINGS.c.at < end)
+            .order_by(READINGS.c.at)
+        )
+        async with self._database.read() as connection:
+            return [(row.at, row.kw) for row in await connection.execute(wanted)]
+
+    async def latest_readings(self, site_id: str) -> dict[str, tuple[datetime, float]]:
+        """Of each meter: (at, kW)."""
+        # From meter to meter by seeks along the primary key: DISTINCT and GROUP BY would read the whole history.
+        first = select(func.min(READINGS.c.meter_id).label("meter_id")).where(READINGS.c.site_id == site_id)
+        meters = first.cte("meters", recursive=True)
+        following = (
+            select(func.min(READINGS.c.meter_id))
+            .where(READINGS.c.site_id == site_id, READINGS.c.meter_id > meters.c.meter_id)
+            .correlate(meters)
+            .scalar_subquery()
+        )
+        meters = meters.union_all(select(following).where(meters.c.meter_id.is_not(None)))
+        own = READINGS.alias("own")
+        newest_at = (
+            select(func.max(own.c.at))
+            .where(own.c.site_id == site_id, own.c.meter_id == meters.c.meter_id)
+            .correlate(meters)
+            .scalar_subquery()
+        )
+        latest = select(READINGS.c.meter_id, READINGS.c.at, READINGS.c.kw).join(
+            meters,
+            and_(READINGS.c.site_id == site_id, READINGS.c.meter_id == meters.c.meter_id, READINGS.c.at == newest_at),
+        )
+        async with self._database.read() as connection:
+            return {row.meter_id: (row.at, row.kw) for row in await connection.execute(latest)}
+
+    async def add_series(self, series: StoredSeries) -> int:
+        """Returns its id. The same issue (site, kind, source, issued at, start) again replaces the first and keeps
+        its id; `series_id` of the argument says nothing."""
+        row = values_of(series)
+        del row["series_id"]
+        row["end"] = series.start + timedelta(minutes=series.resolution_minutes) * len(series.values)
+        natural_key = ["site_id", "kind", "source", "issued_at", "start"]
+        insert = self._database.insert(SERIES).values(row)
+        insert = insert.on_conflict_do_update(
+            index_elements=natural_key, set_={name: row[name] for name in row if name not in natural_key}
+        )
+        async with self._database.write() as connection:
+            series_id: int = (await connection.execute(insert.returning(SERIES.c.series_id))).scalar_one()
+        return series_id
+
+    async def series(self, site_id: str, kind: str, start: datetime, end: datetime) -> list[StoredSeries]:
+        """Every stored series of that kind that overlaps [start, end), oldest issue first: later ones overrule."""
+        overlapping = (
+            select(*columns_of(SERIES, StoredSeries))
+            .where(SERIES.c.site_id == site_id, SERIES.c.kind == kind, SERIES.c.end > start, SERIES.c.start < end)
+            .order_by(SERIES.c.issued_at, SERIES.c.series_id)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(overlapping)).all()
+        return [record_of(StoredSeries, row) for row in rows]

@@ -1,0 +1,153 @@
+"""The writer of meter values: many stations hand in a few rows each, one task writes them by the hundred.
+
+It waits for no interval: whatever queued up while one batch was written is the next batch. A database that does not
+answer costs nothing until the buffer is full; then the oldest rows go, and are counted.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from app.clock import Clock
+from app.db import tables
+from app.db.bulk import upsert
+from app.db.database import Database
+from app.errors import StoreUnavailableError
+
+Row = dict[str, Any]
+
+BATCH_ROWS = 2_000  # beyond it a larger transaction is hardly faster, and others wait longer for their turn
+BUFFER_ROWS = 100_000  # about 60 MB: 50 stations that send five values every ten seconds fill it in 67 minutes
+RETRY_PAUSE_S = 0.5  # real time, whatever the clock: it is the database that needs it
+CLOSING_ATTEMPTS = 3
+
+log = logging.getLogger(__name__)
+
+
+class MeterValueWriter:
+    """`async with MeterValueWriter.running(database, clock)`: at the end what is left is written.
+
+    `dropped` counts rows that were lost: the oldest of a full buffer, and any that the database will never take.
+    Simulated time stands still while rows wait to be written.
+    """
+
+    def __init__(self, database: Database, clock: Clock, *, buffer_rows: int = BUFFER_ROWS) -> None:
+        self._database = database
+        self._clock = clock
+        self._buffer_rows = buffer_rows
+        self._waiting: deque[Row] = deque()
+        self._batch: list[Row] = []  # in flight
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._flushes: list[tuple[int, asyncio.Future[None]]] = []  # (how many rows must be settled, who waits)
+        self._added = 0
+        self._settled = 0  # written or dropped
+        self.dropped = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, database: Database, clock: Clock, *, buffer_rows: int = BUFFER_ROWS) -> AsyncIterator[Self]:
+        writer = cls(database, clock, buffer_rows=buffer_rows)
+        task = asyncio.create_task(writer._run(), name="meter value writer")
+        try:
+            yield writer
+        finally:
+            writer._closing = True
+            writer._arrived.set()
+            await task
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Queue rows, each with every column of `tables.meter_values`. Returns at once."""
+        if self._closing:
+            raise StoreUnavailableError("the store is closed")
+        self._waiting.extend(rows)
+        self._added += len(rows)
+        self._drop_oldest()
+        self._arrived.set()
+
+    async def flush(self) -> None:
+        """Return once all that was added is written; raise `StoreUnavailableError` when an attempt to do so fails.
+
+        After a failure the rows stay queued, and are tried again.
+        """
+        if self._settled == self._added:
+            return
+        settled = asyncio.get_running_loop().create_future()
+        self._flushes.append((self._added, settled))
+        self._arrived.set()
+        with self._clock.hold():
+            await settled
+
+    async def _run(self) -> None:
+        while self._waiting or not self._closing:
+            await self._arrived.wait()
+            self._arrived.clear()
+            with self._clock.hold():
+                await self._drain()
+
+    async def _drain(self) -> None:
+        failures = 0
+        while self._waiting:
+            self._batch = [self._waiting.popleft() for _ in range(min(BATCH_ROWS, len(self._waiting)))]
+            try:
+                refused = await self._write(self._batch)
+            except StoreUnavailableError as error:
+                failures += 1
+                self._put_back(error)
+                if self._closing and failures >= CLOSING_ATTEMPTS:
+                    self._give_up()
+                    return
+                await asyncio.sleep(RETRY_PAUSE_S)
+            else:
+                failures = 0
+                self._settle(len(self._batch), dropped=refused)
+                self._batch = []
+
+    async def _write(self, rows: list[Row]) -> int:
+        """Write `rows` in one transaction. A row that the database refuses must not hold up the others: it is found
+        by halving and left out. Returns how many were."""
+        try:
+            async with self._database.write(durable=False) as connection:
+                await upsert(connection, tables.meter_values, rows)
+        except StoreUnavailableError:
+            raise
+        except Exception as error:
+            if len(rows) == 1:
+                log.warning("meter value dropped, the database refuses it: %s: %r", error, rows[0])
+                return 1
+            half = len(rows) // 2
+            return await self._write(rows[:half]) + await self._write(rows[half:])
+        return 0
+
+    def _put_back(self, error: StoreUnavailableError) -> None:
+        self._waiting.extendleft(reversed(self._batch))
+        self._batch = []
+        self._drop_oldest()
+        log.warning("%d meter values wait for the database: %s", len(self._waiting), error)
+        for _, flushed in self._flushes:
+            if not flushed.done():
+                flushed.set_exception(StoreUnavailableError(str(error)))
+        self._flushes = []
+
+    def _drop_oldest(self) -> None:
+        surplus = len(self._waiting) - self._buffer_rows
+        if surplus > 0:
+            for _ in range(surplus):
+                self._waiting.popleft()
+            self._settle(surplus, dropped=surplus)
+
+    def _give_up(self) -> None:
+        log.error("%d meter values are lost: the database did not take them before the end", len(self._waiting))
+        self._settle(len(self._waiting), dropped=len(self._waiting))
+        self._waiting.clear()
+
+    def _settle(self, rows: int, *, dropped: int) -> None:
+        self._settled += rows
+        self.dropped += dropped
+        while self._flushes and self._flushes[0][0] <= self._settled:
+            _, flushed = self._flushes.pop(0)
+            if not flushed.done():
+                flushed.set_result(None)
