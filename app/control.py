@@ -18,6 +18,7 @@ from app.events import (
     Event,
     Events,
     MeterValuesReceived,
+    ObedienceChanged,
     SiteChanged,
     StationBooted,
     StationConnected,
@@ -89,7 +90,12 @@ class Control:
         match event:
             case StationConnected() | StationBooted():
                 self._tasks.create_task(self._welcome(event.station_id))
-            case TransactionStarted(live=True) | TransactionStopped(live=True) | StationDisconnected():
+            case (
+                TransactionStarted(live=True)
+                | TransactionStopped(live=True)
+                | StationDisconnected()
+                | ObedienceChanged()
+            ):
                 await self._mark_station(event.station_id)
             case WishChanged() | SiteChanged():
                 self._mark(event.site_id)

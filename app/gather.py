@@ -33,9 +33,11 @@ RECENT = timedelta(hours=48)
 
 
 class KnowsLimits(Protocol):
-    """What a station may be executing: the dispatcher knows."""
+    """What a station may be executing, and which EVSEs no plan should count on: the dispatcher knows."""
 
     def worst_case_a(self, site: Site, station_id: str, evse_id: int, start: datetime, end: datetime) -> float: ...
+
+    def uncontrollable(self) -> Mapping[str, str]: ...
 
 
 class FallbackOnly:
@@ -43,6 +45,9 @@ class FallbackOnly:
 
     def worst_case_a(self, site: Site, *_: object) -> float:
         return site.fallback_current_a
+
+    def uncontrollable(self) -> Mapping[str, str]:
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,8 @@ class WhatIf:
 class Gatherer:
     """Builds the problem of a site at the clock's now.
 
-    `connected` names the stations that a plan can reach; the others keep what they may be executing as a
-    reservation and are not planned.
+    `connected` names the stations that a plan can reach. The others, and EVSEs that do not do as they are told,
+    are not planned: what they may be executing is reserved.
     """
 
     def __init__(
@@ -128,12 +133,19 @@ class Gatherer:
             time_zone=site.time_zone,
         )
         transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
-        return Gathered(problem, signals.provenance, transactions)
+        own = {evse.evse_id for evse in problem.evses}
+        lost = {key: reason for key, reason in self._limits.uncontrollable().items() if key in own}
+        return Gathered(problem, signals.provenance | ({"uncontrollable": lost} if lost else {}), transactions)
 
     async def _sessions(self, site: Site, now: datetime, end: datetime) -> tuple[list[Transaction], list[Session]]:
         recent = await self._store.transactions(site_id=site.id, start=now - RECENT)
         running = [row for row in await self._store.transactions(site_id=site.id, running=True) if _is_at(site, row)]
-        reachable = [row for row in _newest_of_each_evse(running) if row.station_id in self._connected()]
+        lost = self._limits.uncontrollable()
+        reachable = [
+            row
+            for row in _newest_of_each_evse(running)
+            if row.station_id in self._connected() and evse_key(row.station_id, row.evse_id) not in lost
+        ]
         wishes = await self._store.wishes(site.id)
         seen = await self._seen(site, reachable)
         sessions = [

@@ -15,6 +15,7 @@ from optimizer.domain import Session
 WISH_WAITS = timedelta(hours=24)  # a wish said before the car came belongs to the first car within a day
 NO_SHOW_AFTER = timedelta(minutes=30)
 OVERSTAY = timedelta(hours=1)  # a car that stays longer than said is planned for another hour, again and again
+HURRY = 1.5  # how much more time than at full power must be left for a car to be planned ready early
 OPEN_NEED_KWH = 2.0  # what is kept open for a car whose need nobody knows
 
 
@@ -49,8 +50,8 @@ def wish_of(transaction: Transaction, wishes: Sequence[Wish], recent: Sequence[T
 def running_session(site: Site, transaction: Transaction, wish: Wish | None, seen: Seen, now: datetime) -> Session:
     """The session of a car that is there. `required_energy_kwh` is what it still needs."""
     if wish is not None:
-        departure = wish.departure
         required_kwh = max(0.0, wish.required_energy_kwh - seen.delivered_kwh)
+        departure = _ready_by(site, transaction, wish, required_kwh, seen, now)
     else:
         departure = transaction.started_at + timedelta(hours=site.session_defaults.stay_h)
         required_kwh = max(OPEN_NEED_KWH, site.session_defaults.required_energy_kwh - seen.delivered_kwh)
@@ -64,6 +65,22 @@ def running_session(site: Site, transaction: Transaction, wish: Wish | None, see
         vehicle_phases=wish.vehicle_phases if wish and wish.vehicle_phases else seen.phases,
         priority=wish.priority if wish else 1,
     )
+
+
+def _ready_by(
+    site: Site, transaction: Transaction, wish: Wish, required_kwh: float, seen: Seen, now: datetime
+) -> datetime:
+    """The stated departure, or some time before it as long as that leaves `HURRY` times the time that is needed."""
+    station = site.station(transaction.station_id)
+    evse = next((evse for evse in station.evses if evse.id == transaction.evse_id), None) if station else None
+    if evse is None:
+        return wish.departure
+    phases = min(wish.vehicle_phases or seen.phases or 1, len(evse.phases))
+    evse_kw = evse.max_power_kw or (evse.max_current_a or 0.0) * phases * site.connection.voltage_v / 1000
+    power_kw = min(evse_kw, wish.max_power_kw or evse_kw)
+    early = wish.departure - timedelta(hours=site.session_defaults.ready_before_h)
+    needed = timedelta(hours=HURRY * required_kwh / power_kw) if power_kw > 0 else timedelta.max
+    return early if early - now >= needed else wish.departure
 
 
 def expected_sessions(

@@ -47,11 +47,13 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield store
 
 
-def a_gatherer(store: Store, connected: tuple[str, ...] = ("cs01", "cs02")) -> Gatherer:
+def a_gatherer(
+    store: Store, connected: tuple[str, ...] = ("cs01", "cs02"), limits: FallbackOnly | None = None
+) -> Gatherer:
     return Gatherer(
         store,
         SteppedClock(NOW),
-        FallbackOnly(),
+        limits or FallbackOnly(),
         connected=lambda: frozenset(connected),
         horizon=timedelta(hours=24),
     )
@@ -92,7 +94,7 @@ async def test_a_running_transaction_with_a_wish_becomes_a_session_less_what_it_
     assert (session.session_id, session.evse_id) == (f"tx-{number}", "cs01/1")
     assert session.required_energy_kwh == pytest.approx(16.0)
     assert session.vehicle_phases == 1
-    assert session.departure == wish.departure
+    assert session.departure == wish.departure - timedelta(hours=1)
     assert gathered.transactions["cs01/1"].transaction_id == number
 
 
@@ -112,6 +114,24 @@ async def test_a_station_that_cannot_be_reached_is_not_planned_but_reserved(stor
 
     assert gathered.problem.sessions == ()
     assert {reservation.evse_id for reservation in gathered.problem.reservations} == {"cs01/1", "cs02/1"}
+
+
+async def test_an_evse_that_disobeys_is_not_planned_but_reserved(store: Store) -> None:
+    class Disobeyed(FallbackOnly):
+        def worst_case_a(self, site: Site, *_: object) -> float:
+            return 17.0
+
+        def uncontrollable(self) -> dict[str, str]:
+            return {"cs01/1": "draws 16 A where 6 A are allowed"}
+
+    await a_car(store)
+    gatherer = a_gatherer(store, limits=Disobeyed())
+
+    gathered = await gatherer.gather(await store.site("depot"))
+
+    assert gathered.problem.sessions == ()
+    assert gathered.problem.reservations[0].current_a == (17.0, 17.0, 17.0)
+    assert gathered.provenance["uncontrollable"] == {"cs01/1": "draws 16 A where 6 A are allowed"}
 
 
 async def test_the_horizon_starts_at_the_slot_and_knows_what_of_it_is_left(store: Store) -> None:

@@ -78,8 +78,14 @@ def test_what_was_delivered_is_no_longer_needed() -> None:
     session = running_session(SITE, a_transaction(), a_wish(), Seen(12.5, 3), NOW)
 
     assert session.required_energy_kwh == pytest.approx(17.5)
-    assert session.departure == NOW + 6 * HOUR
+    assert session.departure == NOW + 5 * HOUR  # an hour before the stated departure
     assert session.vehicle_phases == 3
+
+
+def test_a_car_that_would_have_to_hurry_is_planned_until_it_leaves() -> None:
+    session = running_session(SITE, a_transaction(), a_wish(required_energy_kwh=36.0), Seen(0.0, 1), NOW)
+
+    assert session.departure == NOW + 6 * HOUR
 
 
 def test_without_a_wish_the_defaults_of_the_site_stand_in_and_something_is_kept_open() -> None:

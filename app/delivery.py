@@ -1,0 +1,189 @@
+"""One EVSE's part of a plan on its way to the station: what it is to hold, against what it may be holding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.csms.connector import ChargingProfile, Passport, Purpose, RateUnit
+from app.csms.profiles import Tail, cautious_steps, preferred_unit, profile_of_steps, profile_to_json
+from app.csms.steps import Steps, pointwise
+from app.db.records import Delivery, DeliveryState, Transaction
+from app.in_force import Book, Wiring, remaining
+from optimizer.domain import PHASES, Problem, Schedule, Session
+
+PLAN_PROFILE_ID = 100  # plus the EVSE's number: always the same, so that a new plan replaces the last one
+PLAN_STACK_LEVEL = 1
+SAME_A = 0.05  # what flooring in W or in A may differ
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way of writing a profile that a station may accept."""
+
+    unit: RateUnit
+    stack_level: int
+    max_periods: int
+
+
+def ladder(passport: Passport, *, is_dc: bool) -> tuple[Recipe, ...]:
+    """From what the passport promises down to what hardly any station refuses: the other unit, level 0, one period."""
+    unit = preferred_unit(passport, is_dc=is_dc)
+    other = RateUnit.A if unit is RateUnit.W else RateUnit.W
+    level, periods = min(PLAN_STACK_LEVEL, passport.max_stack_level), passport.max_periods
+    rungs = (
+        Recipe(unit, level, periods),
+        Recipe(other, level, periods),
+        Recipe(unit, 0, periods),
+        Recipe(unit, 0, 1),
+        Recipe(other, 0, 1),
+    )
+    return tuple(dict.fromkeys(rungs))
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """What is to become of one EVSE, and what has become of it so far.
+
+    `plan` is the limit in A per phase; `reserved_a` is what the plan counts this EVSE with whatever it does.
+    """
+
+    key: str
+    transaction: Transaction
+    wiring: Wiring
+    vehicle_phases: int | None
+    plan: Steps
+    recipes: Sequence[Recipe]
+    reserved_a: float
+    now: datetime
+    state: DeliveryState = "planned"
+    detail: str | None = None
+    sent: ChargingProfile | None = None
+    is_settled: bool = False  # nothing more is sent for it
+    wanted: ChargingProfile = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wanted = self.compile(self.plan, self.recipes[0], "end")
+
+    @property
+    def station_id(self) -> str:
+        return self.transaction.station_id
+
+    @property
+    def evse_id(self) -> int:
+        return self.transaction.evse_id
+
+    def compile(self, steps: Steps, recipe: Recipe, tail: Tail) -> ChargingProfile:
+        return profile_of_steps(
+            steps,
+            passport=Passport(max_periods=recipe.max_periods),
+            purpose=Purpose.TX,
+            stack_level=recipe.stack_level,
+            profile_id=PLAN_PROFILE_ID + self.evse_id,
+            transaction_id=self.transaction.transaction_id,
+            electrics=self.wiring.electrics(self.vehicle_phases),
+            unit=recipe.unit,
+            tail=tail,
+        )
+
+    def lowers(self, book: Book) -> bool:
+        """Whether the plan is below what may be in force, at any moment."""
+        held, wanted = self._curves(book)
+        return held.exceeds(wanted)
+
+    def raises(self, book: Book) -> bool:
+        """Whether the plan is above what is in force, at any moment."""
+        held, wanted = self._curves(book)
+        return wanted.exceeds(held, SAME_A)
+
+    def exceeds_its_share(self, book: Book) -> bool:
+        """Whether it may still draw more than the plan counts it with: its own limit, or its reservation."""
+        held, wanted = self._curves(book)
+        reserved = Steps((wanted.start,), (self.reserved_a,), wanted.end)
+        return held.exceeds(pointwise(max, wanted, reserved))
+
+    def lowered(self, book: Book) -> Steps:
+        """The lower of old and new at every moment; like every profile it begins in the past."""
+        lower = pointwise(min, *self._curves(book))
+        return Steps((self.plan.start, *lower.moments[1:]), lower.values, lower.end).merged()
+
+    def held_already(self, book: Book) -> ChargingProfile | None:
+        """What the EVSE certainly holds, if that has the plan's limits for at least half the plan's time."""
+        holding, wanted = book.holding(self.key), self.wanted
+        held = holding.profile
+        if held is None or holding.state not in ("verified", "accepted"):
+            return None
+        if held.transaction_id != wanted.transaction_id or held.unit != wanted.unit:
+            return None
+        if remaining(held, self.now) < remaining(wanted, self.now) / 2:
+            return None
+        end = min(profile.valid_to for profile in (held, wanted) if profile.valid_to is not None)
+        old, new = (book.curve_of(self.key, profile, self.wiring, self.now, end) for profile in (held, wanted))
+        return None if old.exceeds(new, SAME_A) or new.exceeds(old, SAME_A) else held
+
+    def settle(self, state: DeliveryState, detail: str | None = None) -> None:
+        self.state, self.detail, self.is_settled = state, detail, True
+
+    def delivery(self, site_id: str, plan_id: str, at: datetime) -> Delivery:
+        tried = self.wanted if self.state in ("rejected", "unknown", "planned") else None
+        profile = self.sent or tried
+        document = None if profile is None else profile_to_json(profile)
+        return Delivery(plan_id, site_id, self.station_id, self.evse_id, self.state, at, document, self.detail)
+
+    def _curves(self, book: Book) -> tuple[Steps, Steps]:
+        """What it may hold and what it is to hold, until the last of both ends."""
+        wanted = self.wanted
+        ends = [end for end in (wanted.valid_to, book.end(self.key)) if end is not None]
+        held = book.curve(self.key, self.wiring, self.now, max(ends))
+        return held, book.curve_of(self.key, wanted, self.wiring, self.now, max(ends))
+
+
+def job_of(
+    key: str,
+    transaction: Transaction,
+    wiring: Wiring,
+    problem: Problem,
+    schedule: Schedule,
+    recipes: Sequence[Recipe],
+    *,
+    now: datetime,
+    valid_until: datetime,
+) -> Job:
+    """Raises `ValueError` when nothing of the plan is left."""
+    horizon = problem.horizon
+    session = _session(problem, key, now)
+    currents_a = schedule.current_a.get(key)
+    if currents_a is None:  # DC draws evenly from its phases
+        currents_a = tuple(power_kw * 1000 / (wiring.voltage_v * wiring.phases) for power_kw in schedule.power_kw[key])
+    plan = cautious_steps(
+        currents_a,
+        start=horizon.start,
+        slot_minutes=horizon.slot_minutes,
+        now=now,
+        valid_until=valid_until,
+        skew_s=problem.settings.skew_s,
+    )
+    return Job(
+        key=key,
+        transaction=transaction,
+        wiring=wiring,
+        vehicle_phases=None if session is None else session.vehicle_phases,
+        plan=plan,
+        recipes=recipes,
+        reserved_a=_reserved_a(problem, key),
+        now=now,
+    )
+
+
+def _session(problem: Problem, key: str, now: datetime) -> Session | None:
+    """The one that is there, else the next."""
+    own = [session for session in problem.sessions if session.evse_id == key and session.departure > now]
+    return min(own, key=lambda session: session.arrival, default=None)
+
+
+def _reserved_a(problem: Problem, key: str) -> float:
+    currents_a = [
+        max(reservation.current_a[PHASES.index(phase)] for phase in problem.evse(key).phases)
+        for reservation in problem.reservations
+        if reservation.evse_id == key
+    ]
+    return sum(currents_a)

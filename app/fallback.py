@@ -1,0 +1,121 @@
+"""The limit that a charging station keeps when nobody speaks to it: installed, read back, remembered."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from app.csms.connector import ChargingProfile, CsmsConnector, Passport, Purpose, RateUnit
+from app.csms.profiles import fallback_profile
+from app.csms.readback import Verdict, read_back
+from app.errors import CallFailedError, OutcomeUnknownError, ProfileRejectedError
+from app.in_force import Book, Wiring, wiring_of
+from app.site import Site, evse_key
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outlet:
+    """One EVSE of the station that is being prepared."""
+
+    evse_id: int
+    key: str
+    wiring: Wiring
+
+
+class FallbackInstaller:
+    """Puts the site's fallback on a station: TxDefault at stack level 0, without an end."""
+
+    def __init__(self, connector: CsmsConnector, book: Book) -> None:
+        self._connector = connector
+        self._book = book
+
+    async def install(self, site: Site, station_id: str, passport: Passport, now: datetime) -> dict[int, float]:
+        """The A per phase that each EVSE has confirmed; an EVSE that did not is left out, and counts as unlimited.
+
+        Raises `StationOfflineError`.
+        """
+        document = site.station(station_id)
+        outlets = [
+            _Outlet(evse.id, evse_key(station_id, evse.id), wiring)
+            for evse in (document.evses if document else ())
+            if (wiring := wiring_of(site, station_id, evse.id))
+        ]
+        for outlet in outlets:
+            self._book.doubt_fallback(outlet.key)
+        confirmed = await self._install_once(site, station_id, passport, outlets, now)
+        if len(confirmed) < len(outlets):
+            # Something of an earlier master may lie above ours: away with every plan, the station's maximum stays.
+            await self._clear(station_id)
+            confirmed |= await self._install_once(site, station_id, passport, outlets, now)
+        for outlet in outlets:
+            if outlet.evse_id in confirmed:
+                self._book.confirm_fallback(outlet.key, confirmed[outlet.evse_id])
+            else:
+                log.warning("no fallback", station=station_id, evse=outlet.evse_id)
+        return confirmed
+
+    async def _install_once(
+        self, site: Site, station_id: str, passport: Passport, outlets: list[_Outlet], now: datetime
+    ) -> dict[int, float]:
+        current_a = site.fallback_current_a
+        profile = await self._set(station_id, 0, passport, current_a, outlets)
+        held = {outlet.evse_id: profile for outlet in outlets}
+        if profile is None:  # some stations take no profile for the whole of them
+            for outlet in outlets:
+                held[outlet.evse_id] = await self._set(station_id, outlet.evse_id, passport, current_a, [outlet])
+        confirmed = {}
+        for outlet in outlets:
+            taken = held[outlet.evse_id]
+            if taken is not None and await self._is_held(station_id, outlet, taken, now):
+                confirmed[outlet.evse_id] = current_a
+        return confirmed
+
+    async def _set(
+        self, station_id: str, evse_id: int, passport: Passport, current_a: float, outlets: list[_Outlet]
+    ) -> ChargingProfile | None:
+        """The profile that the station accepted; None when it accepted none, or did not answer."""
+        wiring = min((outlet.wiring for outlet in outlets), key=lambda wiring: wiring.phases)
+        first = fallback_profile(current_a, passport, electrics=wiring.electrics(None))
+        units = (first.unit, RateUnit.A if first.unit is RateUnit.W else RateUnit.W)
+        for unit in units:
+            profile = fallback_profile(current_a, passport, electrics=wiring.electrics(None), unit=unit)
+            try:
+                await self._connector.set_charging_profile(station_id, evse_id, profile)
+            except (ProfileRejectedError, CallFailedError) as error:
+                log.info("fallback declined", station=station_id, evse=evse_id, unit=unit, error=str(error))
+            except OutcomeUnknownError:
+                return None
+            else:
+                return profile
+        return None
+
+    async def _is_held(self, station_id: str, outlet: _Outlet, profile: ChargingProfile, now: datetime) -> bool:
+        """A station that will not say is believed; one that says otherwise is not, unless it names its plan."""
+        verdict = await self._ask(station_id, outlet, profile, now)
+        if verdict.state != "contradicted":
+            return True
+        for plan in self._book.holding(outlet.key).candidates:
+            if plan is not None and (await self._ask(station_id, outlet, plan, now)).state == "verified":
+                return True  # a TxProfile is executed in place of the fallback, which cannot be seen below it
+        log.warning("fallback contradicted", station=station_id, evse=outlet.evse_id, detail=verdict.detail)
+        return False
+
+    async def _ask(self, station_id: str, outlet: _Outlet, profile: ChargingProfile, now: datetime) -> Verdict:
+        return await read_back(
+            self._connector,
+            station_id,
+            outlet.evse_id,
+            profile,
+            now=now,
+            voltage_v=outlet.wiring.voltage_v,
+            phases=outlet.wiring.phases,
+        )
+
+    async def _clear(self, station_id: str) -> None:
+        for purpose in (Purpose.TX_DEFAULT, Purpose.TX):
+            try:
+                await self._connector.clear_charging_profile(station_id, purpose=purpose)
+            except (ProfileRejectedError, CallFailedError, OutcomeUnknownError) as error:
+                log.info("profiles not cleared", station=station_id, purpose=purpose, error=str(error))

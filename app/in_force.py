@@ -1,0 +1,207 @@
+"""What each EVSE may be executing now: the book that the dispatcher keeps, and the current to reserve for it.
+
+Pure bookkeeping, no I/O. The rule is the fuse's: a limit counts once it is confirmed; while nobody knows which of
+two limits holds, the larger does; an EVSE that nothing ever limited may draw all that its hardware can.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from app.csms.composite import composite, current_at, end_of
+from app.csms.connector import ChargingProfile
+from app.csms.profiles import Electrics
+from app.csms.steps import Steps, pointwise
+from app.db.records import DeliveryState
+from app.site import Site, split_evse_key
+
+Source = Literal["plan", "fallback", "hardware", "measured"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The highest current per phase that an EVSE may draw, and what sets it."""
+
+    current_a: float
+    source: Source
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """One EVSE's hardware: `max_a` per phase is what it draws at the very most."""
+
+    voltage_v: float
+    phases: int
+    max_a: float
+    is_dc: bool
+
+    @property
+    def assumed_phases(self) -> int:
+        """How many phases a limit in W loads where its profile does not say: AC may put all of it on one."""
+        return self.phases if self.is_dc else 1
+
+    def electrics(self, vehicle_phases: int | None) -> Electrics:
+        if self.is_dc:
+            return Electrics(self.voltage_v, self.phases, is_dc=True)
+        return Electrics(self.voltage_v, None if vehicle_phases is None else min(vehicle_phases, self.phases))
+
+    def amperes(self, power_w: float, vehicle_phases: int | None) -> float:
+        """A per phase of a measured power; an unknown vehicle is believed to use every phase."""
+        phases = self.phases if self.is_dc or vehicle_phases is None else min(vehicle_phases, self.phases)
+        return power_w / (self.voltage_v * phases)
+
+
+def wiring_of(site: Site, station_id: str, evse_id: int) -> Wiring | None:
+    """None for an EVSE that the site's document does not name."""
+    station = site.station(station_id)
+    evse = next((evse for evse in station.evses if evse.id == evse_id), None) if station else None
+    if evse is None:
+        return None
+    voltage_v, phases, is_dc = site.connection.voltage_v, len(evse.phases), evse.max_current_a is None
+    max_a = evse.max_current_a or (evse.max_power_kw or 0) * 1000 / (voltage_v * phases)
+    return Wiring(voltage_v, phases, max_a, is_dc)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one EVSE may hold above its fallback: exactly one of `candidates`, where None is no plan at all.
+
+    `unbounded`: it may hold something that is not in the book. `least_a`: so much it reported, or drew.
+    """
+
+    candidates: tuple[ChargingProfile | None, ...] = (None,)
+    state: DeliveryState = "unknown"  # of the newest candidate
+    since: datetime | None = None
+    unbounded: bool = False
+    least_a: float = 0.0
+    vehicle_phases: int | None = None
+
+    @property
+    def profile(self) -> ChargingProfile | None:
+        """What it holds, if that is certain."""
+        certain = len(self.candidates) == 1 and not self.unbounded and self.least_a == 0
+        return self.candidates[0] if certain else None
+
+    def after_sending(self, profile: ChargingProfile, now: datetime, vehicle_phases: int | None) -> "Holding":
+        """While an answer is awaited, and when none came: any of what it held, or the new one."""
+        candidates = (*(held for held in self.candidates if held != profile), profile)
+        return replace(self, candidates=candidates, state="unknown", since=now, vehicle_phases=vehicle_phases)
+
+    @property
+    def transaction_ids(self) -> frozenset[int]:
+        return frozenset(
+            held.transaction_id for held in self.candidates if held is not None and held.transaction_id is not None
+        )
+
+
+class Book:
+    """Holdings and fallbacks by EVSE key (``cs01/1``)."""
+
+    def __init__(self) -> None:
+        self._holdings: dict[str, Holding] = {}
+        self._fallbacks_a: dict[str, float] = {}
+        self._measured_a: dict[str, float] = {}
+
+    def holding(self, key: str) -> Holding:
+        return self._holdings.get(key, Holding())
+
+    def put(self, key: str, holding: Holding) -> None:
+        self._holdings[key] = holding
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._holdings
+
+    def confirm_fallback(self, key: str, current_a: float) -> None:
+        self._fallbacks_a[key] = current_a
+
+    def doubt_fallback(self, key: str) -> None:
+        self._fallbacks_a.pop(key, None)
+
+    def fallback_a(self, key: str) -> float | None:
+        """None while it is not confirmed."""
+        return self._fallbacks_a.get(key)
+
+    def measure(self, key: str, current_a: float) -> None:
+        """It disobeys: until further notice it counts with at least this much."""
+        self._measured_a[key] = current_a
+
+    def forgive(self, key: str) -> None:
+        self._measured_a.pop(key, None)
+
+    def forget_plan(self, key: str, transaction_id: int) -> None:
+        """The transaction is over, and with it every TxProfile for it."""
+        if transaction_id in self.holding(key).transaction_ids:
+            self._holdings[key] = Holding()
+
+    def doubt_station(self, station_id: str) -> None:
+        """It came back: it may have kept what it held, or have forgotten it."""
+        for key, holding in self._holdings.items():
+            if split_evse_key(key)[0] == station_id and None not in holding.candidates:
+                self._holdings[key] = replace(holding, candidates=(None, *holding.candidates))
+
+    def limit(self, key: str, wiring: Wiring, moment: datetime) -> Limit:
+        """The most that it may be drawing at `moment`."""
+        holding, below = self.holding(key), self._below(key, wiring)
+        limits = [below if held is None else _planned(held, wiring, moment, below) for held in holding.candidates]
+        if holding.unbounded:
+            limits.append(Limit(wiring.max_a, "hardware", False))
+        if (seen_a := self._seen_a(key)) > 0:
+            limits.append(Limit(min(seen_a, wiring.max_a), "measured", False))
+        highest = max(limits, key=lambda limit: limit.current_a)
+        return replace(highest, confirmed=highest.confirmed and len(limits) == 1)
+
+    def curve(self, key: str, wiring: Wiring, start: datetime, end: datetime) -> Steps:
+        """The most that it may be drawing over [start, end), A per phase."""
+        holding = self.holding(key)
+        curves = [self.curve_of(key, held, wiring, start, end) for held in holding.candidates]
+        least_a = wiring.max_a if holding.unbounded else self._seen_a(key)
+        floor = Steps((start,), (min(least_a, wiring.max_a),), end)
+        return pointwise(max, floor, *curves)
+
+    def commanded_a(self, key: str, wiring: Wiring, start: datetime, end: datetime) -> float:
+        """The highest current per phase over [start, end) that an EVSE which obeys may draw."""
+        holding = self.holding(key)
+        if holding.unbounded:
+            return wiring.max_a
+        return max(self.curve_of(key, held, wiring, start, end).highest for held in holding.candidates)
+
+    def curve_of(
+        self, key: str, profile: ChargingProfile | None, wiring: Wiring, start: datetime, end: datetime
+    ) -> Steps:
+        """What it draws at most over [start, end) if it holds `profile`: its fallback, or all it can, after that."""
+        profiles = [] if profile is None else [profile]
+        below_a = self._below(key, wiring).current_a
+        curve = composite(
+            profiles, start, end, voltage_v=wiring.voltage_v, phases=wiring.assumed_phases, otherwise_a=below_a
+        )
+        return Steps(curve.moments, tuple(min(value, wiring.max_a) for value in curve.values), curve.end).merged()
+
+    def worst_case_a(self, key: str, wiring: Wiring, start: datetime, end: datetime) -> float:
+        """The highest current per phase over [start, end), a change of vehicle included: then the fallback holds."""
+        return max(self.curve(key, wiring, start, end).highest, self._below(key, wiring).current_a)
+
+    def end(self, key: str) -> datetime | None:
+        """When the last of its candidates ends; None where it holds none."""
+        ends = [end_of(held) for held in self.holding(key).candidates if held is not None]
+        return max((end for end in ends if end is not None), default=None)
+
+    def _below(self, key: str, wiring: Wiring) -> Limit:
+        fallback_a = self._fallbacks_a.get(key)
+        if fallback_a is None:
+            return Limit(wiring.max_a, "hardware", False)
+        return Limit(min(fallback_a, wiring.max_a), "fallback", True)
+
+    def _seen_a(self, key: str) -> float:
+        return max(self.holding(key).least_a, self._measured_a.get(key, 0.0))
+
+
+def remaining(profile: ChargingProfile, now: datetime) -> timedelta:
+    """How long a profile still holds; the longest possible for one without an end."""
+    end = end_of(profile)
+    return timedelta.max if end is None else max(timedelta(0), end - now)
+
+
+def _planned(held: ChargingProfile, wiring: Wiring, moment: datetime, below: Limit) -> Limit:
+    current_a = current_at(held, moment, voltage_v=wiring.voltage_v, phases=wiring.assumed_phases)
+    return below if current_a is None else Limit(min(current_a, wiring.max_a), "plan", True)

@@ -1,0 +1,108 @@
+"""Gets one profile to one EVSE: the first rung of the ladder that the station accepts, read back, judged."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.clock import Clock
+from app.csms.connector import ChargingProfile, CsmsConnector, Passport
+from app.csms.profiles import Tail
+from app.csms.readback import Verdict, read_back
+from app.csms.steps import Steps
+from app.delivery import Job, Recipe, ladder
+from app.errors import CallFailedError, OutcomeUnknownError, ProfileRejectedError, StationOfflineError
+from app.in_force import Book, Holding
+from app.site import split_evse_key
+
+SENDINGS = 2  # a station that reports something else is told once more, and then not believed
+
+
+class Messenger:
+    """Writes into the book before it sends, and again when it knows: whatever fails, the book is never too low."""
+
+    def __init__(self, connector: CsmsConnector, book: Book, clock: Clock) -> None:
+        self._connector = connector
+        self._book = book
+        self._clock = clock
+        self._accepted: dict[str, Recipe] = {}  # by EVSE key
+
+    def recipes(self, key: str, passport: Passport, *, is_dc: bool) -> Sequence[Recipe]:
+        """The ladder, from the rung that this EVSE accepted last."""
+        rungs = ladder(passport, is_dc=is_dc)
+        known = self._accepted.get(key)
+        return rungs[rungs.index(known) :] if known in rungs else rungs
+
+    def forget(self, station_id: str) -> None:
+        """It may be another firmware by now."""
+        self._accepted = {key: recipe for key, recipe in self._accepted.items() if split_evse_key(key)[0] != station_id}
+
+    async def lower(self, job: Job) -> None:
+        """The first wave: the lower of old and new. Where that is the plan, the job is done with it."""
+        if job.raises(self._book):
+            await self._deliver(job, job.lowered(self._book), "lowest")
+        else:
+            await self.deliver_plan(job)
+
+    async def deliver_plan(self, job: Job) -> None:
+        """The second wave: the plan itself."""
+        await self._deliver(job, job.plan, "end")
+        job.is_settled = True
+
+    async def _deliver(self, job: Job, steps: Steps, tail: Tail) -> None:
+        refusal = ""
+        for recipe in job.recipes:
+            before = self._book.holding(job.key)
+            try:
+                await self._send(job, job.compile(steps, recipe, tail))
+            except (ProfileRejectedError, CallFailedError) as error:
+                self._book.put(job.key, before)  # a station that declines keeps what it has
+                refusal = str(error)
+            else:
+                self._accepted[job.key] = recipe
+                return
+        job.settle("rejected", refusal)
+
+    async def _send(self, job: Job, profile: ChargingProfile) -> None:
+        """Set, read back, book. Raises only where the station declined."""
+        possible = self._book.holding(job.key).after_sending(profile, self._clock.now(), job.vehicle_phases)
+        self._book.put(job.key, possible)
+        verdict = Verdict("silent")
+        for _ in range(SENDINGS):
+            try:
+                await self._connector.set_charging_profile(job.station_id, job.evse_id, profile)
+            except StationOfflineError as error:
+                job.settle("offline", str(error))
+                return
+            except OutcomeUnknownError as error:
+                verdict = await self._ask(job, profile)
+                if verdict.state != "verified":
+                    job.sent = profile
+                    job.settle("unknown", str(error))
+                    return
+            else:
+                verdict = await self._ask(job, profile)
+            if verdict.state != "contradicted":
+                break
+        self._conclude(job, profile, possible, verdict)
+
+    def _conclude(self, job: Job, profile: ChargingProfile, possible: Holding, verdict: Verdict) -> None:
+        job.sent, job.detail = profile, verdict.detail
+        job.state = "accepted" if verdict.state == "silent" else verdict.state
+        since = self._clock.now()
+        if verdict.state == "contradicted":
+            doubtful = replace(possible, state="contradicted", since=since, least_a=verdict.reported_a)
+            self._book.put(job.key, doubtful)
+            job.is_settled = True
+        else:
+            certain = Holding((profile,), job.state, since, vehicle_phases=job.vehicle_phases)
+            self._book.put(job.key, certain)
+
+    async def _ask(self, job: Job, profile: ChargingProfile) -> Verdict:
+        return await read_back(
+            self._connector,
+            job.station_id,
+            job.evse_id,
+            profile,
+            now=self._clock.now(),
+            voltage_v=job.wiring.voltage_v,
+            phases=job.wiring.phases,
+        )

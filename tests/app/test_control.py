@@ -1,0 +1,183 @@
+"""When sites are planned anew."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from app.clock import SteppedClock
+from app.control import Control
+from app.db.records import Plan
+from app.db.store import Store
+from app.errors import ConflictError, StationOfflineError
+from app.events import (
+    Events,
+    MeterValuesReceived,
+    ObedienceChanged,
+    StationBooted,
+    StationConnected,
+    TransactionStarted,
+    WishChanged,
+)
+from app.planner import Kind
+from app.site import Site
+from tests.stores import a_store
+
+START = datetime(2026, 4, 27, 8, 1, tzinfo=UTC)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+def a_site(site_id: str, *stations: str, mode: str = "optimised") -> Site:
+    return Site.model_validate(
+        {
+            "id": site_id,
+            "name": site_id,
+            "time_zone": "UTC",
+            "mode": mode,
+            "connection": {},
+            "charging_stations": [{"id": station, "evses": [{"id": 1}]} for station in stations],
+            "tariff": {"kind": "fixed", "price_per_kwh": 0.3},
+        }
+    )
+
+
+class Recorder:
+    """Planner and dispatcher that note what they were asked for, and fail where they are told to."""
+
+    def __init__(self, clock: SteppedClock) -> None:
+        self._clock = clock
+        self.planned: list[tuple[str, datetime]] = []
+        self.prepared: list[str] = []
+        self.measured_events: list[MeterValuesReceived] = []
+        self.broken: dict[str, Exception] = {}
+
+    async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan:
+        if site_id in self.broken:
+            raise self.broken[site_id]
+        now = self._clock.now()
+        self.planned.append((site_id, now))
+        return Plan("p", site_id, kind, now, now, now, "optimal", None, {}, {})
+
+    async def prepare(self, site: Site, station_id: str) -> None:
+        if station_id in self.broken:
+            raise self.broken[station_id]
+        self.prepared.append(station_id)
+
+    def measured(self, event: MeterValuesReceived) -> None:
+        self.measured_events.append(event)
+
+
+class World:
+    """A stepped clock, a real store with two sites, and a control loop that runs."""
+
+    def __init__(self, store: Store, clock: SteppedClock) -> None:
+        self.store, self.clock, self.events = store, clock, Events()
+        self.asked = Recorder(clock)
+        self.control = Control(store, self.asked, self.asked, clock, self.events, replan_minutes=15, debounce_s=2.0)
+
+    async def after(self, elapsed: timedelta) -> None:
+        await self.clock.run_until(START + elapsed)
+
+
+@asynccontextmanager
+async def a_world(directory: Path) -> AsyncIterator[World]:
+    clock = SteppedClock(START)
+    async with a_store(clock, directory=directory) as store:
+        await store.save_site(a_site("depot", "cs01", "cs02"))
+        await store.save_site(a_site("office", "cs03", mode="shadow"))
+        world = World(store, clock)
+        task = asyncio.create_task(world.control.run())
+        await world.after(timedelta(0))
+        yield world
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_row_of_cars_makes_one_plan(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        for number, station in enumerate(("cs01", "cs02")):
+            world.events.publish(TransactionStarted(station, 1, number, START, live=True))
+
+        await world.after(MINUTE)
+
+        assert world.asked.planned == [("depot", START + 2 * SECOND)]
+
+
+async def test_a_message_from_an_offline_queue_is_never_acted_upon(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.events.publish(TransactionStarted("cs01", 1, 1, START - timedelta(days=1), live=False))
+
+        await world.after(MINUTE)
+
+        assert world.asked.planned == []
+
+
+async def test_a_wish_and_a_station_that_disobeys_make_a_plan(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.events.publish(WishChanged("office", START))
+        world.events.publish(ObedienceChanged("cs01", 1, False, START))
+
+        await world.after(MINUTE)
+
+        assert {site for site, _ in world.asked.planned} == {"depot", "office"}
+
+
+async def test_a_station_that_connects_is_prepared_before_its_site_is_planned(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.events.publish(StationConnected("cs01", START))
+
+        await world.after(MINUTE)
+
+        assert world.asked.prepared == ["cs01"]
+        assert [site for site, _ in world.asked.planned] == ["depot"]
+
+
+async def test_nothing_is_sent_to_a_station_in_shadow_mode(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.events.publish(StationBooted("cs03", START))
+
+        await world.after(MINUTE)
+
+        assert world.asked.prepared == []
+
+
+async def test_sites_with_a_running_transaction_are_planned_at_every_quarter_of_an_hour(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        await world.store.start_transaction(
+            station_id="cs01", evse_id=1, id_tag="tag", started_at=START, meter_start_wh=0
+        )
+
+        await world.after(timedelta(minutes=35))
+
+        quarters = [START.replace(minute=minute) + 2 * SECOND for minute in (15, 30)]
+        assert world.asked.planned == [("depot", quarter) for quarter in quarters]
+
+
+async def test_one_sites_error_never_stops_another(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.asked.broken = {
+            "depot": ZeroDivisionError("a bug"),
+            "office": ConflictError("no prices"),
+            "cs01": StationOfflineError("cs01"),
+        }
+        for site in ("depot", "office"):
+            world.events.publish(WishChanged(site, START))
+        world.events.publish(StationConnected("cs01", START))
+        await world.after(MINUTE)
+        world.asked.broken = {}
+
+        world.events.publish(WishChanged("depot", START + MINUTE))
+        await world.after(2 * MINUTE)
+
+        assert [site for site, _ in world.asked.planned] == ["depot"]
+
+
+async def test_what_a_station_measured_goes_straight_to_the_dispatcher(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        event = MeterValuesReceived("cs01", 1, 1, START, 3680.0, {"L1": 16.0}, 1000.0)
+
+        world.events.publish(event)
+
+        assert world.asked.measured_events == [event]
+        assert world.asked.planned == []

@@ -1,0 +1,152 @@
+"""gather → solve → check → save → dispatch, on a real store."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.clock import SteppedClock
+from app.db.records import Delivery, Transaction, Wish
+from app.db.store import Store
+from app.errors import InvalidInputError, NotFoundError
+from app.events import Event, Events, PlanMade
+from app.gather import FallbackOnly, Gatherer, WhatIf
+from app.planner import Planner
+from app.problem_json import problem_from_json
+from app.simulate import Scenario, Simulator
+from app.site import Site
+from optimizer.check import violations
+from optimizer.domain import Problem, Schedule
+from tests.stores import a_store
+
+NOW = datetime(2026, 4, 27, 8, 5, tzinfo=UTC)
+HORIZON = timedelta(hours=12)
+DOCUMENT: dict[str, Any] = {
+    "id": "depot",
+    "name": "Depot",
+    "time_zone": "Europe/Berlin",
+    "connection": {"max_import_kw": 60},
+    "circuits": [{"id": "row", "max_current_a": 32}],
+    "charging_stations": [{"id": f"cs{n}", "evses": [{"id": 1, "circuit": "row"}]} for n in (1, 2)],
+    "base_load": {"annual_energy_kwh": 60_000},
+    "tariff": {"kind": "fixed", "price_per_kwh": 0.3},
+}
+
+
+class Dispatched:
+    """A dispatcher that keeps what it was handed."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Problem, Schedule, Mapping[str, Transaction]]] = []
+
+    async def send(
+        self, site: Site, plan_id: str, problem: Problem, schedule: Schedule, transactions: Mapping[str, Transaction]
+    ) -> Sequence[Delivery]:
+        self.sent.append((plan_id, problem, schedule, transactions))
+        return []
+
+
+class World:
+    def __init__(self, store: Store, executor: ThreadPoolExecutor, solver: str) -> None:
+        clock = SteppedClock(NOW)
+        self.store, self.dispatcher, self.heard = store, Dispatched(), list[Event]()
+        events = Events()
+        events.subscribe(self.heard.append)
+        everything = frozenset({"cs1", "cs2"})
+        gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: everything, horizon=HORIZON)
+        self.planner = Planner(store, gatherer, self.dispatcher, clock, events, executor, solver)
+        self.simulator = Simulator(store, clock, executor, horizon=HORIZON)
+
+
+@asynccontextmanager
+async def a_world(directory: Path, *, solver: str = "highs", **changes: object) -> AsyncIterator[World]:
+    async with a_store(SteppedClock(NOW), directory=directory) as store:
+        await store.save_site(Site.model_validate(DOCUMENT | changes))
+        await store.start_transaction(
+            station_id="cs1", evse_id=1, id_tag="tag", started_at=NOW - timedelta(minutes=5), meter_start_wh=0
+        )
+        await store.save_wish(Wish("w", "depot", NOW + timedelta(hours=6), 20.0, NOW, "cs1", 1, vehicle_phases=3))
+        with ThreadPoolExecutor(1) as executor:
+            yield World(store, executor, solver)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with a_world(tmp_path) as world:
+        yield world
+
+
+async def test_a_plan_is_made_checked_saved_announced_and_sent(world: World) -> None:
+    plan = await world.planner.plan("depot")
+
+    [(plan_id, problem, schedule, transactions)] = world.dispatcher.sent
+    assert plan_id == plan.plan_id
+    assert list(transactions) == ["cs1/1"]
+    assert schedule.unmet_kwh == pytest.approx(0, abs=1e-3)
+    assert not violations(problem, schedule).caused
+    assert any(isinstance(event, PlanMade) and event.plan_id == plan_id for event in world.heard)
+
+
+async def test_a_saved_plan_can_be_solved_again_from_what_was_saved(world: World) -> None:
+    plan = await world.store.plan((await world.planner.plan("depot")).plan_id)
+
+    assert problem_from_json(plan.problem) == world.dispatcher.sent[0][1]
+    assert plan.schedule["status"] == plan.status
+
+
+async def test_without_dispatch_the_plan_is_kept_and_nothing_is_sent(world: World) -> None:
+    plan = await world.planner.plan("depot", dispatch=False)
+
+    assert world.dispatcher.sent == []
+    assert (await world.store.latest_plan("depot")) == await world.store.plan(plan.plan_id)
+
+
+async def test_a_site_in_shadow_mode_plans_and_sends_nothing(tmp_path: Path) -> None:
+    async with a_world(tmp_path, mode="shadow") as world:
+        plan = await world.planner.plan("depot")
+
+        assert plan.status in ("optimal", "feasible")
+        assert world.dispatcher.sent == []
+
+
+async def test_a_solver_that_is_missing_leaves_the_fallback_with_its_reason(tmp_path: Path) -> None:
+    async with a_world(tmp_path, solver="pulp:NO_SUCH_SOLVER") as world:
+        plan = await world.planner.plan("depot")
+
+        [(_, problem, schedule, _)] = world.dispatcher.sent
+        assert plan.status == "fallback"
+        assert "NO_SUCH_SOLVER" in (plan.reason or "")
+        assert sum(schedule.power_kw["cs1/1"]) > 0
+        assert not violations(problem, schedule).caused
+
+
+async def test_an_unknown_site_is_named(world: World) -> None:
+    with pytest.raises(NotFoundError, match="nowhere"):
+        await world.planner.plan("nowhere")
+
+
+async def test_a_simulation_answers_each_scenario_beside_its_baselines_and_leaves_no_trace(world: World) -> None:
+    scenarios = [
+        Scenario("as it is"),
+        Scenario("dearer", site={"tariff": {"kind": "fixed", "price_per_kwh": 0.6}}),
+        Scenario("nobody there", what_if=WhatIf(sessions=())),
+    ]
+
+    plain, dearer, empty = await world.simulator.run("depot", scenarios)
+
+    assert dearer.schedule.cost.total == pytest.approx(2 * plain.schedule.cost.total)
+    assert set(plain.schedule.baselines) == {"uncontrolled", "equal_share"}
+    assert empty.schedule.cost.total < plain.schedule.cost.total
+    assert world.dispatcher.sent == []
+    assert await world.store.plans("depot") == []
+
+
+async def test_a_change_that_makes_no_site_is_refused_by_its_path(world: World) -> None:
+    scenario = Scenario("odd", site={"connection": {"max_import_kw": -5}})
+
+    with pytest.raises(InvalidInputError, match=r"scenarios\[odd\]\.site\.connection\.max_import_kw"):
+        await world.simulator.run("depot", [scenario])
