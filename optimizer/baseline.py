@@ -2,38 +2,41 @@
 
 `uncontrolled` is a site without any control: every vehicle draws all it can from its arrival on. It breaks fuses
 where there are too many, and says so. `equal_share` divides what every circuit can carry equally, slot by slot,
-knows nothing of prices, and keeps every rule. In both, batteries do nothing and PV is used as it comes.
+knows nothing of prices, and keeps every rule. In both, batteries do nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
+from optimizer.answer import Flows, battery_results, cost_of, evse_series, over_horizon, peaks, session_results
 from optimizer.check import SAFETY, violations
-from optimizer.domain import Baseline, BatteryResult, Cost, Problem, Schedule, SessionResult
+from optimizer.domain import Baseline, Problem, Schedule
+from optimizer.errors import InvalidProblemError
 from optimizer.presence import Floats, Ints
 from optimizer.program import Site
-
-NEED_NOISE_KWH = 1e-6  # less is no need any more
-ROUNDS = 50  # halvings of the common current: 32 A / 2⁵⁰ is far below every step
+from optimizer.share import STEP_NOISE, Slot, slots_of
 
 
 def uncontrolled(problem: Problem) -> Schedule:
     """Every vehicle takes all that it and its EVSE can, from arrival until it has what it needs.
 
-    Limits of circuits and of the connection are ignored; what that would break is among the schedule's violations.
-    In the slot in which a vehicle becomes full its power is the mean over the time it is there.
+    Limits of circuits and of the connection are ignored; what that breaks is in the schedule's violations. In the
+    slot in which a vehicle becomes full its power is the mean over its stay in the slot, on no grid of steps.
+    Raises `InvalidProblemError` when two sessions are at one EVSE at once.
     """
     site = Site.of(problem)
-    power_kw = np.zeros(site.charge.columns)
+    steps = np.zeros(site.charge.columns)
     left_kwh = site.needs.required_kwh.copy()
-    for columns in _by_slot(site):
-        power_kw[columns] = np.minimum(site.charge.max_kw[columns], _needed_kw(site, columns, left_kwh))
-        left_kwh -= _delivered_kwh(site, columns, power_kw)
-    schedule = _settle(site, power_kw, curtail=False)
-    broken = violations(problem, schedule)
-    return replace(schedule, violations=tuple(broken_rule for broken_rule in broken.all if broken_rule.rule in SAFETY))
+    for slot in slots_of(site):
+        power_kw = slot.wanted_kw(left_kwh)
+        steps[slot.column] = power_kw / slot.step_kw
+        left_kwh -= slot.delivered_kwh(power_kw, site.sessions)
+    nothing_kw = np.zeros(site.grid.slots)
+    schedule = _settled(site, steps, curtail_kw=nothing_kw, reason="no control: full power on arrival")
+    broken = violations(problem, schedule).all
+    return replace(schedule, violations=tuple(violation for violation in broken if violation.rule in SAFETY))
 
 
 def equal_share(problem: Problem) -> Schedule:
@@ -42,30 +45,114 @@ def equal_share(problem: Problem) -> Schedule:
     The common current rises until a circuit, a phase or the vehicle itself stops it; the others share what is left.
     Where the minimum current does not fit for all, those with the smallest part of their need met go first, so that
     everybody has a turn. Keeps every rule that `check` knows, whatever the prices.
+    Raises `InvalidProblemError` when two sessions are at one EVSE at once.
     """
     site = Site.of(problem)
-    charge = site.charge
-    power_kw = np.zeros(charge.columns)
     required_kwh = site.needs.required_kwh
+    steps = np.zeros(site.charge.columns)
     left_kwh = required_kwh.copy()
-    limits = _Limits(site)
-    for columns in _by_slot(site):
-        wanted = _wanted_steps(site, columns, left_kwh)
-        hungry = wanted > 0
-        columns, wanted = columns[hungry], wanted[hungry]
-        if columns.size:
-            steps = limits.share(columns, wanted, _turns(site, columns, left_kwh))
-            power_kw[columns] = steps * charge.step_kw[columns]
-            left_kwh -= _delivered_kwh(site, columns, power_kw)
-    return _settle(site, power_kw, curtail=True)
+    later_kwh = _least_of_the_next_slot(site)
+    for slot in slots_of(site):
+        met_share = 1 - left_kwh / np.where(required_kwh > 0, required_kwh, 1.0)
+        equal = slot.equal_steps(_wanted_steps(slot, left_kwh), np.argsort(slot.met(met_share), kind="stable"))
+        steps[slot.column] = _leave_enough(slot, equal, left_kwh, later_kwh[slot.column])
+        left_kwh -= slot.delivered_kwh(steps[slot.column] * slot.step_kw, site.sessions)
+    schedule = _settled(site, steps, curtail_kw=_curtailed(site), reason="equal share: nothing is optimised")
+    return replace(schedule, violations=violations(problem, schedule).all)
+
+
+def nothing_charges(problem: Problem) -> Schedule:
+    """Every EVSE at 0: what is left when even equal share is refused. Whatever it breaks is there without vehicles."""
+    site = Site.of(problem)
+    schedule = _settled(site, np.zeros(site.charge.columns), curtail_kw=_curtailed(site), reason="nobody charges")
+    return replace(schedule, violations=violations(problem, schedule).all)
 
 
 def summary(problem: Problem, schedule: Schedule) -> Baseline:
-    """What a policy would have cost and broken. `peak_kw` is the highest import of a slot."""
+    """What a policy would have cost and broken. `peak_kw` is the highest mean import of a slot.
+
+    Raises `InvalidProblemError` when `schedule` is none of `problem`.
+    """
+    if len(schedule.import_kw) != problem.horizon.slots:
+        raise InvalidProblemError("schedule", f"has {len(schedule.import_kw)} slots, not {problem.horizon.slots}")
     return Baseline(
         cost=schedule.cost,
         unmet_kwh=schedule.unmet_kwh,
-        peak_kw=max(schedule.import_kw, default=0.0),
+        peak_kw=max(schedule.import_kw),
         violations=schedule.violations,
         power_kw=schedule.power_kw,
+    )
+
+
+def _wanted_steps(slot: Slot, left_kwh: Floats) -> Ints:
+    """Enough for the rest of the need, one step too much at most; 0 where the minimum would bring more than that."""
+    steps = np.ceil(slot.wanted_kw(left_kwh) / slot.step_kw - STEP_NOISE).astype(np.int64)
+    steps = np.minimum(steps, slot.max_steps)
+    return np.where(steps >= np.maximum(slot.min_steps, 1), steps, 0)
+
+
+def _leave_enough(slot: Slot, steps: Ints, left_kwh: Floats, later_kwh: Floats) -> Ints:
+    """Take less where what remains would be too little for the minimum current of the slot after."""
+    rest_kwh = left_kwh - slot.delivered_kwh(steps * slot.step_kw, left_kwh.size)
+    least_kwh = np.zeros(left_kwh.size)
+    least_kwh[slot.session] = later_kwh[slot.at]
+    awkward = (rest_kwh > STEP_NOISE) & (rest_kwh < least_kwh)
+    room_kw = slot.wanted_kw(np.where(awkward, left_kwh - least_kwh, np.inf))
+    fewer = np.minimum(steps, np.floor(room_kw / slot.step_kw + STEP_NOISE).astype(np.int64))
+    return np.where(fewer >= np.maximum(slot.min_steps, 1), fewer, steps)
+
+
+def _least_of_the_next_slot(site: Site) -> Floats:
+    """For each column, the energy of the minimum current in the EVSE's column of the slot after; 0 without one."""
+    charge = site.charge
+    least_kwh = charge.min_kw * charge.present * site.grid.hours[charge.slot]
+    follows = (np.diff(charge.evse) == 0) & (np.diff(charge.slot) == 1)  # columns are in the order of EVSE and slot
+    later_kwh = np.zeros(charge.columns)
+    later_kwh[:-1] = np.where(follows, least_kwh[1:], 0.0)
+    return later_kwh
+
+
+def _curtailed(site: Site) -> Floats:
+    """No more than the export limit asks for."""
+    if not site.problem.pv_curtailable:
+        return np.zeros(site.grid.slots)
+    curtail_kw: Floats = np.maximum(-site.headroom.feed_kw[0], 0.0)
+    return curtail_kw
+
+
+def _settled(site: Site, steps: Floats, *, curtail_kw: Floats, reason: str) -> Schedule:
+    """What follows from the steps of each column, whole or not, when batteries do nothing."""
+    problem = site.problem
+    seen = _seen(site, steps, curtail_kw)
+    cost, idle = cost_of(site, seen), cost_of(site, _seen(site, np.zeros_like(steps), curtail_kw))
+    counted = cast("Ints", steps)  # only multiplied there: fractions of a step are fine
+    power_kw, current_a = evse_series(site, counted)
+    import_kw, export_kw, curtailed_kw = over_horizon(problem, site, seen)
+    return Schedule(
+        status="fallback",
+        reason=reason,
+        power_kw=power_kw,
+        current_a=current_a,
+        sessions=session_results(site, counted),
+        batteries=battery_results(site, seen),
+        import_kw=import_kw,
+        export_kw=export_kw,
+        curtail_kw=curtailed_kw,
+        peak_kw=peaks(site, seen),
+        cost=replace(cost, ev=cost.total - idle.total),
+        currency=problem.currency,
+        warnings=site.headroom.warnings,
+    )
+
+
+def _seen(site: Site, steps: Floats, curtail_kw: Floats) -> Flows:
+    """What flows at the connection."""
+    charge = site.charge
+    vehicles_kw = np.bincount(charge.slot, steps * charge.step_kw * charge.present, minlength=site.grid.slots)
+    net_kw = site.base_load_kw + vehicles_kw + curtail_kw - site.pv_kw
+    return Flows(
+        imported_kw=np.maximum(net_kw, 0.0),
+        exported_kw=np.maximum(-net_kw, 0.0),
+        curtail_kw=curtail_kw,
+        battery_kw=np.zeros((len(site.batteries), site.grid.slots)),
     )

@@ -24,7 +24,7 @@ class CostOut(_Out):
 
     energy: float = Field(description="import less export")
     demand: float = Field(description="what the demand charges cost beyond the peak known before")
-    carbon: float
+    carbon: float = Field(description="import at the carbon price")
     wear: float = Field(description="of batteries")
     total: float = Field(description="the site's money, base load included")
     ev: float | None = Field(default=None, description="with minus without EVs; null where it was not computed")
@@ -45,10 +45,10 @@ class ViolationOut(_Out):
     rule: str = Field(description="name of the constraint")
     where: str = Field(description="id of the circuit, EVSE, session, battery or demand charge, or connection")
     excess: float = Field(description="beyond the limit, in `unit`")
-    unit: str
+    unit: str = Field(description="of `excess`")
     slot: int | None = Field(default=None, description="null: the whole horizon")
-    phase: Phase | None = None
-    unavoidable: bool = False
+    phase: Phase | None = Field(default=None, description="of the site; null where the rule has none")
+    unavoidable: bool = Field(default=False, description="is it there without any EV?")
 
     @classmethod
     def of(cls, violation: Violation) -> Self:
@@ -85,10 +85,10 @@ class BatteryScheduleOut(_Out):
 class BaselineOut(_Out):
     """What would have happened under a simpler policy; its batteries do nothing."""
 
-    cost: CostOut
+    cost: CostOut = Field(description="by cause")
     unmet_kwh: float = Field(description="kWh over all sessions")
     peak_kw: float = Field(description="kW, the highest import of a slot")
-    violations: list[ViolationOut]
+    violations: list[ViolationOut] = Field(description="every broken rule")
     power_kw: dict[str, list[float]] = Field(description="kW per EVSE and slot")
 
     @classmethod
@@ -116,12 +116,12 @@ class ScheduleOut(_Out):
 
     model_config = ConfigDict(title="Schedule")
 
-    version: Literal[1] = 1
-    currency: str
-    status: Literal["optimal", "feasible", "fallback"]
+    version: Literal[1] = Field(default=1, description="of this format")
+    currency: str = Field(description="as in the problem")
+    status: Literal["optimal", "feasible", "fallback"] = Field(description="feasible: see gap; fallback: see reason")
     gap: float | None = Field(default=None, description="(cost - LP bound at equal unmet energy) / gross EV money")
     reason: str | None = Field(default=None, description="why it is no optimum")
-    cost: CostOut
+    cost: CostOut = Field(description="by cause")
     evses: dict[str, EvseScheduleOut] = Field(description="by EVSE id")
     sessions: dict[str, SessionScheduleOut] = Field(description="by session id")
     batteries: dict[str, BatteryScheduleOut] = Field(description="by battery id")
@@ -130,8 +130,8 @@ class ScheduleOut(_Out):
     curtail_kw: list[float] = Field(description="kW of PV per slot, >= 0")
     peak_kw: dict[str, float] = Field(description="kW by demand charge id, the peak so far included")
     baselines: dict[str, BaselineOut] = Field(description="uncontrolled and equal_share")
-    violations: list[ViolationOut]
-    warnings: list[str]
+    violations: list[ViolationOut] = Field(description="every broken rule")
+    warnings: list[str] = Field(description="what was assumed or is overloaded")
     timing_ms: dict[str, float] = Field(description="ms: build, solve, repair, check")
 
     @classmethod

@@ -21,7 +21,7 @@ def power_balance(plan: Plan) -> Iterator[Violation]:
         drawn_kw = problem.base_load_kw[slot] + vehicles_kwh[slot] / hours + battery_kw
         made_kw = problem.pv_kw[slot] - schedule.curtail_kw[slot]
         off_kw = abs(drawn_kw - made_kw - schedule.import_kw[slot] + schedule.export_kw[slot])
-        if off_kw > slack(drawn_kw, made_kw):
+        if off_kw > slack(max(abs(drawn_kw), made_kw)):
             yield Violation("power_balance", CONNECTION, off_kw, "kW", slot)
 
 

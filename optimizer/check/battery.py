@@ -18,7 +18,7 @@ def power(plan: Plan) -> Iterator[Violation]:
                 power_kw - (battery.max_charge_kw if free else 0.0),
                 -power_kw - (battery.max_discharge_kw if free else 0.0),
             )
-            if excess_kw > slack(battery.max_charge_kw, battery.max_discharge_kw):
+            if excess_kw > slack(power_kw):
                 yield Violation("battery_power", battery.battery_id, excess_kw, "kW", slot)
 
 

@@ -1,6 +1,7 @@
 """What an EVSE may be told: its own limits, its step, and a vehicle that is there to take it."""
 
 from collections.abc import Iterator
+from math import inf
 
 from optimizer.check.plan import KW, STEP, Plan, kw_of_one_ampere, slack, takes_kw
 from optimizer.domain import Violation
@@ -9,23 +10,22 @@ from optimizer.domain import Violation
 def limits(plan: Plan) -> Iterator[Violation]:
     """Power is not negative and never above the EVSE's current and power."""
     for evse in plan.problem.evses:
-        currents_a = plan.schedule.current_a[evse.evse_id]
-        for slot, power_kw in enumerate(plan.schedule.power_kw[evse.evse_id]):
+        powers_kw, currents_a = plan.schedule.power_kw[evse.evse_id], plan.schedule.current_a[evse.evse_id]
+        most_kw = inf if evse.max_power_kw is None else evse.max_power_kw
+        most_a = inf if evse.max_current_a is None else evse.max_current_a
+        for slot, power_kw in enumerate(powers_kw):
             if power_kw < -KW:
                 yield Violation("negative_power", evse.evse_id, -power_kw, "kW", slot)
-            if evse.max_power_kw is not None and power_kw > evse.max_power_kw + slack(evse.max_power_kw):
-                yield Violation("evse_power", evse.evse_id, power_kw - evse.max_power_kw, "kW", slot)
-            if currents_a is None:
-                continue
-            current_a = currents_a[slot]
+            if power_kw > most_kw and power_kw > most_kw + slack(most_kw):
+                yield Violation("evse_power", evse.evse_id, power_kw - most_kw, "kW", slot)
+        for slot, current_a in enumerate(currents_a or ()):
             if current_a < 0:
                 yield Violation("negative_current", evse.evse_id, -current_a, "A", slot)
-            if evse.max_current_a is not None and current_a > evse.max_current_a + slack(evse.max_current_a):
-                yield Violation("evse_current", evse.evse_id, current_a - evse.max_current_a, "A", slot)
-            steps = current_a / evse.current_step_a
-            if abs(steps - round(steps)) > STEP:
-                excess_a = abs(steps - round(steps)) * evse.current_step_a
-                yield Violation("current_step", evse.evse_id, excess_a, "A", slot)
+            if current_a > most_a and current_a > most_a + slack(most_a):
+                yield Violation("evse_current", evse.evse_id, current_a - most_a, "A", slot)
+            off_steps = abs(current_a / evse.current_step_a - round(current_a / evse.current_step_a))
+            if off_steps > STEP:
+                yield Violation("current_step", evse.evse_id, off_steps * evse.current_step_a, "A", slot)
 
 
 def only_for_a_vehicle_that_is_there(plan: Plan) -> Iterator[Violation]:

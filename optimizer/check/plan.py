@@ -73,16 +73,17 @@ def _hours_left(problem: Problem, slot: int) -> float:
 
 def _presence(problem: Problem, session: Session) -> Iterator[tuple[int, float]]:
     """The slots in which the vehicle is there after `now`, each with the hours it is there."""
-    comes = max(session.arrival, problem.horizon.first_moment)
-    goes = min(session.departure, problem.horizon.end)
+    horizon = problem.horizon
+    comes, goes = max(session.arrival, horizon.first_moment), min(session.departure, horizon.end)
     if goes <= comes:
         return
-    length = timedelta(minutes=problem.horizon.slot_minutes)
-    for slot in range((comes - problem.horizon.start) // length, problem.horizon.slots):
-        opens = problem.horizon.slot_start(slot)
-        if opens >= goes:
+    comes_h, goes_h = ((moment - horizon.start).total_seconds() / 3600 for moment in (comes, goes))
+    first = (comes - horizon.start) // timedelta(minutes=horizon.slot_minutes)
+    for slot in range(first, horizon.slots):
+        opens_h, closes_h = slot * horizon.slot_minutes / 60, (slot + 1) * horizon.slot_minutes / 60
+        if opens_h >= goes_h:
             return
-        hours = (min(goes, opens + length) - max(comes, opens)).total_seconds() / 3600
+        hours = min(goes_h, closes_h) - max(comes_h, opens_h)
         if hours > BLINK_H:
             yield slot, hours
 
@@ -119,8 +120,9 @@ def kw_of_one_ampere(problem: Problem, evse: Evse, session: Session) -> float:
     return phases * problem.connection.voltage_v / 1000
 
 
-def slack(*values: float) -> float:
-    return KW + RELATIVE * max((abs(value) for value in values), default=0.0)
+def slack(value: float) -> float:
+    """By how much a power, an energy or a current of this size may be off."""
+    return KW + RELATIVE * abs(value)
 
 
 def takes_kw(session: Session) -> float:

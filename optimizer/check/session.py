@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from optimizer.check.plan import Plan, energy_kwh, kw_of_one_ampere, slack, takes_kw
 from optimizer.domain import Evse, Session, Violation
 
+DC_STEP_KW = 0.001  # a DC limit is sent in whole watts
+
 
 def energy_agrees(plan: Plan) -> Iterator[Violation]:
     """The planned energy is power × time present, and what is unmet is the rest of what is owed."""
@@ -26,10 +28,10 @@ def not_more_than_required(plan: Plan) -> Iterator[Violation]:
     evses = {evse.evse_id: evse for evse in plan.problem.evses}
     for session in plan.problem.sessions:
         evse = evses[session.evse_id]
-        step_kwh = 0.0
+        step_kw = DC_STEP_KW
         if not evse.is_dc:
-            step_kwh = evse.current_step_a * kw_of_one_ampere(plan.problem, evse, session)
-            step_kwh *= plan.problem.horizon.slot_hours
+            step_kw = evse.current_step_a * kw_of_one_ampere(plan.problem, evse, session)
+        step_kwh = step_kw * plan.problem.horizon.slot_hours
         surplus_kwh = plan.schedule.sessions[session.session_id].planned_energy_kwh - session.required_energy_kwh
         if surplus_kwh > step_kwh + slack(session.required_energy_kwh):
             yield Violation("more_than_required", session.session_id, surplus_kwh, "kWh")

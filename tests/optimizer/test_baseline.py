@@ -1,0 +1,251 @@
+"""What the simple policies do, and that equal share breaks no rule on any site."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+
+from optimizer.baseline import equal_share, nothing_charges, summary, uncontrolled
+from optimizer.check import violations
+from optimizer.domain import Circuit, Connection, DemandCharge, Evse, Problem
+from optimizer.errors import InvalidProblemError
+from optimizer.program import Site
+from optimizer.share import slots_of
+from tests.optimizer.builders import START, a_battery, a_problem, a_session, an_evse, problems
+
+DRAWING = {"connection_import", "connection_current", "circuit_power", "circuit_current"}
+
+
+def a_row_of(vehicles: int, *, max_current_a: float, required_energy_kwh: float = 22.08, **more: object) -> Problem:
+    """`vehicles` three-phase vehicles of 16 A behind one fuse, all there for the whole horizon of four hours."""
+    numbers = range(1, vehicles + 1)
+    return a_problem(
+        prices=[0.3] * 4,
+        circuits=[Circuit("row", max_current_a=max_current_a)],
+        evses=[an_evse(f"evse-{number}", circuit_id="row") for number in numbers],
+        sessions=[
+            a_session(f"tx-{number}", evse_id=f"evse-{number}", hours=4, required_energy_kwh=required_energy_kwh)
+            for number in numbers
+        ],
+        **more,  # type: ignore[arg-type]  # names of a_problem
+    )
+
+
+def test_uncontrolled_charges_at_full_power_until_the_vehicle_is_full() -> None:
+    problem = a_problem(
+        prices=[0.1, 0.2, 0.3], sessions=[a_session(after_hours=0.5, hours=2, required_energy_kwh=11.04)]
+    )
+
+    schedule = uncontrolled(problem)
+
+    assert schedule.power_kw["evse-1"] == pytest.approx(
+        (11.04, 5.52, 0)
+    )  # half an hour, then the mean of what is missing
+    assert schedule.import_kw == pytest.approx((5.52, 5.52, 0))
+    assert schedule.cost.total == pytest.approx(5.52 * 0.1 + 5.52 * 0.2)
+    assert schedule.cost.ev == pytest.approx(schedule.cost.total)
+    assert schedule.unmet_kwh == 0
+    assert schedule.violations == ()
+
+
+def test_uncontrolled_ignores_a_fuse_and_says_what_it_breaks() -> None:
+    schedule = uncontrolled(a_row_of(3, max_current_a=32))
+
+    assert schedule.current_a["evse-3"] == pytest.approx((16, 16, 0, 0))
+    assert [(v.rule, v.where, v.slot, v.phase) for v in schedule.violations] == [
+        ("circuit_current", "row", slot, phase) for slot in (0, 1) for phase in ("L1", "L2", "L3")
+    ]
+    assert [v.excess for v in schedule.violations] == pytest.approx([16] * 6)
+
+
+def test_equal_share_gives_everybody_the_same_current() -> None:
+    problem = a_row_of(3, max_current_a=32, required_energy_kwh=100)
+
+    schedule = equal_share(problem)
+
+    for evse_id in ("evse-1", "evse-2", "evse-3"):
+        assert schedule.current_a[evse_id] == pytest.approx((10.6, 10.6, 10.6, 10.6))
+    assert violations(problem, schedule).all == ()
+
+
+def test_what_one_vehicle_cannot_take_goes_to_the_others() -> None:
+    problem = a_row_of(3, max_current_a=36, required_energy_kwh=100)
+    slow = replace(problem.sessions[0], max_power_kw=5.52)  # 8 A
+
+    schedule = equal_share(replace(problem, sessions=(slow, *problem.sessions[1:])))
+
+    assert [schedule.current_a[f"evse-{number}"][0] for number in (1, 2, 3)] == pytest.approx([8, 14, 14])  # type: ignore[index]  # AC
+
+
+def test_a_full_phase_stops_only_those_who_load_it() -> None:
+    problem = a_problem(
+        prices=[0.3],
+        circuits=[Circuit("row", max_current_a=20)],
+        evses=[
+            an_evse("evse-1", circuit_id="row"),
+            an_evse("evse-2", circuit_id="row"),
+            an_evse("evse-3", circuit_id="row", phases=("L2", "L3", "L1")),
+        ],
+        sessions=[
+            a_session(f"tx-{n}", evse_id=f"evse-{n}", hours=1, required_energy_kwh=9, vehicle_phases=1)
+            for n in (1, 2, 3)
+        ],
+    )
+
+    schedule = equal_share(problem)
+
+    assert {evse_id: amps and amps[0] for evse_id, amps in schedule.current_a.items()} == pytest.approx(
+        {"evse-1": 10, "evse-2": 10, "evse-3": 16}
+    )
+
+
+def test_who_had_less_goes_first_where_the_minimum_does_not_fit_for_all() -> None:
+    problem = a_row_of(3, max_current_a=12, required_energy_kwh=100)
+
+    schedule = equal_share(problem)
+
+    turns = [[evse_id for evse_id, power_kw in schedule.power_kw.items() if power_kw[slot] > 0] for slot in range(3)]
+    assert turns == [["evse-1", "evse-2"], ["evse-1", "evse-3"], ["evse-2", "evse-3"]]
+    assert violations(problem, schedule).all == ()
+
+
+def test_leaves_enough_for_the_minimum_current_of_the_last_slot() -> None:
+    problem = a_problem(prices=[0.3, 0.3], sessions=[a_session(hours=2, required_energy_kwh=12.0)])
+
+    schedule = equal_share(problem)
+
+    assert schedule.current_a["evse-1"] == pytest.approx((11.3, 6.1))  # not 16 A and then less than 6 A
+    assert schedule.unmet_kwh == 0
+
+
+def test_knows_the_reserve_of_the_base_load_and_curtails_what_may_not_be_exported() -> None:
+    problem = a_problem(
+        prices=[0.3, 0.3],
+        connection=Connection(max_import_kw=20, max_export_kw=3),
+        base_load_kw=[10, 2],
+        base_load_high_kw=[14, 2],
+        pv_kw=[0, 9],
+        pv_curtailable=True,
+        sessions=[a_session(hours=1, required_energy_kwh=11)],
+    )
+
+    schedule = equal_share(problem)
+
+    assert schedule.power_kw["evse-1"] == pytest.approx((8.6 * 0.69, 0))  # 20 less 14 kW is 8.69 A
+    assert schedule.curtail_kw == pytest.approx((0, 4))
+    assert schedule.export_kw == pytest.approx((0, 3))
+    assert violations(problem, schedule).all == ()
+
+
+def test_a_base_load_above_the_fuse_stops_charging_and_is_named_as_unavoidable() -> None:
+    problem = a_problem(
+        prices=[0.3, 0.3],
+        connection=Connection(max_import_kw=10),
+        base_load_kw=[12, 2],
+        sessions=[a_session(hours=2)],
+    )
+
+    schedule = equal_share(problem)
+
+    assert schedule.power_kw["evse-1"][0] == 0
+    assert schedule.power_kw["evse-1"][1] > 7
+    assert [(v.rule, v.slot, v.unavoidable) for v in schedule.violations] == [("connection_import", 0, True)]
+    assert any("overloaded without any vehicle" in warning for warning in schedule.warnings)
+
+
+def test_batteries_do_nothing() -> None:
+    problem = a_problem(prices=[0.1, 0.9], base_load_kw=3, batteries=[a_battery()])
+
+    battery = equal_share(problem).batteries["battery-1"]
+
+    assert battery.power_kw == pytest.approx((0, 0))
+    assert battery.energy_kwh == pytest.approx((5, 5))
+
+
+def test_nothing_happens_before_now() -> None:
+    problem = a_problem(prices=[0.1] * 3, now=START + timedelta(minutes=90), base_load_kw=1, sessions=[a_session()])
+
+    schedule = uncontrolled(problem)
+
+    assert schedule.power_kw["evse-1"] == pytest.approx((0, 11.04, 5.52))
+    assert schedule.import_kw == pytest.approx((1, 12.04, 6.52))
+    assert schedule.cost.energy == pytest.approx((12.04 * 0.5 + 6.52) * 0.1)
+
+
+def test_summary_says_what_the_policy_costs() -> None:
+    problem = a_row_of(
+        2,
+        max_current_a=16,
+        required_energy_kwh=44,
+        demand_charges=[DemandCharge("month", 3.0, interval_minutes=60, peak_so_far_kw=2)],
+    )
+
+    free, shared = (summary(problem, policy(problem)) for policy in (uncontrolled, equal_share))
+
+    assert free.peak_kw == pytest.approx(22.08)
+    assert shared.peak_kw == pytest.approx(11.04)
+    assert free.cost.demand == pytest.approx(3 * (22.08 - 2))
+    assert free.violations
+    assert not shared.violations
+    assert free.unmet_kwh == pytest.approx(0)
+    assert shared.unmet_kwh == pytest.approx(2 * 44 - 4 * 11.04)
+
+
+def test_summary_refuses_the_schedule_of_another_horizon() -> None:
+    schedule = uncontrolled(a_problem(prices=[0.1]))
+
+    with pytest.raises(InvalidProblemError, match="has 1 slots, not 2"):
+        summary(a_problem(prices=[0.1, 0.2]), schedule)
+
+
+def test_a_dc_vehicle_has_neither_steps_of_current_nor_a_minimum() -> None:
+    problem = a_problem(
+        prices=[0.3],
+        connection=Connection(max_import_kw=2.0),
+        evses=[Evse("dc", "connection", max_power_kw=50)],
+        sessions=[a_session(evse_id="dc", hours=1, required_energy_kwh=20)],
+    )
+
+    schedule = equal_share(problem)
+
+    assert schedule.power_kw["dc"] == pytest.approx((2.0,))
+    assert schedule.current_a["dc"] is None
+
+
+@given(problems())
+@settings(deadline=None)  # shared cores
+def test_equal_share_breaks_no_rule_on_any_site(problem: Problem) -> None:
+    assert violations(problem, equal_share(problem)).caused == ()
+
+
+@given(problems())
+@settings(deadline=None, max_examples=50)  # shared cores
+def test_without_charging_every_violation_is_unavoidable(problem: Problem) -> None:
+    assert violations(problem, nothing_charges(problem)).caused == ()
+
+
+@given(problems())
+@settings(deadline=None, max_examples=50)  # shared cores
+def test_uncontrolled_leaves_no_more_unmet_than_equal_share(problem: Problem) -> None:
+    free, shared = uncontrolled(problem), equal_share(problem)
+
+    assert free.unmet_kwh <= shared.unmet_kwh + 1e-6
+
+
+@given(problems())
+@settings(deadline=None)  # shared cores
+def test_program_and_checker_agree_on_what_is_overloaded(problem: Problem) -> None:
+    schedule = uncontrolled(problem)
+    seen = {v.slot for v in schedule.violations if not v.unavoidable and v.rule in DRAWING}
+    site = Site.of(problem)
+
+    for slot in slots_of(site):
+        number = site.grid.first + int(site.charge.slot[slot.column[0]])
+        power_kw = [
+            schedule.power_kw[problem.evses[site.charge.evse[column]].evse_id][number] for column in slot.column
+        ]
+        excess = float((slot.load @ power_kw - slot.room).max(initial=0.0))
+
+        assert excess < 0.01 or number in seen
+        assert excess > 0 or number not in seen
