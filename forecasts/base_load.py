@@ -17,12 +17,9 @@ from forecasts.local_days import is_off_day, local_dates, minutes_of_day
 from forecasts.series import (
     FloatArray,
     Provenance,
-    known_by,
-    on_grid,
+    known_on_grid,
     require_aware,
-    resolution,
     slot_length,
-    validated,
     validated_index,
 )
 from forecasts.similar_days import QUANTILES, DayTable, day_table, similar_quantiles
@@ -92,7 +89,11 @@ def base_load(
         raise SeriesError("index", f"has slots of {slot.total_seconds():g} s, which do not divide an hour")
     issued = require_aware("issued_at", issued_at)
     calendar = _Calendar(time_zone, country, subdivision)
-    measured = _known(validated(history, "history"), index[0], slot, issued)
+    # Half a slot says enough about a site's mean power; a slot that is less known is a gap.
+    measured = known_on_grid(
+        history, index[0], slot, issued=issued, reach=timedelta(days=OLDEST_DAYS), min_coverage=0.5
+    )
+    measured = measured.loc[: measured.last_valid_index()] if measured.notna().any() else measured[:0]
     days_of_history = float(measured.count() * (slot / _DAY))
 
     if days_of_history < COLD_START_DAYS:
@@ -108,23 +109,6 @@ def base_load(
     power_kw = np.maximum.accumulate(np.maximum(power_kw, 0.0), axis=0)
     quantiles = pd.DataFrame(power_kw.T, index=index, columns=list(QUANTILES))
     return BaseLoadForecast(quantiles, quantiles[0.5].rename("base_load_kw"), provenance, days_of_history)
-
-
-def _known(history: pd.Series, first_slot: pd.Timestamp, slot: timedelta, issued: pd.Timestamp) -> pd.Series:
-    """What was measured before `issued`, on the grid of the forecast, ending with the last known value."""
-    history = history[history.index < issued]
-    history = history[history.index >= issued - OLDEST_DAYS * _DAY].dropna()
-    step = resolution(history, "history") if len(history) > 1 else slot
-    history = known_by(history, issued, step)
-    if history.empty:
-        return history
-    slots_back = -((history.index[0] - first_slot) // slot)
-    grid = pd.date_range(first_slot - slots_back * slot, issued - slot, freq=slot)
-    if grid.empty:
-        return history[:0]
-    # Half a slot says enough about a site's mean power; a slot that is less known is a gap.
-    measured = on_grid(history, grid, hold=step, min_coverage=0.5, field="history")
-    return measured.loc[: measured.last_valid_index()] if measured.notna().any() else measured[:0]
 
 
 def _cold_start(
@@ -195,20 +179,20 @@ def _carried_residual_kw(
     :math:`h` is hours since the last measured slot, :math:`\varphi` the regression of residuals on the mean residual
     of the hour that ended an hour before.
     """
-    slots_per_hour = 24 * residuals_kw.shape[1] // (24 * 24)
-    slot = _DAY / residuals_kw.shape[1]
     last = measured.index[-1]
-    ahead_h = np.asarray((index - last) / _HOUR)
-    if issued - (last + slot) > ANCHOR_WITHIN:
+    slots_per_day = residuals_kw.shape[1]
+    slots_per_hour = slots_per_day // 24
+    if issued - (last + _DAY / slots_per_day) > ANCHOR_WITHIN:
         return np.zeros(len(index))
-    flat = residuals_kw.ravel()
-    in_order = pd.Series(flat)
-    hour_mean = in_order.rolling(slots_per_hour, min_periods=1).mean().to_numpy()
-    now = int(minutes_of_day(pd.DatetimeIndex([last]), time_zone)[0] / (24 * 60) * residuals_kw.shape[1])
-    now += len(flat) - residuals_kw.shape[1]
-    before, after = hour_mean[:-slots_per_hour], flat[slots_per_hour:]
+    residual_kw = residuals_kw.ravel()
+    hour_mean = pd.Series(residual_kw).rolling(slots_per_hour, min_periods=1).mean().to_numpy()
+    slot_of_day = minutes_of_day(pd.DatetimeIndex([last]), time_zone)[0] * slots_per_day // (24 * 60)
+    now_kw = np.nan_to_num(hour_mean[len(residual_kw) - slots_per_day + slot_of_day])
+
+    before, after = hour_mean[:-slots_per_hour], residual_kw[slots_per_hour:]
     both = ~np.isnan(before) & ~np.isnan(after)
-    power = float(before[both] @ before[both])
-    persistence = float(before[both] @ after[both]) / power if power > 0 else 0.0
+    square = float(before[both] @ before[both])
+    persistence = float(before[both] @ after[both]) / square if square > 0 else 0.0
     persistence = min(max(persistence, 0.0), MAX_HOURLY_PERSISTENCE)
-    return np.asarray(np.nan_to_num(hour_mean[now]) * persistence ** np.maximum(ahead_h, 0.0))
+    ahead_h = np.maximum(np.asarray((index - last) / _HOUR), 0.0)
+    return np.asarray(now_kw * persistence**ahead_h)

@@ -59,6 +59,8 @@ def clear_sky_kw(arrays: Sequence[PvArray], latitude: float, longitude: float, i
     if not -180 <= longitude <= 180:
         raise SeriesError("longitude", f"{longitude} is not within -180 to 180")
     index = validated_index(index)
+    if len(index) == 0:
+        return pd.Series(dtype="float64", index=index, name="clear_sky_kw")
     slot = slot_length(index)
     samples = ceil(slot / SAMPLE)
     offsets_us = (np.arange(samples) + 0.5) / samples * (slot / timedelta(microseconds=1))

@@ -43,7 +43,10 @@ def weekdays(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
 def day_slots(day: date, time_zone: str, slot_minutes: int) -> pd.DatetimeIndex:
     """The starts in UTC of all slots of a local day: of quarter hours 92, 96 or 100."""
     zone = local_times(pd.DatetimeIndex([pd.Timestamp(day, tz="UTC")]), time_zone).tz
-    first, last = (pd.Timestamp(d).tz_localize(zone, nonexistent="shift_forward") for d in (day, day + timedelta(1)))
+    first, last = (
+        pd.Timestamp(d).tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
+        for d in (day, day + timedelta(1))
+    )
     return pd.date_range(
         first.tz_convert("UTC"), last.tz_convert("UTC"), freq=pd.Timedelta(minutes=slot_minutes), inclusive="left"
     )

@@ -138,6 +138,31 @@ def on_grid(
     return pd.Series(result, index=index, name=series.name)
 
 
+def known_on_grid(
+    history: pd.Series,
+    first_slot: pd.Timestamp,
+    slot: timedelta,
+    *,
+    issued: pd.Timestamp,
+    reach: timedelta,
+    min_coverage: float = 1.0,
+) -> pd.Series:
+    """What was known at `issued` of the time `reach` before it, on the grid that goes through `first_slot`.
+
+    From the first known value to the last slot that had ended, NaN unknown; empty when nothing is known.
+    """
+    history = validated(history, "history").dropna()
+    stamps = pd.DatetimeIndex(history.index)
+    history = history[(stamps < issued) & (stamps >= issued - reach)]
+    step = resolution(history, "history") if len(history) > 1 else slot
+    history = known_by(history, issued, step)
+    if history.empty:
+        return pd.Series(dtype="float64", index=pd.date_range(first_slot, periods=0, freq=slot))
+    slots_back = -((history.index[0] - first_slot) // slot)
+    grid = pd.date_range(first_slot - slots_back * slot, issued - slot, freq=slot)
+    return on_grid(history, grid, hold=step, min_coverage=min_coverage, field="history")
+
+
 def _slot_means(
     starts: FloatArray, ends: FloatArray, values: FloatArray, slots: FloatArray, slot_s: float
 ) -> tuple[FloatArray, FloatArray]:
