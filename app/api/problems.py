@@ -7,7 +7,7 @@ refused must not come back.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +16,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -26,8 +26,11 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 _VALUE_LENGTH = 200  # of a quoted value, in characters
+_TEXT_LENGTH = 600  # of a text that quotes what was sent
+_ERRORS = 20  # named in one problem; `detail` counts the rest
 _SECRETS = frozenset({"password", "key", "token", "secret"})
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[[^\]]+\]|\.[A-Za-z_][A-Za-z0-9_]*)*")
+_TARIFF_KINDS = ("fixed", "time_of_use", "series")
 _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 _KINDS = {
     HTTPStatus.BAD_REQUEST: "malformed",
@@ -70,8 +73,8 @@ def problem(
         type=f"urn:smartcharge:{kind}",
         title=kind.replace("-", " ").capitalize(),
         status=status,
-        detail=detail,
-        errors=list(errors),
+        detail=_shortened(detail, _TEXT_LENGTH),
+        errors=list(errors)[:_ERRORS],
     )
     return JSONResponse(
         body.model_dump(exclude_defaults=True), status, media_type=MEDIA_TYPE, headers=dict(headers or {})
@@ -82,20 +85,30 @@ def of_exception(error: Exception) -> Response:
     """The problem of an error from `PROBLEMS`, of the nearest class in its tree."""
     status, kind = next(PROBLEMS[parent] for parent in type(error).__mro__ if parent in PROBLEMS)
     field, message = getattr(error, "field", None), getattr(error, "message", None)
-    errors = [FieldError(field=field, message=message)] if isinstance(field, str) and isinstance(message, str) else []
+    errors = []
+    if isinstance(field, str) and isinstance(message, str):
+        errors = [FieldError(field=field, message=_shortened(message, _TEXT_LENGTH))]
     headers = {"WWW-Authenticate": 'Bearer realm="smartcharge"'} if status == HTTPStatus.UNAUTHORIZED else None
     return problem(status, kind, str(error), errors, headers)
 
 
-def of_validation(error: RequestValidationError | ValidationError) -> Response:
+def of_validation(error: RequestValidationError) -> Response:
     """422, or 400 where the body is no JSON at all."""
-    errors = [_field_error(item) for item in error.errors()]
+    errors = field_errors(error.errors())
     if any(item["type"] == "json_invalid" for item in error.errors()):
         return problem(HTTPStatus.BAD_REQUEST, "malformed", "the body is not JSON", errors)
     first = errors[0]
     detail = f"{first.field}: {first.message}" if first.field else first.message
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-input", detail + more, errors)
+
+
+def too_large_text(limit: int) -> str:
+    return f"the body is larger than {limit} bytes"
+
+
+def too_large(limit: int) -> Response:
+    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", too_large_text(limit))
 
 
 def install(app: FastAPI) -> None:
@@ -105,13 +118,16 @@ def install(app: FastAPI) -> None:
         return of_exception(error)
 
     async def invalid(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101 - what it is installed for
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is installed for
         return of_validation(error)
 
-    async def http(_: Request, error: Exception) -> Response:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - what it is installed for
         status = HTTPStatus(error.status_code)
-        return problem(status, _KINDS.get(status, "http"), str(error.detail), headers=error.headers)
+        detail = str(error.detail)
+        if detail == status.phrase:  # the framework's own, for a path or a method that no route knows
+            detail = f"{detail}: {request.method} {request.url.path[:_VALUE_LENGTH]}"
+        return problem(status, _KINDS.get(status, "http"), detail, headers=error.headers)
 
     async def unexpected(_: Request, error: Exception) -> Response:
         log.error("request failed", error=repr(error), exc_info=error)
@@ -129,14 +145,23 @@ def path_of(location: Sequence[int | str]) -> str:
     parts = location[1:] if location and location[0] in _PLACES else location
     text = ""
     for part in parts:
+        if part in _TARIFF_KINDS and text == "tariff":
+            continue  # pydantic names the kind it tried; it is no key of the document
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 
 
+def field_errors(items: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+    """pydantic's errors, each with its path and its value made safe."""
+    return [_field_error(item) for item in items]
+
+
 def _field_error(item: Mapping[str, Any]) -> FieldError:
-    field, message, value = path_of(item["loc"]), str(item["msg"]).removeprefix("Value error, "), item.get("input")
+    field, value = path_of(item["loc"]), item.get("input")
+    message = _shortened(str(item["msg"]).removeprefix("Value error, "), _TEXT_LENGTH)
     if item["type"] == "json_invalid":
-        return FieldError(field="", message=f"{item.get('ctx', {}).get('error', message)} ({item['loc'][-1]})")
+        where = f" at character {item['loc'][-1]}" if item["loc"] else ""
+        return FieldError(field="", message=f"{item.get('ctx', {}).get('error', message)}{where}")
     if item["type"] == "missing":
         return FieldError(field=field, message="is missing")
     if item["type"] == "extra_forbidden":
@@ -158,9 +183,7 @@ def _value_at(document: Any, path: str) -> Any:
         if isinstance(document, Mapping):
             document = document.get(part)
         elif isinstance(document, Sequence) and not isinstance(document, str):
-            document = next(
-                (item for i, item in enumerate(document) if part in (str(i), _id_of(item))), None
-            )
+            document = next((item for i, item in enumerate(document) if part in (str(i), _id_of(item))), None)
     return document
 
 
@@ -170,21 +193,33 @@ def _id_of(item: Any) -> str | None:
 
 def _safe(value: Any) -> Any:
     """`value` as JSON that any client reads, of bounded length."""
-    if value is None or isinstance(value, bool | str):
-        return value if not isinstance(value, str) or len(value) <= _VALUE_LENGTH else f"{value[:_VALUE_LENGTH]}…"
-    if isinstance(value, int):
-        return value if abs(value) < 2**53 else "an integer of more than 53 bits"
-    if isinstance(value, float):
-        return value if math.isfinite(value) else _NOT_FINITE.get(value, "NaN")
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return _safe(value.decode("utf-8", "replace"))
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return value if abs(value) < 2**53 else "an integer of more than 53 bits"
+        case float():
+            return value if math.isfinite(value) else _NOT_FINITE.get(value, "NaN")
+        case str():
+            text = value
+        case bytes():
+            text = value.decode("utf-8", "replace")
+        case datetime() | date() | time():
+            text = value.isoformat()
+        case _:
+            text = _as_json(value)
+    return _shortened(text, _VALUE_LENGTH)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def _as_json(value: Any) -> str:
     try:
-        text = json.dumps(value, default=repr, ensure_ascii=False)
+        return json.dumps(value, default=repr, ensure_ascii=False)
     except (ValueError, RecursionError):
         return f"a {type(value).__name__}"
-    return _safe(text)
 
 
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}

@@ -4,12 +4,13 @@ import asyncio
 import csv
 import io
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from app.api.auth import Reader, Writer
@@ -22,7 +23,8 @@ from app.site import Site
 
 router = APIRouter(prefix="/v1/sites", tags=["readings"])
 
-MAX_READINGS = 1_000_000  # of one upload
+MAX_READINGS = 250_000  # of one upload: seven years of quarters of an hour
+MAX_RANGE = timedelta(days=400)  # of one answer
 CSV_HEADER = ("meter_id", "at", "kw")
 Kw = Annotated[float, Field(ge=-1e6, le=1e6)]
 
@@ -57,12 +59,6 @@ class ReadingOut(BaseModel):
     kw: float
 
 
-class ReadingsOut(BaseModel):
-    site_id: str
-    meter_id: str
-    readings: list[ReadingOut]
-
-
 _JSON_SCHEMA = {
     "type": "object",
     "required": ["readings"],
@@ -95,11 +91,10 @@ async def add_readings(site_id: str, request: Request, services: ServicesDep, _:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{content_type[:80]!r} is neither application/json nor text/csv"
         )
     body = await request.body()
-    rows = await asyncio.to_thread(_PARSERS[content_type], body)  # a big upload must not stop the event loop
-    _require_meters(site, rows)
-    stored = await services.store.add_readings([Reading(site_id, row.meter_id, row.at, row.kw) for row in rows])
+    readings = await asyncio.to_thread(_read, content_type, body, site)  # a big upload must not stop the event loop
+    stored = await services.store.add_readings(readings)
     services.events.publish(ReadingsArrived(site_id, services.clock.now()))
-    return ReadingsStored(received=len(rows), stored=stored)
+    return ReadingsStored(received=len(readings), stored=stored)
 
 
 @router.get("/{site_id}/readings")
@@ -110,11 +105,26 @@ async def get_readings(
     start: AwareDatetime,
     end: AwareDatetime,
     _: Reader,
-) -> ReadingsOut:
+) -> list[ReadingOut]:
     """Readings of one meter with ``start <= at < end``, in order of time."""
     _require_meter(await store.site(site_id), "meter_id", meter_id)
+    if end - start > MAX_RANGE:
+        raise InvalidInputError("end", f"{end.isoformat()} is more than {MAX_RANGE.days} days after the start")
     rows = await store.readings(site_id, meter_id, start, end)
-    return ReadingsOut(site_id=site_id, meter_id=meter_id, readings=[ReadingOut(at=at, kw=kw) for at, kw in rows])
+    return [ReadingOut(at=at, kw=kw) for at, kw in rows]
+
+
+def _read(content_type: str, body: bytes, site: Site) -> list[Reading]:
+    """Raises `InvalidInputError` or `RequestValidationError` for the first row that is wrong."""
+    try:
+        rows = _PARSERS[content_type](body)
+    except ValidationError as refused:
+        raise RequestValidationError(refused.errors(include_url=False)) from refused
+    known = {meter.id for meter in site.meters}
+    for position, row in enumerate(rows):
+        if row.meter_id not in known:
+            _require_meter(site, f"readings[{position}].meter_id", row.meter_id)
+    return [Reading(site.id, row.meter_id, row.at, row.kw) for row in rows]
 
 
 def _from_json(body: bytes) -> list[ReadingIn]:
@@ -151,13 +161,6 @@ def _number(position: int, text: str) -> float:
         return float(text)
     except ValueError as error:
         raise InvalidInputError(f"readings[{position}].kw", f"{text[:100]!r} is not a number") from error
-
-
-def _require_meters(site: Site, rows: list[ReadingIn]) -> None:
-    known = {meter.id for meter in site.meters}
-    for position, row in enumerate(rows):
-        if row.meter_id not in known:
-            _require_meter(site, f"readings[{position}].meter_id", row.meter_id)
 
 
 def _require_meter(site: Site, field: str, meter_id: str) -> None:

@@ -14,6 +14,7 @@ from app.db.store import Store
 from app.events import Events
 from app.keys import Keys
 from app.settings import Settings
+from app.simulate import Simulator
 
 
 class Planning(Protocol):
@@ -35,7 +36,7 @@ class Services:
     keys: Keys
     connector: CsmsConnector
     planner: Planning
-    simulator: object | None = None  # app.simulate.Simulator; its routes arrive with app/api/simulations.py
+    simulator: Simulator
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -68,8 +69,13 @@ def _planner(services: ServicesDep) -> Planning:
     return services.planner
 
 
+def _simulator(services: ServicesDep) -> Simulator:
+    return services.simulator
+
+
 StoreDep = Annotated[Store, Depends(_store)]
 ClockDep = Annotated[Clock, Depends(_clock)]
 EventsDep = Annotated[Events, Depends(_events)]
 KeysDep = Annotated[Keys, Depends(_keys)]
 PlannerDep = Annotated[Planning, Depends(_planner)]
+SimulatorDep = Annotated[Simulator, Depends(_simulator)]

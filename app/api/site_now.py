@@ -95,11 +95,14 @@ def site_now(
         base = _balance(now, plus=[grid, pv], minus=[charging, battery])
     if grid.kw is None:
         grid = _balance(now, plus=[base, charging, battery], minus=[pv])
-    limits = {"max_import_kw": site.connection.max_import_kw, "max_export_kw": site.connection.max_export_kw}
     return SiteNowOut(
         site_id=site.id,
         at=now,
-        connection=ConnectionNow(**grid.model_dump(), **limits),
+        connection=ConnectionNow(
+            **grid.model_dump(),
+            max_import_kw=site.connection.max_import_kw,
+            max_export_kw=site.connection.max_export_kw,
+        ),
         base_load=base,
         pv=pv,
         battery=battery,

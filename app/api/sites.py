@@ -1,10 +1,9 @@
 """`/v1/sites`: the sites, each one whole document (`app.site.Site`)."""
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
-from pydantic import BaseModel
 
 from app.api.auth import Admin, Reader
 from app.api.services import ClockDep, EventsDep, StoreDep
@@ -14,7 +13,7 @@ from app.site import Site
 
 router = APIRouter(prefix="/v1/sites", tags=["sites"])
 
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "id": "depot",
     "name": "Depot North",
     "time_zone": "Europe/Berlin",
@@ -32,21 +31,21 @@ EXAMPLE = {
     "tariff": {
         "kind": "time_of_use",
         "periods": [
-            {"start": "00:00", "price_per_kwh": 0.19},
-            {"start": "06:00", "price_per_kwh": 0.31},
-            {"start": "22:00", "price_per_kwh": 0.19},
+            {
+                "steps": [
+                    {"start": "00:00", "price_per_kwh": 0.19},
+                    {"start": "06:00", "price_per_kwh": 0.31},
+                    {"start": "22:00", "price_per_kwh": 0.19},
+                ]
+            }
         ],
         "export_price_per_kwh": 0.08,
-        "demand_charge": {"price_per_kw": 9.5},
+        "demand_charges": [{"price_per_kw": 9.5}],
     },
     "base_load": {"annual_energy_kwh": 120000, "max_kw": 60},
 }
 
 SiteIn = Annotated[Site, Body(openapi_examples={"a depot with PV": {"value": EXAMPLE}})]
-
-
-class SitesOut(BaseModel):
-    sites: list[Site]
 
 
 @router.post("", status_code=HTTPStatus.CREATED)
@@ -61,9 +60,9 @@ async def create_site(
 
 
 @router.get("")
-async def list_sites(store: StoreDep, _: Reader) -> SitesOut:
+async def list_sites(store: StoreDep, _: Reader) -> list[Site]:
     """Every site."""
-    return SitesOut(sites=await store.sites())
+    return await store.sites()
 
 
 @router.get("/{site_id}")

@@ -1,0 +1,308 @@
+"""`smartcharge`: thin commands. What they need is imported when they run, so that `--help` is quick."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from optimizer.domain import Schedule
+
+app = typer.Typer(
+    name="smartcharge",
+    help="Smart charging: plans from meter history, PV forecasts and tariffs, sent to charging stations over OCPP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
+stations_app = typer.Typer(help="Charging stations.", no_args_is_help=True)
+import_app = typer.Typer(help="Bring sites and history in.", no_args_is_help=True)
+export_app = typer.Typer(help="Take data out.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+app.add_typer(stations_app, name="stations")
+app.add_typer(import_app, name="import")
+app.add_typer(export_app, name="export")
+
+WRONG_INPUT, FAILED = 2, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; what the user can mend is one line on stderr and status 2, what failed is status 1."""
+    try:
+        app(args=arguments)
+    except Exception as error:
+        from app.cli_errors import explain
+
+        explained = explain(error)
+        if explained is None:
+            raise
+        line, status = explained
+        _say(f"[red]Error:[/] {line}")
+        raise SystemExit(status) from None
+
+
+@app.command()
+def serve() -> None:
+    """Run the service: HTTP API and dashboard, OCPP listener, planner. Settings: environment, SMARTCHARGE_…"""
+    from app import logs
+    from app.main import serve as run
+
+    settings = _settings()
+    logs.configure(settings.log_level)
+    raise typer.Exit(_run_fast(run(settings)))
+
+
+@app.command()
+def plan(
+    file: Annotated[Path, typer.Argument(help="A problem, JSON version 1; - reads standard input.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the schedule goes.")] = None,
+    solver: Annotated[str, typer.Option(help="highs, or pulp:NAME for a solver that PuLP knows.")] = "highs",
+) -> None:
+    """Solve one problem file. Without -o the schedule goes to standard output, as JSON."""
+    from app.problem_json import problem_from_json, schedule_to_json
+    from optimizer.optimise import optimise
+
+    text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    problem = problem_from_json(json.loads(text))
+    schedule = optimise(problem, solver=solver)
+    answer = json.dumps(schedule_to_json(schedule), indent=2, ensure_ascii=False, allow_nan=False)
+    if output is None:
+        sys.stdout.write(answer + "\n")
+    else:
+        output.write_text(answer + "\n", "utf-8")
+        _say(f"Schedule written to {output}.")
+    _say(_summary(schedule))
+    if schedule.status == "fallback" or any(not violation.unavoidable for violation in schedule.violations):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def openapi(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")] = None,
+) -> None:
+    """Print the API's OpenAPI document."""
+    from app.api.application import openapi_document
+
+    text = json.dumps(openapi_document(), indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, "utf-8")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema. `serve` does so by itself."""
+    from app.main import open_store
+
+    settings = _settings()
+
+    async def work() -> None:
+        async with open_store(settings) as store:
+            await store.ping()
+
+    asyncio.run(work())
+    _say(f"The database {_shown(settings)} has the newest schema.")
+
+
+@app.command()
+def nightly(
+    site: Annotated[list[str] | None, typer.Argument(help="Sites to plan; all when none is named.")] = None,
+) -> None:
+    """Plan the coming day of each site now. Nothing is sent: a running service sends at the site's own hour."""
+    from rich.table import Table
+
+    from app.main import plan_night
+
+    results = asyncio.run(plan_night(_settings(), tuple(site or ())))
+    table = Table("Site", "Status", "Plan", "Reason")
+    for result in results:
+        table.add_row(result.site_id, result.status or "[red]failed[/]", result.plan_id or "–", result.error or "")
+    _console().print(table)
+    if any(result.plan_id is None for result in results):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, database, ports and solver, one line each."""
+    from app.doctor import examine
+
+    console, is_well = _console(), True
+    for finding in asyncio.run(examine(_settings())):
+        console.print(f"[{'green' if finding.is_well else 'red'}]{'ok ' if finding.is_well else 'bad'}[/] ", end="")
+        console.print(f"{finding.subject}: {finding.text}", markup=False, highlight=False)
+        is_well = is_well and finding.is_well
+    if not is_well:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option(help="Step the clock through one whole day, print the result and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: one JSON object on standard output.")] = False,
+) -> None:
+    """A simulated site with twelve charging stations that speak real OCPP, planned and charged."""
+    from app.cli_demo import demo_day, demo_live
+
+    if as_json and not once:
+        raise typer.BadParameter("--json needs --once: a demo that stays up has no result")
+    raise typer.Exit(_run_fast(demo_day(as_json=as_json) if once else demo_live()))
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Who will hold it.")],
+    scope: Annotated[list[str] | None, typer.Option(help="read, write or admin; may be repeated.")] = None,
+) -> None:
+    """Make an API key and print it this once."""
+
+    async def work(keys: Any) -> str:
+        _, token = await keys.create(name, scope or ["read"])
+        return str(token)
+
+    sys.stdout.write(_with_keys(work) + "\n")
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """Every key, without its secret."""
+    from rich.table import Table
+
+    async def work(keys: Any) -> Any:
+        return await keys.all()
+
+    table = Table("Id", "Name", "Scopes", "Created", "Last used", "Revoked")
+    for key in _with_keys(work):
+        moments = (f"{at:%Y-%m-%d %H:%M}" if at else "–" for at in (key.created_at, key.last_used_at, key.revoked_at))
+        table.add_row(key.key_id, key.name, ", ".join(key.scopes), *moments)
+    _console().print(table)
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows it.")]) -> None:
+    """End a key. A running service refuses it from then on."""
+
+    async def work(keys: Any) -> Any:
+        return await keys.revoke(key_id)
+
+    _say(f"Key {_with_keys(work).key_id} is revoked.")
+
+
+@stations_app.command("password")
+def station_password(
+    station: Annotated[str, typer.Argument(help="The station's OCPP identity.")],
+    generate: Annotated[bool, typer.Option("--generate", help="Make one and print it, instead of asking.")] = False,
+) -> None:
+    """Set a charging station's Basic-auth password. It holds from its next connection."""
+    from app.csms.passwords import generate_password, hash_password
+    from app.errors import InvalidInputError
+    from app.main import open_store
+
+    if generate:
+        password, password_hash = generate_password()
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        if not 16 <= len(password) <= 40:
+            raise InvalidInputError("password", f"has {len(password)} characters; OCPP security asks for 16 to 40")
+        password_hash = hash_password(password)
+    settings = _settings()
+
+    async def work() -> None:
+        async with open_store(settings) as store:
+            await store.station(station)
+            await store.set_password_hash(station, password_hash)
+
+    asyncio.run(work())
+    if generate:
+        sys.stdout.write(password + "\n")
+    _say(f"The password of {station} is set.")
+
+
+@import_app.command("site")
+def import_site(file: Annotated[Path, typer.Argument(help="YAML or JSON; docs/site.yaml is an example.")]) -> None:
+    """Add or replace a site: whole, or not at all."""
+    from app.main import open_store
+    from app.site_file import read_site
+
+    site = read_site(file)
+    settings = _settings()
+
+    async def work() -> None:
+        async with open_store(settings) as store:
+            await store.save_site(site)
+
+    asyncio.run(work())
+    _say(f"Site {site.id!r} is saved: {len(site.charging_stations)} charging stations, {len(site.circuits)} circuits.")
+
+
+def _add_history_commands() -> None:
+    from app.imports import cli as history
+
+    import_app.command("ocpp-log")(history.import_ocpp_log_command)
+    import_app.command("meter")(history.import_meter_command)
+    export_app.command("cdrs")(history.export_cdrs_command)
+
+
+def _run_fast(work: Coroutine[Any, Any, int]) -> int:
+    """On uvloop where it is installed: twice the messages a second."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # Windows
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _settings() -> "Settings":
+    from app.settings import Settings
+
+    return Settings()
+
+
+def _with_keys(work: Any) -> Any:
+    from app.clock import SystemClock
+    from app.keys import Keys
+    from app.main import open_store
+
+    async def run() -> Any:
+        async with open_store(_settings()) as store:
+            return await work(Keys(store, SystemClock()))
+
+    return asyncio.run(run())
+
+
+def _shown(settings: "Settings") -> str:
+    """The database's address without its password."""
+    from sqlalchemy import make_url
+
+    return make_url(settings.resolved_database_url).render_as_string(hide_password=True)
+
+
+def _summary(schedule: "Schedule") -> str:
+    unmet = [f"{name} {result.unmet_kwh:.2f} kWh" for name, result in schedule.sessions.items() if result.unmet_kwh]
+    needs = f"all {len(schedule.sessions)} sessions in full" if not unmet else f"unmet: {', '.join(unmet)}"
+    baselines = "; ".join(f"{name} {base.cost.total:.2f}" for name, base in schedule.baselines.items())
+    caused = [str(violation) for violation in schedule.violations if not violation.unavoidable]
+    checked = "the checker passes it" if not caused else f"the checker refuses it: {caused[0]}"
+    status = f"{schedule.status} ({schedule.reason})" if schedule.reason else schedule.status
+    return f"{status}: {schedule.cost.total:.2f} {schedule.currency} ({baselines}); {needs}; {checked}."
+
+
+def _console(*, stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    _console(stderr=True).print(text, highlight=False)
+
+
+_add_history_commands()

@@ -1,0 +1,71 @@
+"""`smartcharge demo`: the service in a directory of its own, on loopback, with simulated charging stations."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.table import Table
+
+from app import logs
+from app.demo.live import run_live
+from app.demo.result import DemoResult
+from app.demo.run import run_day
+from app.main import keyed_service
+from app.settings import Settings
+
+LOOPBACK = "127.0.0.1"  # the demo's passwords are known to everybody
+
+
+async def demo_day(*, as_json: bool) -> int:
+    """One simulated day; prints the result, and why it is not good if it is not. The exit status."""
+    logs.configure("WARNING")
+    with _settings(http_port=0, ocpp_port=0) as settings:
+        result = await run_day(lambda clock: keyed_service(settings, clock))
+    if as_json:
+        sys.stdout.write(json.dumps(result.to_json(), indent=2) + "\n")
+    else:
+        Console().print(_table(result))
+    for failure in result.failures:
+        Console(stderr=True).print(f"[red]Failed:[/] {failure}", highlight=False)
+    return 0 if result.is_good else 1
+
+
+async def demo_live() -> int:
+    """Until Ctrl-C or SIGTERM. Ports are those of the settings: 8080 and 9000."""
+    logs.configure("WARNING")
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with _settings() as settings:
+        await run_live(lambda clock: keyed_service(settings, clock), stop=stop)
+    return 0
+
+
+@contextmanager
+def _settings(**ports: int) -> Iterator[Settings]:
+    """The operator's settings, but on loopback and with a database that is gone afterwards."""
+    with TemporaryDirectory(prefix="smartcharge-demo-", ignore_cleanup_errors=True) as folder:
+        own = {"http_host": LOOPBACK, "ocpp_host": LOOPBACK, "data_dir": Path(folder), "database_url": None}
+        yield Settings().model_copy(update=own | ports)
+
+
+def _table(result: DemoResult) -> Table:
+    answer = result.to_json()
+    met = sum(session["departure_met"] for session in answer["sessions"])
+    table = Table(
+        title=f"One day, {answer['stations']} charging stations: {answer['profiles_verified']} of "
+        f"{answer['profiles_sent']} profiles verified, {met} of {len(answer['sessions'])} departures met"
+    )
+    for heading in ("", "realised", "uncontrolled", "equal share"):
+        table.add_column(heading, justify="right" if heading else "left")
+    policies = ("realised", "uncontrolled", "equal_share")
+    for name, key, digits in (("cost", "cost", 2), ("unmet, kWh", "unmet_kwh", 1), ("peak, kW", "peak_kw", 1)):
+        table.add_row(name, *(f"{answer[key][policy]:.{digits}f}" for policy in policies))
+    table.add_row("limit violations", str(answer["limit_violations"]), str(answer["uncontrolled_violations"]), "")
+    return table
