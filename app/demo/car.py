@@ -20,7 +20,7 @@ class Vehicle:
     phases: int
     max_current_a: float
     capacity_kwh: float
-    taper_from_soc: float = 0.8
+    taper_from_soc: float = 0.96  # on AC: the few kW do not trouble a battery before it is all but full
 
     def max_power_kw(self, voltage_v: float = 230.0) -> float:
         return self.phases * self.max_current_a * voltage_v / 1000

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.demo.car import Car, Currents
 from app.site import EvseDocument, Site, evse_key
-from optimizer.domain import CONNECTION, PHASES
+from optimizer.domain import CONNECTION, PHASES, Phase
 
 TOLERANCE = 1.01  # a rating is exceeded by more than 1 %
 QUARTER_S = 900
@@ -34,14 +34,14 @@ class Trace:
 
     outlet: str
     start: datetime
-    phases: tuple[str, ...]
+    phases: tuple[Phase, ...]
     current_a: Currents
 
 
 class Outlet:
     """One EVSE and the car at it. Its register counts what went through, kWh, and never goes back."""
 
-    def __init__(self, key: str, evse: EvseDocument, voltage_v: float) -> None:
+    def __init__(self, key: str, evse: EvseDocument, voltage_v: float, *, keep_traces: bool = True) -> None:
         self.key = key
         self.evse = evse
         self.voltage_v = voltage_v
@@ -49,6 +49,7 @@ class Outlet:
         self.energy_kwh = 0.0
         self.current_a = 0.0  # per phase, of the last second that is over
         self.traces: list[Trace] = []
+        self._keep_traces = keep_traces
         self._until: datetime | None = None
 
     @property
@@ -56,13 +57,18 @@ class Outlet:
         return self.evse.max_current_a or 0.0
 
     @property
-    def phases_in_use(self) -> tuple[str, ...]:
+    def phases_in_use(self) -> tuple[Phase, ...]:
         """The site's phases that the car is on: the first of the EVSE's rotation."""
         return self.evse.phases[: self.car.vehicle.phases] if self.car else ()
 
     @property
     def power_kw(self) -> float:
         return self.current_a * len(self.phases_in_use) * self.voltage_v / 1000
+
+    @property
+    def since(self) -> datetime | None:
+        """Up to when it has been advanced; None without a car."""
+        return self._until
 
     def connect(self, car: Car, at: datetime) -> None:
         if self.car is not None:
@@ -92,13 +98,14 @@ class Outlet:
         self.current_a = float(drawn_a[-1])
         phases = self.phases_in_use
         self.energy_kwh += float(drawn_a.sum(dtype=np.float64)) * len(phases) * self.voltage_v / 1000 / 3600
-        self.traces.append(Trace(self.key, start, phases, drawn_a))
+        if self._keep_traces:
+            self.traces.append(Trace(self.key, start, phases, drawn_a))
 
 
-def outlets_of(site: Site) -> dict[str, Outlet]:
-    """Every EVSE of the site by its key (``cs01/1``)."""
+def outlets_of(site: Site, *, keep_traces: bool = True) -> dict[str, Outlet]:
+    """Every EVSE of the site by its key (``cs01/1``); without traces it can run for ever."""
     return {
-        evse_key(station.id, evse.id): Outlet(evse_key(station.id, evse.id), evse, site.connection.voltage_v)
+        (key := evse_key(station.id, evse.id)): Outlet(key, evse, site.connection.voltage_v, keep_traces=keep_traces)
         for station in site.charging_stations
         for evse in station.evses
     }
@@ -159,7 +166,7 @@ def measure(site: Site, surroundings: Surroundings, traces: Iterable[Trace]) -> 
         first = int((trace.start - surroundings.start).total_seconds())
         window = slice(max(first, 0), min(first + len(trace.current_a), surroundings.seconds))
         drawn_a = trace.current_a[window.start - first : max(window.stop - first, 0)]
-        for row in (PHASES.index(phase) for phase in trace.phases):  # type: ignore[arg-type]  # phases of the site
+        for row in (PHASES.index(phase) for phase in trace.phases):
             ev_a[row, window] += drawn_a
             for circuit_id in paths[trace.outlet]:
                 circuit_a[circuit_id][row, window] += drawn_a

@@ -7,6 +7,7 @@ other's mistakes. Currents are A per phase; a limit in W is the sum of all phase
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal
 
 CHARGE_POINT_MAX = "ChargePointMaxProfile"
@@ -119,7 +120,7 @@ class ProfilesHeld:
         reasons = {
             "too many periods": len(starts) > self.capability.max_periods,
             "no period at its start": not starts or starts[0] != 0,
-            "periods out of order": any(late <= early for early, late in zip(starts, starts[1:], strict=False)),
+            "periods out of order": any(late <= early for early, late in pairwise(starts)),
             "unit": any(limit.unit not in self.capability.units for _, limit in profile.periods),
             "negative limit": any(limit.value < 0 for _, limit in profile.periods),
             "purpose": profile.purpose not in PURPOSES,
@@ -210,7 +211,9 @@ def read_profile(connector_id: int, message: Mapping[str, Any]) -> HeldProfile:
             for period in schedule["charging_schedule_period"]
         ),
         duration_s=schedule.get("duration"),
-        recurrence=RECURRENCE[message["recurrency_kind"]] if message["charging_profile_kind"] == "Recurring" else None,
+        recurrence=RECURRENCE.get(message.get("recurrency_kind", "Daily"))
+        if message["charging_profile_kind"] == "Recurring"
+        else None,
         valid_from=_moment(message["valid_from"]) if "valid_from" in message else None,
         valid_to=_moment(message["valid_to"]) if "valid_to" in message else None,
         transaction_id=message.get("transaction_id"),
