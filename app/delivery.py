@@ -107,14 +107,17 @@ class Job:
         return Steps((self.plan.start, *lower.moments[1:]), lower.values, lower.end).merged()
 
     def held_already(self, book: Book) -> ChargingProfile | None:
-        """What the EVSE certainly holds, if that has the plan's limits for at least half the plan's time."""
+        """What the EVSE certainly holds, if that has the plan's limits for at least half the plan's time.
+
+        And if what follows it, the fallback, is within the plan too: else it is extended before it is in the way.
+        """
         holding, wanted = book.holding(self.key), self.wanted
         held = holding.profile
         if held is None or holding.state not in ("verified", "accepted"):
             return None
         if held.transaction_id != wanted.transaction_id or held.unit != wanted.unit:
             return None
-        if remaining(held, self.now) < remaining(wanted, self.now) / 2:
+        if remaining(held, self.now) < remaining(wanted, self.now) / 2 or self.exceeds_its_share(book):
             return None
         end = min(profile.valid_to for profile in (held, wanted) if profile.valid_to is not None)
         old, new = (book.curve_of(self.key, profile, self.wiring, self.now, end) for profile in (held, wanted))

@@ -219,9 +219,18 @@ class Dispatcher:
             if wiring is None or key not in schedule.power_kw or problem.horizon.end <= now:
                 continue
             recipes = self._messenger.recipes(key, self._passport(transaction.station_id), is_dc=wiring.is_dc)
-            valid_until = now + self._validity
+            valid_until = self._common_end(now)
             jobs.append(job_of(key, transaction, wiring, problem, schedule, recipes, now=now, valid_until=valid_until))
         return jobs
+
+    def _common_end(self, now: datetime) -> datetime:
+        """Between half and all of the validity ahead, and the same for all plans of half a validity.
+
+        Profiles that end one by one would leave some EVSEs to their fallback while others still follow the plan.
+        """
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        half = self._validity / 2
+        return midnight + half * ((now - midnight) // half) + self._validity
 
     async def _announce(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> None:
         """As unknown, ahead of the first message: a crash in between must not leave only the old state behind."""

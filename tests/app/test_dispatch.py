@@ -44,6 +44,32 @@ async def test_a_profile_ends_after_four_hours_at_the_latest() -> None:
     assert profile_from_json(deliveries[1].profile or {}).valid_to == START + timedelta(hours=4)
 
 
+async def test_profiles_of_plans_within_two_hours_end_together() -> None:
+    world = a_world(2, fallback_a=6)
+    hours = Horizon(START, 60, SLOTS)
+    first = await world.send({1: 16, 2: 6}, horizon=hours)
+    world.pass_time(minutes=70)
+
+    second = await world.send({1: 16, 2: 10}, horizon=replace(hours, now=world.clock.now()))
+
+    ends = {profile_from_json(delivery.profile or {}).valid_to for delivery in (first[1], second[1], second[2])}
+    assert ends == {START + timedelta(hours=4)}
+
+
+@pytest.mark.parametrize(("max_periods", "slot_minutes"), [(24, 60), (2, 15)])
+async def test_who_holds_its_plan_unchanged_never_stands_in_the_way(max_periods: int, slot_minutes: int) -> None:
+    """Its profile may end before the others' and leave it to its fallback, above what the new plan counts it with."""
+    world = a_world(2, fallback_a=6, max_periods=max_periods)
+    for current_a in (6, 10, 20, 24):
+        horizon = Horizon(START, slot_minutes, SLOTS, world.clock.now())
+
+        deliveries = await world.send({1: [0, 0, 0, 8, 0, 0, 0, 0], 2: current_a}, horizon=horizon)
+
+        assert {delivery.state for delivery in deliveries.values()} == {"verified"}
+        assert world.dispatcher.uncontrollable() == {}
+        world.pass_time(minutes=16)
+
+
 async def test_tells_whoever_listens_and_writes_unknown_before_the_first_message() -> None:
     world = a_world(1)
     heard: list[Event] = []
