@@ -14,6 +14,7 @@ from app.api import (
     dashboard,
     health,
     keys,
+    ocpp_messages,
     optimize,
     problems,
     readings,
@@ -37,6 +38,7 @@ ROUTERS = (
     site_events.router,
     readings.router,
     series.router,
+    ocpp_messages.router,
     sessions.router,
     schedules.router,
     simulations.router,
@@ -47,7 +49,7 @@ ROUTERS = (
     keys.router,
 )
 PUBLIC_ROUTERS = (health.router, dashboard.router)
-UPLOADS = ("/readings",)
+UPLOADS = ("/readings", "/ocpp-messages")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 DESCRIPTION = """\
