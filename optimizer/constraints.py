@@ -9,9 +9,9 @@ from math import inf
 
 import numpy as np
 
+from optimizer.arrays import Floats, Ints, sum_by
 from optimizer.domain import PHASES
 from optimizer.objectives import money
-from optimizer.presence import Floats, Ints
 from optimizer.program import Rows, Site, Variables
 
 
@@ -159,7 +159,7 @@ def demand_peak(site: Site, v: Variables) -> Iterator[Rows]:
 
 
 def shortfall(site: Site, v: Variables) -> Iterator[Rows]:
-    """What each service class goes without, together. Free until `service` has proven what is unavoidable. Unit: kWh."""
+    """What each service class goes without, together. Free until it is proven what is unavoidable. Unit: kWh."""
     classes = np.arange(site.needs.classes)
     yield Rows(
         name="shortfall",
@@ -256,7 +256,7 @@ def _at_most(
 ) -> Rows:
     """Rows with an upper side only, without those that the bounds of their columns keep anyway."""
     extreme = np.where(coefficient > 0, v.upper[column], v.lower[column]) * coefficient
-    most = np.bincount(row, extreme, minlength=upper.size)
+    most = sum_by(row, extreme, upper.size)
     binding = most > upper
     number = np.cumsum(binding) - 1
     kept = binding[row]

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import highspy
 import numpy as np
 
+from optimizer.arrays import Floats
 from optimizer.errors import SolverError
-from optimizer.presence import Floats
 from optimizer.program import Program
 
 PRESOLVE_FROM_NONZEROS = 500_000  # below, presolve costs more than it saves (benchmarks/optimizer_solve.py)
@@ -32,41 +32,56 @@ class Solution:
 class Door(Protocol):
     """Solves programs one after the other. Cold or warm is its own business; the same sequence gives the same bits."""
 
-    def solve(self, program: Program, *, time_limit_s: float, absolute_gap: float = 0.0) -> Solution:
-        """The optimum; with `integer` columns the best found in time. Raise `SolverError` when there is none."""
+    def solve(
+        self, program: Program, *, time_limit_s: float, absolute_gap: float = 0.0, feasible_start: bool = False
+    ) -> Solution:
+        """The optimum; with `integer` columns the best found in time. Raise `SolverError` when there is none.
+
+        `feasible_start` says that the last solution keeps the bounds of this program: a hint, not a promise.
+        """
 
 
 class HighsDoor:
     """HiGHS in this process. It keeps the last model: a program on the same matrix starts from the last basis."""
 
     def __init__(self) -> None:
-        self._highs = highspy.Highs()
+        self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stub lacks calls that exist
         for name, value in (("output_flag", False), ("threads", THREADS), ("random_seed", 0)):
             self._check(self._highs.setOptionValue(name, value), name)
         self._last: Program | None = None
 
-    def solve(self, program: Program, *, time_limit_s: float, absolute_gap: float = 0.0) -> Solution:
+    def solve(
+        self, program: Program, *, time_limit_s: float, absolute_gap: float = 0.0, feasible_start: bool = False
+    ) -> Solution:
         refuse_nonsense(program)
+        last, self._last = self._last, None
+        if last is not None and last.matrix is program.matrix and program.integer is None:
+            self._change(last, program)
+            self._option("simplex_strategy", PRIMAL_SIMPLEX if feasible_start else DUAL_SIMPLEX)
+            if (solution := self._run(program, time_limit_s, absolute_gap)) is not None:
+                return solution
+        self._pass(program)  # the first time, or when a warm start has ended in numerical trouble
+        if (solution := self._run(program, time_limit_s, absolute_gap)) is not None:
+            return solution
+        raise SolverError(f"HiGHS ended with {self._highs.modelStatusToString(self._highs.getModelStatus())!r}")
+
+    def _run(self, program: Program, time_limit_s: float, absolute_gap: float) -> Solution | None:
         highs = self._highs
-        warm = self._last is not None and self._last.matrix is program.matrix and program.integer is None
-        if warm and self._last is not None:
-            self._change(self._last, program)
-        else:
-            self._pass(program)
-        self._option("time_limit", time_limit_s)
+        self._option("time_limit", highs.getRunTime() + time_limit_s)  # its clock runs on from solve to solve
         self._option("mip_rel_gap", 0.0)
         self._option("mip_abs_gap", absolute_gap)
-        self._check(highs.zeroAllClocks(), "zeroAllClocks")
         self._check(highs.run(), "run", warn=True)
-        self._last = None if program.integer is not None else program
-        return self._solution(program)
+        solution = self._solution(program)
+        if solution is not None and program.integer is None:
+            self._last = program
+        return solution
 
     def _pass(self, program: Program) -> None:
         matrix = program.matrix
         presolve = program.integer is not None or matrix.value.size > PRESOLVE_FROM_NONZEROS
         self._option("presolve", "on" if presolve else "off")
         self._option("simplex_strategy", DUAL_SIMPLEX)
-        integer = np.zeros(0 if program.integer is None else matrix.columns, dtype=np.int32)
+        integer = np.zeros(matrix.columns, dtype=np.int32)  # HiGHS reads past the end of an empty array
         if program.integer is not None:
             integer[program.integer] = 1
         self._check(
@@ -91,7 +106,7 @@ class HighsDoor:
         )
 
     def _change(self, last: Program, program: Program) -> None:
-        """Hand over the numbers that differ. A basis stays feasible for new prices, and optimal for new bounds."""
+        """Hand over the numbers that differ."""
         highs, matrix = self._highs, program.matrix
         rows, columns = np.arange(matrix.rows, dtype=np.int32), np.arange(matrix.columns, dtype=np.int32)
         moved = (last.lower != program.lower) | (last.upper != program.upper)
@@ -109,10 +124,8 @@ class HighsDoor:
             self._check(
                 highs.changeColsCost(int(priced.sum()), columns[priced], program.cost[priced]), "changeColsCost"
             )
-        only_prices = priced.any() and not moved.any()
-        self._option("simplex_strategy", PRIMAL_SIMPLEX if only_prices else DUAL_SIMPLEX)
 
-    def _solution(self, program: Program) -> Solution:
+    def _solution(self, program: Program) -> Solution | None:
         highs = self._highs
         status = highs.getModelStatus()
         info = highs.getInfo()
@@ -125,7 +138,7 @@ class HighsDoor:
         )
         objective = float(info.objective_function_value)
         if not (optimal or incumbent) or x.size != program.matrix.columns or not np.isfinite(x).all():
-            raise SolverError(f"HiGHS ended with {highs.modelStatusToString(status)!r}")
+            return None
         bound = objective if program.integer is None else float(info.mip_dual_bound)
         return Solution(x=x, objective=objective, bound=bound if isfinite(bound) else -inf, proven=optimal)
 
@@ -146,8 +159,11 @@ class PulpDoor:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def solve(self, program: Program, *, time_limit_s: float, absolute_gap: float = 0.0) -> Solution:
-        import pulp  # noqa: PLC0415  # only this door needs it, and it costs 0.1 s of start-up
+    def solve(
+        self, program: Program, *, time_limit_s: float, absolute_gap: float = 0.0, feasible_start: bool = False
+    ) -> Solution:
+        del feasible_start  # there is no basis to start from
+        import pulp  # only this door needs it, and it costs 0.1 s of start-up
 
         refuse_nonsense(program)
         solver = self._solver(pulp, time_limit_s, absolute_gap)
@@ -173,6 +189,9 @@ class PulpDoor:
             raise SolverError(f"PuLP knows no solver {self._name!r}; it knows {', '.join(pulp.listSolvers())}")
         more = {"gapAbs": absolute_gap, "threads": THREADS} if name in ("COIN_CMD", "HiGHS") else {}
         solver = pulp.getSolver(name, msg=False, timeLimit=time_limit_s, **more)
+        bundled = getattr(pulp.apis.coin_api, "pulp_cbc_path", None)  # until PuLP 4
+        if name == "COIN_CMD" and not solver.available() and bundled:
+            solver = pulp.COIN_CMD(msg=False, timeLimit=time_limit_s, path=bundled, **more)
         if not solver.available():
             raise SolverError(f"PuLP's solver {self._name!r} is not installed")
         return solver

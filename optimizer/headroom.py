@@ -10,8 +10,9 @@ from math import inf
 
 import numpy as np
 
+from optimizer.arrays import Flags, Floats
 from optimizer.domain import CONNECTION, PHASES, Problem
-from optimizer.presence import Flags, Floats, Grid
+from optimizer.presence import Grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from optimizer.arrays import Floats, Ints, sum_by
 from optimizer.domain import DemandCharge, Problem
-from optimizer.presence import Floats, Grid, Ints
+from optimizer.presence import Grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +33,7 @@ class Intervals:
         """The highest mean import; `import_kw` has one value a slot of the grid."""
         if not self.length_h.size:
             return 0.0
-        energy_kwh = np.bincount(self.interval, import_kw[self.slot] * self.hours, minlength=self.length_h.size)
+        energy_kwh = sum_by(self.interval, import_kw[self.slot] * self.hours, self.length_h.size)
         return float(np.max((energy_kwh + self.so_far_kwh) / self.length_h))
 
 
@@ -56,7 +57,7 @@ def intervals_of(problem: Problem, charge: DemandCharge, grid: Grid) -> Interval
     begin, interval = np.unique(np.round(begin_of(from_s), 3), return_inverse=True)
 
     active = np.ones(grid.slots, dtype=np.bool_) if charge.active is None else np.array(charge.active)[grid.first :]
-    counts = np.bincount(interval, active[slot], minlength=begin.size) > 0
+    counts = sum_by(interval, active[slot], begin.size) > 0
     so_far = np.where(np.arange(begin.size) == 0, charge.interval_energy_so_far_kwh, 0.0)
     number = np.cumsum(counts) - 1
     kept = counts[interval]

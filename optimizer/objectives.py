@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from optimizer.presence import Floats
+from optimizer.arrays import Floats
 from optimizer.program import Site, Variables
 
 Term = Callable[[Site, Variables], Floats]
@@ -49,12 +49,14 @@ PREFERENCE: tuple[Term, ...] = (delay,)
 
 def money(site: Site, v: Variables) -> Floats:
     """All terms that are paid."""
-    return np.sum([term(site, v) for term in MONEY], axis=0)
+    cost: Floats = np.sum([term(site, v) for term in MONEY], axis=0)
+    return cost
 
 
 def preference(site: Site, v: Variables) -> Floats:
     """All terms that are wished for."""
-    return np.sum([term(site, v) for term in PREFERENCE], axis=0)
+    cost: Floats = np.sum([term(site, v) for term in PREFERENCE], axis=0)
+    return cost
 
 
 def constant_money(site: Site) -> float:

@@ -9,14 +9,12 @@ from datetime import datetime, timedelta
 from math import inf
 
 import numpy as np
-import numpy.typing as npt
 
+from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.domain import PHASES, Horizon, Problem, Session
 from optimizer.errors import InvalidProblemError
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+__all__ = ["Charge", "Flags", "Floats", "Grid", "Ints", "Needs", "charge_of", "needs_of", "refuse_overlapping_stays"]
 
 MIN_OVERLAP_H = 1e-6  # 4 ms: shorter presence is rounding of the clock, and a coefficient that solvers drop
 DC_STEP_KW = 0.001  # a DC limit is sent in watts
@@ -40,7 +38,7 @@ class Grid:
         slot_s = horizon.slot_minutes * 60.0
         now_s = seconds(horizon.first_moment, horizon)
         first = int(now_s // slot_s)
-        edges = np.arange(first, horizon.slots + 1) * slot_s
+        edges: Floats = np.arange(first, horizon.slots + 1, dtype=np.float64) * slot_s
         edges[0] = now_s
         return cls(first=first, start_s=edges[:-1], end_s=edges[1:])
 
@@ -55,7 +53,8 @@ class Grid:
     @property
     def delay_h(self) -> Floats:
         """Hours from now to the middle of each slot."""
-        return (self.start_s + self.end_s) / 7200 - self.start_s[0] / 3600
+        delay_h: Floats = (self.start_s + self.end_s) / 7200 - self.start_s[0] / 3600
+        return delay_h
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +110,7 @@ class Charge:
 
     def delivered_kwh(self, power_kw: Floats, sessions: int) -> Floats:
         """Energy of each session from the power of each column."""
-        return np.bincount(self.session, power_kw[self.column] * self.overlap_h, minlength=sessions)
+        return sum_by(self.session, power_kw[self.column] * self.overlap_h, sessions)
 
 
 def seconds(moment: datetime, horizon: Horizon) -> float:
@@ -183,7 +182,7 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
     keep = ~idle & (max_steps >= np.maximum(min_steps, 1))
     number = np.cumsum(keep) - 1
     pair = keep[column]
-    present = np.bincount(column, overlap_h, minlength=key.size) / grid.hours[slot_of]
+    present = sum_by(column, overlap_h, key.size) / grid.hours[slot_of]
     return Charge(
         evse=evse[keep],
         slot=slot_of[keep],
@@ -234,7 +233,9 @@ def _phases(problem: Problem, evse_of: Ints) -> tuple[Floats, Ints, Ints]:
 
 def _minimum_current_a(problem: Problem, evse_of: Ints) -> Floats:
     at_evse = np.array([evse.min_current_a for evse in problem.evses], dtype=float)[evse_of]
-    return np.maximum(at_evse, np.array([session.min_current_a or 0.0 for session in problem.sessions], dtype=float))
+    of_vehicle = np.array([session.min_current_a or 0.0 for session in problem.sessions], dtype=float)
+    larger: Floats = np.maximum(at_evse, of_vehicle)
+    return larger
 
 
 def _vehicle_limit_kw(problem: Problem) -> Floats:
@@ -244,7 +245,8 @@ def _vehicle_limit_kw(problem: Problem) -> Floats:
 def _evse_limit_kw(problem: Problem, evse: Ints, kw_per_a: Floats) -> Floats:
     current_a = np.array([inf if evse.max_current_a is None else evse.max_current_a for evse in problem.evses])[evse]
     power_kw = np.array([inf if evse.max_power_kw is None else evse.max_power_kw for evse in problem.evses])[evse]
-    return np.minimum(current_a * kw_per_a, power_kw)
+    smaller: Floats = np.minimum(current_a * kw_per_a, power_kw)
+    return smaller
 
 
 def _full_power_kw(problem: Problem) -> Floats:

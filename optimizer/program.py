@@ -10,20 +10,11 @@ from math import inf
 
 import numpy as np
 
+from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.domain import Battery, Problem
 from optimizer.headroom import Headroom, headroom_of
 from optimizer.intervals import Intervals, intervals_of
-from optimizer.presence import (
-    Charge,
-    Flags,
-    Floats,
-    Grid,
-    Ints,
-    Needs,
-    charge_of,
-    needs_of,
-    refuse_overlapping_stays,
-)
+from optimizer.presence import Charge, Grid, Needs, charge_of, needs_of, refuse_overlapping_stays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,16 +73,23 @@ class Site:
 
     @property
     def max_import_kw(self) -> Floats:
-        """The limit of the connection, or what base load makes unavoidable where that is more."""
+        """The limit of the connection, or what base load makes unavoidable where that is more.
+
+        PV that has to be curtailed, lest it export too much when base load is low, does not help base load.
+        """
         limit_kw = self.problem.connection.max_import_kw
-        return np.maximum(inf if limit_kw is None else limit_kw, self.base_load_kw - self.pv_kw)
+        curtailed_kw = np.maximum(-self.headroom.feed_kw[0], 0.0)
+        forced_kw = self.base_load_kw - self.pv_kw + curtailed_kw
+        most_kw: Floats = np.maximum(inf if limit_kw is None else limit_kw, forced_kw)
+        return most_kw
 
     @property
     def max_export_kw(self) -> Floats:
         """The limit of the connection, or what PV that cannot be curtailed makes unavoidable where that is more."""
         limit_kw = self.problem.connection.max_export_kw
         forced_kw = np.zeros(self.grid.slots) if self.problem.pv_curtailable else self.pv_kw - self.base_load_kw
-        return np.maximum(inf if limit_kw is None else limit_kw, forced_kw)
+        most_kw: Floats = np.maximum(inf if limit_kw is None else limit_kw, forced_kw)
+        return most_kw
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +147,7 @@ class Variables:
             blocks[name] = np.arange(columns, columns + size).reshape(shape)
             columns += size
         lower, upper = np.zeros(columns), np.ones(columns)
-        can_draw_kw = np.bincount(site.charge.slot, site.charge.max_kw * site.charge.present, minlength=slots)
+        can_draw_kw = sum_by(site.charge.slot, site.charge.max_kw * site.charge.present, slots)
         store_kw = np.array([battery.max_charge_kw for battery in site.batteries])
         draw_kw = np.array([battery.max_discharge_kw for battery in site.batteries])
         upper[blocks["charge"]] = site.charge.max_kw
@@ -206,7 +204,7 @@ class Matrix:
     def dot(self, x: Floats) -> Floats:
         """What each row sums up to."""
         row = np.repeat(np.arange(self.rows), np.diff(self.start))
-        return np.bincount(row, self.value * x[self.index], minlength=self.rows)
+        return sum_by(row, self.value * x[self.index], self.rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

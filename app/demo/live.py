@@ -58,7 +58,8 @@ async def run_live(
             background.append(tasks.create_task(site.report_meters(METER_MINUTES)))
             background.append(tasks.create_task(_publish_prices_daily(scenario, clock, client)))
             with console.status("planning, sending, reading back"):
-                plan = await _first_result(site, client, clock, stop)
+                there = sum(visit.arrival - now < timedelta(minutes=1) for visit in scenario.visits)
+                plan = await _first_result(there, client, clock, stop)
             console.print(result_table(site, plan))
             console.print(_where(service))
             await stop.wait()
@@ -96,20 +97,17 @@ async def _publish_prices_daily(scenario: Scenario, clock: Clock, client: Servic
         await client.add_prices(prices_of(scenario.site, today + timedelta(days=days + 1), (days + 1) % 2))
 
 
-async def _first_result(site: SimulatedSite, client: ServiceClient, clock: Clock, stop: asyncio.Event) -> Json | None:
-    """The first plan whose profiles are all verified and that has every car that is there; else the newest."""
-    plan = None
+async def _first_result(cars: int, client: ServiceClient, clock: Clock, stop: asyncio.Event) -> Json | None:
+    """Once a plan has every one of the cars and all its profiles are verified, the newest; or after a while."""
     deadline = clock.now() + timedelta(seconds=RESULT_WITHIN_S)
     while clock.now() < deadline and not stop.is_set():
         plan = await client.latest_schedule()
-        if plan is not None:
-            states = [delivery["state"] for delivery in plan["deliveries"]]
-            charging = sum(outlet.car is not None for outlet in site.outlets.values())
-            if len(states) >= charging > 0 and all(state == "verified" for state in states):
-                break
+        states = [delivery["state"] for delivery in plan["deliveries"]] if plan is not None else []
+        if len(states) >= cars and all(state == "verified" for state in states):
+            break
         await clock.sleep(LOOK_S)
     await clock.sleep(SAMPLE_S)  # let the cars follow
-    return plan
+    return await client.latest_schedule()
 
 
 def result_table(site: SimulatedSite, plan: Mapping[str, Any] | None) -> Table:

@@ -1,0 +1,213 @@
+"""Problem in, Schedule out: service first, then money, then preference, then powers that a charger can deliver.
+
+The money program is solved once with a price on unmet energy that nothing else can cost. Where it leaves nothing
+unmet, that one solve proves service and money together; only else is the shortfall divided class by class. Pure and
+deterministic: the same problem gives the same bits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+
+from optimizer.answer import (
+    battery_results,
+    cost_of,
+    evse_series,
+    flows,
+    over_horizon,
+    peaks,
+    session_results,
+    warnings,
+)
+from optimizer.arrays import Flags, Floats
+from optimizer.constraints import ALL
+from optimizer.directions import Cheapest, is_circular, straighten
+from optimizer.domain import Problem, Schedule, SessionResult, Status
+from optimizer.doors import Door, door
+from optimizer.errors import SolverError
+from optimizer.objectives import constant_money, gross_ev_money, money, preference, unmet_price
+from optimizer.program import Program, Site, Variables, assemble
+from optimizer.repair import repair
+from optimizer.service import UNMET_NOISE_KWH, divide
+
+OPTIMAL_GAP = 1e-4  # of the gross EV money: up to here a plan counts as proven optimal
+DIRECTION_GAP = 5e-5  # of it: directions of flows need not be searched for less
+COST_NOISE = 1e-9  # of the money: what a solver may miss a bound on it by
+LEAST_GROSS = 0.01  # currency: the scale of a gap where vehicles cost nothing
+UNMET_GAP_KWH = 0.01  # more than this beyond what is unavoidable, and a plan is not optimal
+
+
+class TimeLimit:
+    """What is left of a time limit. It decides when to give up, never what to answer."""
+
+    def __init__(self, time_limit_s: float) -> None:
+        self._end = perf_counter() + time_limit_s
+
+    @property
+    def left_s(self) -> float:
+        return max(self._end - perf_counter(), 0.01)
+
+
+def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
+    """The cheapest schedule among those that serve best, within every hard rule, on the chargers' grid.
+
+    `solver` is ``"highs"`` or ``"pulp:NAME"``. Raise `InvalidProblemError` when two sessions are at one EVSE at once,
+    `SolverError` when the solver is missing or gives no usable answer in `Settings.time_limit_s`.
+    """
+    started = perf_counter()
+    limit = TimeLimit(problem.settings.time_limit_s)
+    chosen = door(solver)
+    site = Site.of(problem)
+    variables = Variables.of(site)
+    program = assemble(site, variables, ALL, money(site, variables))
+    built = perf_counter()
+
+    cheapest = least_money(site, variables, program, chosen, limit)
+    x = _prefer(site, variables, cheapest, chosen, limit)
+    solved = perf_counter()
+
+    def run(decided: Program) -> Floats:
+        return chosen.solve(decided, time_limit_s=limit.left_s).x
+
+    def settle(decided: Program) -> Floats:
+        return _straight(site, variables, decided, chosen, limit).x
+
+    steps, x = repair(site, variables, cheapest.program, x, run=run, settle=settle)
+    power_kw = steps * site.charge.step_kw
+    seen = flows(site, variables, x, power_kw)
+    sessions = session_results(site, steps)
+    cost = cost_of(site, seen)
+    more_unmet = _more_unmet(sessions, cheapest.x[variables.unmet])
+    bound: float | None = cheapest.bound
+    if more_unmet.any():
+        bound = _bound_at(site, variables, cheapest.program, sessions, chosen, limit)
+    gross = max(gross_ev_money(site, power_kw), LEAST_GROSS)
+    gap = None if bound is None else max(cost.total - bound - constant_money(site), 0.0) / gross
+    status, reason = _verdict(gap, more_unmet)
+    power, current = evse_series(site, steps)
+    imported, exported, curtailed = over_horizon(problem, site, seen)
+    without = _money_without_vehicles(problem, solver, limit)
+    ended = perf_counter()
+    return Schedule(
+        status=status,
+        power_kw=power,
+        current_a=current,
+        sessions=sessions,
+        batteries=battery_results(site, seen),
+        import_kw=imported,
+        export_kw=exported,
+        curtail_kw=curtailed,
+        peak_kw=peaks(site, seen),
+        cost=replace(cost, ev=None if without is None else cost.total - without),
+        gap=gap,
+        reason=reason,
+        currency=problem.currency,
+        warnings=warnings(site),
+        timing_ms={
+            "build": (built - started) * 1000,
+            "solve": (solved - built) * 1000,
+            "repair": (ended - solved) * 1000,
+        },
+    )
+
+
+def least_money(
+    site: Site, v: Variables, program: Program, chosen: Door, limit: TimeLimit, *, search_directions: bool = True
+) -> Cheapest:
+    """Serve best, then as cheaply as can be; circular flows are straightened where they pay.
+
+    Without `search_directions` they are straightened by the net flow alone, and nothing is proven about that.
+    """
+    cost = program.cost.copy()
+    cost[v.unmet] = unmet_price(site)
+    solution = chosen.solve(replace(program, cost=cost), time_limit_s=limit.left_s)
+    upper, row_upper = program.upper.copy(), program.row_upper.copy()
+    upper[v.unmet] = np.minimum(site.needs.owed_kwh, UNMET_NOISE_KWH)
+    served = solution.x[v.unmet].max(initial=0.0) <= UNMET_NOISE_KWH
+    if not served:
+        shortfall = divide(site, v, chosen, time_limit_s=limit.left_s)
+        upper[v.unmet] = shortfall.by_session_kwh
+        row_upper[program.rows("shortfall")] = shortfall.by_class_kwh
+    bounded = replace(program, upper=upper, row_upper=row_upper)
+    if served and not is_circular(site, v, solution.x):
+        return Cheapest(bounded, solution.x, float(program.cost @ solution.x))
+    return _straight(site, v, bounded, chosen, limit, search=search_directions)
+
+
+def _straight(
+    site: Site, v: Variables, program: Program, chosen: Door, limit: TimeLimit, *, search: bool = True
+) -> Cheapest:
+    """Solve a program, and fix the directions of flows where it counts on a circle."""
+    solution = chosen.solve(program, time_limit_s=limit.left_s)
+    if not is_circular(site, v, solution.x):
+        return Cheapest(program, solution.x, solution.objective)
+    gross = max(gross_ev_money(site, solution.x[v.charge]), LEAST_GROSS)
+    tolerance = DIRECTION_GAP * gross if search else np.inf
+    return straighten(site, v, program, solution, chosen, time_limit_s=limit.left_s, tolerance=tolerance)
+
+
+def _prefer(site: Site, v: Variables, cheapest: Cheapest, chosen: Door, limit: TimeLimit) -> Floats:
+    """Earlier rather than later among equal prices. It spends nothing of the budget: `repair` may, in whole steps.
+
+    A continuous program would spend all of a budget on a sliver of power in a dearer slot, below every minimum.
+    """
+    if not site.charge.columns:
+        return cheapest.x
+    program, x = cheapest.program, cheapest.x
+    spent = float(program.cost @ x)
+    upper, row_upper = program.upper.copy(), program.row_upper.copy()
+    upper[v.unmet] = np.maximum(x[v.unmet], 0.0)
+    row_upper[program.rows("cost_bound")] = spent + COST_NOISE * abs(spent)
+    wished = replace(program, cost=preference(site, v), upper=upper, row_upper=row_upper)
+    try:
+        wish = chosen.solve(wished, time_limit_s=limit.left_s, feasible_start=True).x
+    except SolverError:  # out of time: a preference is no reason to lose the plan
+        return x
+    return x if is_circular(site, v, wish) else wish
+
+
+def _more_unmet(sessions: Mapping[str, SessionResult], unavoidable_kwh: Floats) -> Flags:
+    unmet_kwh = np.array([result.unmet_kwh for result in sessions.values()])
+    return unmet_kwh > unavoidable_kwh + UNMET_GAP_KWH
+
+
+def _bound_at(
+    site: Site, v: Variables, program: Program, sessions: Mapping[str, SessionResult], chosen: Door, limit: TimeLimit
+) -> float | None:
+    """What no plan with the same unmet energy can undercut; None when time is over."""
+    unmet_kwh = np.array([result.unmet_kwh for result in sessions.values()])
+    lower, upper, row_upper = program.lower.copy(), program.upper.copy(), program.row_upper.copy()
+    lower[v.unmet] = np.maximum(unmet_kwh - UNMET_NOISE_KWH, 0.0)
+    upper[v.unmet] = unmet_kwh
+    row_upper[program.rows("shortfall")] = np.inf
+    same = replace(program, lower=lower, upper=upper, row_upper=row_upper)
+    try:
+        return _straight(site, v, same, chosen, limit).bound
+    except SolverError:  # a plan without its gap is still a plan
+        return None
+
+
+def _verdict(gap: float | None, more_unmet: Flags) -> tuple[Status, str | None]:
+    if more_unmet.any():
+        return "feasible", f"the minimum current leaves energy unmet in {int(more_unmet.sum())} sessions"
+    if gap is None:
+        return "feasible", "the time limit left no time for the bound"
+    if gap > OPTIMAL_GAP:
+        return "feasible", f"{gap:.2%} of the vehicles' energy money above the bound: minimum current, current steps"
+    return "optimal", None
+
+
+def _money_without_vehicles(problem: Problem, solver: str, limit: TimeLimit) -> float | None:
+    """What the site would pay without any vehicle: batteries and curtailment do the best they can."""
+    site = Site.of(replace(problem, sessions=()))
+    variables = Variables.of(site)
+    x = np.zeros(variables.columns)
+    if site.batteries or problem.pv_curtailable:
+        program = assemble(site, variables, ALL, money(site, variables))
+        try:
+            x = least_money(site, variables, program, door(solver), limit, search_directions=False).x
+        except SolverError:  # out of time: the plan stands, what it costs on top is not known
+            return None
+    return cost_of(site, flows(site, variables, x, np.zeros(0))).total
