@@ -118,8 +118,10 @@ def nightly(
     """Plan the coming day of each site now. Nothing is sent: a running service sends at the site's own hour."""
     from rich.table import Table
 
+    from app import logs
     from app.main import plan_night
 
+    logs.configure("ERROR")
     results = asyncio.run(plan_night(_settings(), tuple(site or ())))
     table = Table("Site", "Status", "Plan", "Reason")
     for result in results:

@@ -76,6 +76,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         gateway = Gateway(store, events, clock, settings)
         dispatcher = Dispatcher(gateway, store, events, clock)
+        stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         gatherer = Gatherer(store, clock, dispatcher, connected=gateway.connected, horizon=horizon)
         planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver)
         simulator = Simulator(store, clock, executor, horizon=horizon, solver=settings.solver)

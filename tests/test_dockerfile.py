@@ -45,7 +45,7 @@ def test_its_install_and_start_commands_work_in_a_fresh_environment(tmp_path: Pa
     subprocess.run([str(target / "bin" / "pip"), "-q", *shlex.split(install[1])], cwd=source, check=True)
     start = re.search(r"^CMD (\[.+\])$", DOCKERFILE, re.MULTILINE)
     assert start is not None
-    program, *arguments = [part for part in re.findall(r'"([^"]+)"', start[1])]
+    program, *arguments = re.findall(r'"([^"]+)"', start[1])
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -54,22 +54,21 @@ def test_its_install_and_start_commands_work_in_a_fresh_environment(tmp_path: Pa
         "SMARTCHARGE_OCPP_PORT": "0",
     }
 
-    service = subprocess.Popen(
+    with subprocess.Popen(
         [str(target / "bin" / program), *arguments],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    try:
-        assert service.stdout is not None
-        address = next(
-            found[0] for line in service.stdout if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None
-        )
-        ready = httpx.get(f"{address}/health/ready", timeout=10)
-    finally:
-        service.terminate()
+    ) as service:
+        try:
+            assert service.stdout is not None
+            found = (re.search(r"http://127\.0\.0\.1:\d+", line) for line in service.stdout)
+            address = next(match[0] for match in found if match is not None)
+            ready = httpx.get(f"{address}/health/ready", timeout=10)
+        finally:
+            service.terminate()
         status = service.wait(timeout=20)
 
     assert ready.status_code == 200

@@ -112,6 +112,8 @@ def site_now(
 
 
 def _evse_power(now: datetime, values: list[MeterValue], is_running: bool) -> PowerNow:
+    if not is_running:  # what a transaction that is over drew last says nothing about now
+        values = [value for value in values if value.transaction_id is None]
     power = {value.phase: value for value in values if value.measurand == POWER}
     if "" in power:
         watt = power[""].value * (1000 if power[""].unit == "kW" else 1)

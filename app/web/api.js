@@ -22,18 +22,17 @@ const id = encodeURIComponent;
 
 export const api = {
   login: (key) => call("POST", "/session", { key }),
-  hasSession: () => call("GET", "/session"),
+  logout: () => call("DELETE", "/session"),
   sites: () => call("GET", "/v1/sites"),
   now: (site) => call("GET", `/v1/sites/${id(site)}/now`),
   wishes: (site) => call("GET", `/v1/sites/${id(site)}/sessions`),
   stations: (site) => call("GET", `/v1/charging-stations?site_id=${id(site)}`),
   transactions: (site) => call("GET", `/v1/transactions?site_id=${id(site)}&running=true`),
   plan: (site) => call("POST", `/v1/sites/${id(site)}/schedules`, { dispatch: true }),
-  // null: the site has no plan yet
-  latestPlan: (site) =>
-    call("GET", `/v1/sites/${id(site)}/schedules/latest`).catch((error) => {
-      if (error.status === 404) return null;
-      throw error;
-    }),
+  // null: the site has no plan yet, which is no error and is not asked for as one
+  latestPlan: async (site) => {
+    const [latest] = await call("GET", `/v1/sites/${id(site)}/schedules?limit=1`);
+    return latest === undefined ? null : call("GET", `/v1/schedules/${latest.id}`);
+  },
   events: (site) => new EventSource(`/v1/sites/${id(site)}/events`),
 };

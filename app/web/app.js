@@ -1,36 +1,58 @@
 // The dashboard: one site, now and planned. It knows nothing that the public API does not say.
 
 import { api } from "./api.js";
-import { ago, deliveryTone, element, hourAndMinute, kw, localTime, money } from "./format.js";
+import { ago, chip, dayAndTime, duration, element, money, number } from "./format.js";
 import { draw } from "./plan-chart.js";
+import { showStations } from "./stations.js";
 
 const REFRESH_MS = 15000; // without events; every event that matters refreshes at once
 const AFTER_EVENT_MS = 400; // a burst of events makes one refresh
+const SIGNED_IN = "smartcharge-signed-in"; // the cookie itself is out of a script's sight
+const EVENTS = [
+  "plan-made", "delivery-changed", "transaction-started", "transaction-stopped", "status-changed", "wish-changed",
+  "meter-values-received", "readings-arrived", "station-connected", "station-disconnected", "site-changed",
+];
+const REMAINDER_KWH = 0.5; // what minimum currents and steps may leave over all cars
+const KINDS = { request: "on request", nightly: "by the nightly run", replan: "automatically" };
+const STATUS_TONES = { optimal: "good", feasible: "good", fallback: "bad" };
 
 const get = (id) => document.getElementById(id);
 let site = null;
 let stream = null;
 let pending = null;
+let turn = 0; // of refreshes: a slow old answer must not overwrite a new one
 
 async function start() {
+  if (!localStorage.getItem(SIGNED_IN)) return showLogin();
   try {
     const sites = await api.sites();
     get("login").hidden = true;
     get("dashboard").hidden = false;
+    get("logout").hidden = false;
     await showSites(sites);
   } catch (error) {
-    if (error.status !== 401) return showError(error);
-    get("dashboard").hidden = true;
-    get("login").hidden = false;
-    get("key").focus();
+    showError(error);
   }
+}
+
+function showLogin() {
+  localStorage.removeItem(SIGNED_IN);
+  stream?.close();
+  site = null;
+  for (const id of ["dashboard", "logout", "site-label", "live"]) get(id).hidden = true;
+  get("mode").textContent = "";
+  get("clock").textContent = "";
+  get("login").hidden = false;
+  get("key").focus();
 }
 
 async function showSites(sites) {
   const select = get("site");
   select.replaceChildren(...sites.map((known) => element("option", { value: known.id }, known.name)));
   get("site-label").hidden = sites.length === 0;
-  if (sites.length === 0) return showError(new Error("No site yet: smartcharge import site docs/site.yaml"));
+  get("site-view").hidden = sites.length === 0;
+  get("no-site").hidden = sites.length > 0;
+  if (sites.length === 0) return;
   const asked = new URLSearchParams(location.search).get("site");
   select.value = sites.some((known) => known.id === asked) ? asked : sites[0].id;
   select.onchange = () => open(sites.find((known) => known.id === select.value));
@@ -39,141 +61,141 @@ async function showSites(sites) {
 
 async function open(chosen) {
   site = chosen;
-  const mode = get("mode");
-  mode.textContent = site.mode;
-  mode.className = `chip ${site.mode === "optimised" ? "good" : "warn"}`;
-  stream?.close();
-  stream = api.events(site.id);
-  stream.onopen = () => get("live").classList.add("on");
-  stream.onerror = () => get("live").classList.remove("on");
-  for (const kind of ["plan-made", "delivery-changed", "transaction-started", "transaction-stopped", "status-changed",
-    "meter-values-received", "readings-arrived", "station-connected", "station-disconnected", "wish-changed"]) {
-    stream.addEventListener(kind, refreshSoon);
-  }
+  const isShadow = site.mode === "shadow";
+  get("mode").replaceChildren(isShadow ? chip("shadow: nothing is sent", "warn") : chip(site.mode, "good"));
+  listen();
   await refresh();
 }
 
+function listen() {
+  stream?.close();
+  stream = api.events(site.id);
+  const live = get("live");
+  const say = (isLive) => {
+    live.hidden = false;
+    live.classList.toggle("on", isLive);
+    live.title = isLive ? "live" : "connecting…";
+  };
+  say(false);
+  stream.onopen = () => say(true);
+  stream.onerror = () => say(false);
+  for (const kind of EVENTS) stream.addEventListener(kind, refreshSoon);
+}
+
 function refreshSoon() {
-  if (pending) return;
-  pending = setTimeout(() => { pending = null; refresh(); }, AFTER_EVENT_MS);
+  pending ??= setTimeout(() => { pending = null; refresh(); }, AFTER_EVENT_MS);
 }
 
 async function refresh() {
+  if (site === null) return;
+  const mine = ++turn;
+  const { id } = site;
   try {
     const [now, plan, stations, transactions, wishes] = await Promise.all([
-      api.now(site.id), api.latestPlan(site.id), api.stations(site.id), api.transactions(site.id), api.wishes(site.id),
+      api.now(id), api.latestPlan(id), api.stations(id), api.transactions(id), api.wishes(id),
     ]);
-    get("clock").textContent = `${localTime(now.at, site.time_zone)} ${site.time_zone}`;
-    showNow(now);
+    if (mine !== turn || site === null) return;
+    get("clock").textContent = `${dayAndTime(now.at, site.time_zone)} · ${site.time_zone}`;
+    showNow(now, plan);
+    showStations(get("stations"), get("stations-summary"), site, { now, plan, stations, transactions, wishes });
     await showPlan(plan, now.at);
-    showStations(now, plan, stations, transactions, wishes);
     get("error").textContent = "";
   } catch (error) {
     showError(error);
   }
 }
 
-function showNow(now) {
+function showNow(now, plan) {
   const limit = site.connection.max_import_kw;
+  const charging = now.evses.filter((evse) => evse.power.kw > 0.05).length;
+  const planned = (series) => inPresentSlot(plan, now.at, series);
+  const evses = Object.values(plan?.schedule.evses ?? {});
   get("now").replaceChildren(
-    card("Connection", now.connection, limit),
-    card("Base load", now.base_load),
-    card("PV", now.pv),
-    card("Charging", now.charging),
+    card("Connection", now.connection, planned((problem, schedule) => schedule.import_kw), limit),
+    card("Base load", now.base_load, planned((problem) => problem.base_load_kw)),
+    card("PV", now.pv, planned((problem) => problem.pv_kw)),
+    card(`Charging · ${charging} of ${now.evses.length}`, now.charging,
+      planned((_, schedule) => schedule.import_kw.map((_slot, slot) => evses.reduce((sum, evse) => sum + evse.power_kw[slot], 0)))),
   );
 }
 
-function card(title, power, limit) {
-  const note = power.source === "unknown" ? "not measured" : power.age_s == null ? power.source : `${power.source}, ${Math.round(power.age_s)} s old`;
-  const node = element("div", { class: "card" }, element("h2", {}, title),
-    element("p", { class: "value" }, kw(power.kw), element("small", {}, limit == null ? " kW" : ` / ${kw(limit, 0)} kW`)));
+function inPresentSlot(plan, now, choose) {
+  if (!plan) return null;
+  const slot = Math.floor((new Date(now) - new Date(plan.problem.start)) / (plan.problem.slot_minutes * 60000));
+  const series = choose(plan.problem, plan.schedule);
+  return Array.isArray(series) ? series[slot] : series;
+}
+
+function card(title, power, planned, limit) {
+  const of = limit == null ? " kW" : ` / ${number(limit, 0)} kW`;
+  const bar = element("div", { class: "bar" });
   if (limit != null && power.kw != null) {
     const share = Math.max(0, power.kw / limit);
-    const fill = element("span");
-    fill.style.width = `${Math.min(100, share * 100)}%`;
-    node.append(element("div", { class: `bar ${share > 1 ? "over" : share > 0.9 ? "near" : ""}` }, fill));
+    if (share > 0.9) bar.classList.add(share > 1 ? "over" : "near");
+    bar.append(element("span"));
+    bar.firstChild.style.width = `${Math.min(100, share * 100)}%`;
+  } else {
+    bar.classList.add("none");
   }
-  node.append(element("p", { class: "quiet" }, note));
-  return node;
+  const age = power.age_s == null ? power.source : `${power.source} ${duration(power.age_s)} ago`;
+  return element("div", { class: "card" },
+    element("h2", {}, title),
+    element("p", { class: "value" }, number(power.kw), element("small", {}, of)),
+    bar,
+    element("p", { class: "quiet note" },
+      element("span", {}, power.source === "unknown" ? "not measured" : age),
+      planned == null ? null : element("span", {}, `planned ${number(planned)} kW`)),
+  );
 }
 
 async function showPlan(plan, now) {
   get("plan-empty").hidden = plan !== null;
-  get("plan").hidden = plan === null;
+  get("plan-body").hidden = plan === null;
   if (plan === null) return;
   const { problem, schedule } = plan;
-  await draw(get("plan"), problem, schedule, now);
-  const status = get("plan-status");
-  status.textContent = schedule.status;
-  status.className = `chip ${schedule.status === "fallback" ? "bad" : "good"}`;
-  status.title = schedule.reason ?? "";
-  get("plan-made").textContent = `made ${ago(plan.created_at, now)} (${plan.kind})`;
-  get("plan-warnings").textContent = [...schedule.warnings, schedule.reason].filter(Boolean).join(" · ");
+  get("plan-status").replaceChildren(chip(schedule.status, STATUS_TONES[schedule.status], schedule.reason));
+  get("plan-made").textContent = `made ${ago(plan.created_at, now)} ${KINDS[plan.kind]}`;
+  const spoken = schedule.status === "fallback" ? [schedule.reason, ...schedule.warnings] : schedule.warnings;
+  get("plan-warnings").textContent = spoken.filter(Boolean).join(" · ");
+  get("figures").replaceChildren(...figures(schedule).map(([name, value, tone]) =>
+    element("div", {}, element("dt", {}, name), element("dd", { class: tone }, value))));
+  get("inputs").replaceChildren(...inputs(plan.provenance));
+  get("plan").dataset.schedule = plan.id;
+  await draw(get("plan"), get("plan-legend"), problem, schedule, now);
+}
+
+function figures(schedule) {
+  const euros = (value) => money(value, schedule.currency);
   const unmet = Object.values(schedule.sessions).reduce((sum, session) => sum + session.unmet_kwh, 0);
-  const figures = [
-    ["Planned cost", money(schedule.cost.total, schedule.currency)],
-    ["of it for the EVs", money(schedule.cost.ev, schedule.currency)],
-    ["Unmet energy", `${unmet.toFixed(1)} kWh`],
-    ["Gap to the bound", schedule.gap == null ? "–" : `${(schedule.gap * 100).toFixed(2)} %`],
+  const rows = [
+    ["Planned cost", euros(schedule.cost.total)],
+    ["of it for the cars", euros(schedule.cost.ev)],
+    ["Unmet energy", `${number(unmet)} kWh`, unmet > REMAINDER_KWH ? "bad" : null],
+    ["Gap to the bound", schedule.gap == null ? number(null) : `${number(schedule.gap * 100, 2)} %`],
   ];
   for (const [name, baseline] of Object.entries(schedule.baselines)) {
-    const broken = baseline.violations.length ? `, ${baseline.violations.length} limits broken` : "";
-    figures.push([name.replace("_", " "), `${money(baseline.cost.total, schedule.currency)}${broken}`]);
+    const title = `If ${name.replace("_", " ")}`;
+    const caused = baseline.violations.filter((violation) => !violation.unavoidable);
+    const places = [...new Set(caused.map((violation) => violation.where))];
+    rows.push([title, euros(baseline.cost.total)]);
+    if (places.length) rows.push([`${title}, overloaded`, places.join(", "), "bad"]);
+    if (baseline.unmet_kwh > REMAINDER_KWH) rows.push([`${title}, unmet`, `${number(baseline.unmet_kwh)} kWh`, "bad"]);
   }
-  get("figures").replaceChildren(
-    ...figures.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
-  );
+  return rows;
 }
 
-function showStations(now, plan, stations, transactions, wishes) {
-  const deliveries = new Map((plan?.deliveries ?? []).map((row) => [`${row.charging_station_id}/${row.evse_id}`, row]));
-  const running = new Map(transactions.map((row) => [`${row.charging_station_id}/${row.evse_id}`, row]));
-  const known = new Map(stations.map((row) => [row.id, row]));
-  const rows = now.evses.map((evse) => {
-    const key = `${evse.charging_station_id}/${evse.evse_id}`;
-    const station = known.get(evse.charging_station_id);
-    const status = station?.evses?.find((row) => row.evse_id === evse.evse_id)?.status;
-    const delivery = deliveries.get(key);
-    return element("tr", { "data-evse": key },
-      element("td", {}, element("strong", {}, key)),
-      element("td", {}, station?.connected ? chip(status ?? "connected", "good") : chip("offline", "bad")),
-      element("td", {}, sessionText(running.get(key), plan, wishes)),
-      element("td", {}, sentText(plan, key, now.at)),
-      element("td", {}, delivery ? chip(delivery.state, deliveryTone(delivery.state), delivery.detail) : "–"),
-      element("td", {}, `${kw(evse.power.kw)} kW`),
-      element("td", { class: "quiet" }, ago(station?.last_seen_at, now.at)),
-    );
+// Where each series comes from: an estimate is never shown as knowledge.
+function inputs(provenance) {
+  const names = { base_load: "Base load", pv: "PV", import_price: "Price", export_price: "Export price" };
+  return Object.entries(names).filter(([kind]) => provenance[kind]).map(([kind, name]) => {
+    const { source, detail, estimated } = provenance[kind];
+    const text = [source, detail].filter(Boolean).join(": ");
+    return element("li", {}, element("strong", {}, name), ` ${text} `, estimated ? chip("estimated", "warn") : null);
   });
-  get("stations").tBodies[0].replaceChildren(...rows);
-  const connected = stations.filter((row) => row.connected).length;
-  const verified = [...deliveries.values()].filter((row) => row.state === "verified").length;
-  get("stations-summary").textContent = `${connected} of ${stations.length} connected · ${verified} of ${deliveries.size} profiles verified`;
 }
-
-function sessionText(transaction, plan, wishes) {
-  if (!transaction) return "–";
-  const energy = transaction.energy_kwh == null ? "–" : transaction.energy_kwh.toFixed(1);
-  const wish = wishes.find((row) => row.charging_station_id === transaction.charging_station_id
-    && (row.evse_id == null || row.evse_id === transaction.evse_id)
-    && (row.id_tag == null || row.id_tag === transaction.id_tag));
-  if (!wish) return `${energy} kWh, no wish`;
-  return `${energy} of ${wish.required_energy_kwh.toFixed(1)} kWh by ${hourAndMinute(wish.departure, site.time_zone)}`;
-}
-
-// What the plan lets the EVSE draw in the present slot.
-function sentText(plan, key, now) {
-  const evse = plan?.schedule.evses[key];
-  if (!evse) return "–";
-  const slot = Math.floor((new Date(now) - new Date(plan.problem.start)) / (plan.problem.slot_minutes * 60000));
-  const power = evse.power_kw[slot];
-  if (power == null) return "–";
-  return evse.current_a ? `${evse.current_a[slot].toFixed(1)} A · ${kw(power)} kW` : `${kw(power)} kW`;
-}
-
-const chip = (text, tone, title) => element("span", { class: `chip ${tone}`, title: title ?? "" }, text);
 
 function showError(error) {
-  if (error.status === 401) return start();
+  if (error.status === 401) return showLogin();
   get("error").textContent = error.message;
 }
 
@@ -181,24 +203,33 @@ get("login-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
     await api.login(get("key").value.trim());
+    get("key").value = "";
     get("login-error").textContent = "";
+    localStorage.setItem(SIGNED_IN, "yes");
     await start();
   } catch (error) {
     get("login-error").textContent = error.message;
   }
 });
 
+get("logout").addEventListener("click", async () => {
+  await api.logout().catch(() => null);
+  showLogin();
+});
+
 get("replan").addEventListener("click", async (event) => {
-  event.target.disabled = true;
+  const button = event.currentTarget;
+  button.disabled = true;
   try {
     await api.plan(site.id);
     await refresh();
   } catch (error) {
     showError(error);
   } finally {
-    event.target.disabled = false;
+    button.disabled = false;
   }
 });
 
-setInterval(() => { if (site && !get("dashboard").hidden) refresh(); }, REFRESH_MS);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
+setInterval(refresh, REFRESH_MS);
 start();
