@@ -6,10 +6,12 @@ that the same station reported, and flagged when the two disagree.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from app.db.records import Cdr, MeterValue, Transaction
 from app.db.store import Store
 
+MAX_RUNNING = 100_000
 PARKING_BELOW_W = 50.0
 TOLERATED_SHARE = 0.1  # by which register and integral may differ: a sample is held until the next one
 COMPARED_ABOVE_KWH = 0.2  # below it the difference is one sample's worth
@@ -18,6 +20,8 @@ DISAGREES = "energy_register_disagrees"
 NO_METER_VALUES = "no_meter_values"
 NEGATIVE_ENERGY = "negative_energy"
 STOP_BEFORE_START = "stop_before_start"
+STOP_LOST = "stop_lost"  # nobody said when it ended: its last register stands in
+LOST = "StopLost"  # the stop reason of such a transaction; OCPP's own list has none for it
 
 
 def cdr_of(transaction: Transaction, values: Iterable[MeterValue]) -> Cdr:
@@ -46,7 +50,7 @@ def cdr_of(transaction: Transaction, values: Iterable[MeterValue]) -> Cdr:
         parking_time_h=parking / timedelta(hours=1),
         integrated_energy_kwh=integrated_kwh if power_w else None,
         peak_power_kw=max(power for _, power in power_w) / 1000 if power_w else None,
-        flags=tuple(_flags(energy_kwh, integrated_kwh if power_w else None, start, stop)),
+        flags=tuple(_flags(transaction, energy_kwh, integrated_kwh if power_w else None, stop)),
     )
 
 
@@ -87,6 +91,29 @@ async def settle(store: Store, transaction_ids: Sequence[int] | None = None) -> 
     return cdrs
 
 
+async def end_superseded(store: Store, station_id: str | None = None) -> list[Transaction]:
+    """End every running transaction whose EVSE has started a newer one: its stop was lost, and will not come.
+
+    A station tells of starts and stops in order, so the newer start says that the older stop is not on its way. It
+    ends when it was last heard of, with the register of then: energy that nobody measured is billed to nobody.
+    """
+    by_evse: dict[tuple[str, int], list[Transaction]] = {}
+    for transaction in await store.transactions(station_id=station_id, running=True, limit=MAX_RUNNING):
+        by_evse.setdefault((transaction.station_id, transaction.evse_id), []).append(transaction)
+    ended = []
+    for running in by_evse.values():
+        newest_first = sorted(running, key=lambda row: (row.started_at, row.transaction_id), reverse=True)
+        for successor, lost in pairwise(newest_first):
+            registers = await store.latest_energy_wh([lost.transaction_id])
+            at, register_wh = registers.get(lost.transaction_id, (lost.started_at, lost.meter_start_wh))
+            stopped_at = max(lost.started_at, min(at, successor.started_at))
+            stopped, _ = await store.stop_transaction(
+                lost.transaction_id, stopped_at=stopped_at, meter_stop_wh=register_wh, reason=LOST
+            )
+            ended.append(stopped)
+    return ended
+
+
 def _held(power_w: Sequence[tuple[datetime, float]], start: datetime, stop: datetime) -> tuple[float, timedelta]:
     """Energy in kWh and time below the parking power, each sample held until the next one or the stop."""
     energy_kwh, parking = 0.0, timedelta(0)
@@ -99,10 +126,12 @@ def _held(power_w: Sequence[tuple[datetime, float]], start: datetime, stop: date
     return energy_kwh, parking
 
 
-def _flags(energy_kwh: float, integrated_kwh: float | None, start: datetime, stop: datetime) -> Iterable[str]:
+def _flags(transaction: Transaction, energy_kwh: float, integrated_kwh: float | None, stop: datetime) -> Iterable[str]:
+    if transaction.stop_reason == LOST:
+        yield STOP_LOST
     if energy_kwh < 0:
         yield NEGATIVE_ENERGY
-    if stop < start:
+    if stop < transaction.started_at:
         yield STOP_BEFORE_START
     if integrated_kwh is None:
         yield NO_METER_VALUES

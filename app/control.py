@@ -5,6 +5,7 @@ its own turn; one site's error never stops another's.
 """
 
 import asyncio
+from collections import defaultdict
 from datetime import timedelta
 from typing import Protocol
 
@@ -33,6 +34,8 @@ from forecasts.errors import ForecastError
 from optimizer.errors import OptimizerError
 
 log = structlog.get_logger()
+
+MAX_RUNNING = 100_000  # transactions; far above what one service serves
 
 
 class Plans(Protocol):
@@ -68,6 +71,7 @@ class Control:
         self._debounce_s = debounce_s
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._due: set[str] = set()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks = asyncio.TaskGroup()
 
     async def run(self) -> None:
@@ -76,15 +80,24 @@ class Control:
             async with self._tasks:
                 self._tasks.create_task(self._plan_every_slot())
                 while True:
-                    await self._take(await self._inbox.get())
+                    event = await self._inbox.get()
+                    try:
+                        await self._take(event)
+                    except AppError as error:  # the next event, or the next slot, makes good for it
+                        log.error("event lost", event_type=type(event).__name__, error=str(error))
+                    except Exception:  # a bug met in one event must not end the control of all sites
+                        log.exception("event lost", event_type=type(event).__name__)
         finally:
             unsubscribe()
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, MeterValuesReceived):
-            self._dispatcher.measured(event)
-        else:
+        if not isinstance(event, MeterValuesReceived):
             self._inbox.put_nowait(event)
+            return
+        try:
+            self._dispatcher.measured(event)
+        except Exception:  # a listener must not raise: the station that measured waits for its answer
+            log.exception("measurement not compared", station=event.station_id)
 
     async def _take(self, event: Event) -> None:
         match event:
@@ -106,12 +119,15 @@ class Control:
         """A station that (re)connects gets its fallback before it is trusted with a plan."""
         try:
             site = await self._site_of(station_id)
-            if site is not None and site.mode == "optimised":
+            if site is None:
+                return
+            if site.mode == "optimised":
                 await self._dispatcher.prepare(site, station_id)
-            if site is not None:
-                self._mark(site.id)
         except AppError as error:
             log.warning("station not prepared", station=station_id, error=str(error))
+        except Exception:  # one station's bug must not end the control of all others
+            log.exception("station not prepared", station=station_id)
+        await self._mark_station(station_id)
 
     async def _mark_station(self, station_id: str) -> None:
         site = await self._site_of(station_id)
@@ -131,9 +147,11 @@ class Control:
             self._tasks.create_task(self._plan_soon(site_id))
 
     async def _plan_soon(self, site_id: str) -> None:
+        """One plan in the making and at most one that waits, however much happens meanwhile."""
         await self._clock.sleep(self._debounce_s)
-        self._due.discard(site_id)
-        await self._plan(site_id)
+        async with self._turns[site_id]:
+            self._due.discard(site_id)  # what happens from here on is not in this plan
+            await self._plan(site_id)
 
     async def _plan_every_slot(self) -> None:
         """Sites with something to control are planned at every full quarter of an hour (or as set)."""
@@ -141,8 +159,21 @@ class Control:
             now = self._clock.now()
             midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
             await sleep_until(self._clock, midnight + self._every * (int((now - midnight) / self._every) + 1))
-            for transaction in {row.site_id: row for row in await self._store.transactions(running=True)}.values():
-                self._mark(transaction.site_id)
+            try:
+                for site_id in await self._sites_to_control():
+                    self._mark(site_id)
+            except AppError as error:
+                log.error("no plans at this slot", error=str(error))
+            except Exception:  # the next slot must come whatever this one met
+                log.exception("no plans at this slot")
+
+    async def _sites_to_control(self) -> set[str]:
+        """Those with a running transaction at a station that is there; imported histories have none."""
+        running = await self._store.transactions(running=True, limit=MAX_RUNNING)
+        if not running:
+            return set()
+        connected = {station.station_id for station in await self._store.stations() if station.connected}
+        return {row.site_id for row in running if row.station_id in connected}
 
     async def _plan(self, site_id: str) -> None:
         try:

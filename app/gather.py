@@ -1,26 +1,27 @@
 """Store and forecasts become a Problem: the only place where pandas meets the optimizer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
-import pandas as pd
+import numpy as np
 
-from app import history
+from app.cdr import total_power_w
+from app.charged import POWER, REGISTER, from_power
 from app.clock import Clock
-from app.db.records import Json, Transaction, Wish
+from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
+from app.demand import DemandCharges, floored
+from app.history import History
 from app.sessions import Seen, expected_sessions, phases_in_use, running_session, wish_of
-from app.signals import Signals, SignalSource
+from app.signals import SignalSource
 from app.site import EvseDocument, Site, evse_key
-from forecasts.series import utc_index
 from optimizer.domain import (
     PHASES,
     Battery,
     Circuit,
     Connection,
-    DemandCharge,
     Evse,
     Horizon,
     PhaseCurrents,
@@ -30,6 +31,8 @@ from optimizer.domain import (
 )
 
 RECENT = timedelta(hours=48)
+MAX_TRANSACTIONS = 10_000
+RESOLUTION = timedelta(microseconds=1)  # of times: what was measured at a moment is known at that moment
 
 
 class KnowsLimits(Protocol):
@@ -82,7 +85,7 @@ class Gatherer:
         clock: Clock,
         limits: KnowsLimits,
         *,
-        connected: Callable[[], frozenset[str]],
+        connected: Callable[[], Container[str]],
         horizon: timedelta,
     ) -> None:
         self._store = store
@@ -90,14 +93,17 @@ class Gatherer:
         self._limits = limits
         self._connected = connected
         self._horizon = horizon
-        self._signals = SignalSource(store)
-        self._peaks = MonthlyPeaks(store)
+        history = History(store)
+        self._signals = SignalSource(store, history)
+        self._demand_charges = DemandCharges(history)
+        self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
         """Raises `ForecastError` where prices or base load are not known in any way."""
         what_if = what_if or WhatIf()
         now = self._clock.now()
-        horizon = _horizon(now, site.slot_minutes, self._horizon)
+        slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
+        horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
         signals = await self._signals.of(site, horizon, now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
@@ -127,7 +133,7 @@ class Gatherer:
             import_price_per_kwh=signals.priced.import_price_per_kwh,
             export_price_per_kwh=signals.priced.export_price_per_kwh,
             batteries=what_if.batteries,
-            demand_charges=await self._demand_charges(site, signals, now),
+            demand_charges=await self._demand_charges.of(site, signals, horizon),
             reservations=tuple(self._reservations(site, planned, now, horizon.end)),
             currency=site.currency,
             time_zone=site.time_zone,
@@ -138,98 +144,98 @@ class Gatherer:
         return Gathered(problem, signals.provenance | ({"uncontrollable": lost} if lost else {}), transactions)
 
     async def _sessions(self, site: Site, now: datetime, end: datetime) -> tuple[list[Transaction], list[Session]]:
-        recent = await self._store.transactions(site_id=site.id, start=now - RECENT)
-        running = [row for row in await self._store.transactions(site_id=site.id, running=True) if _is_at(site, row)]
+        recent = await self._store.transactions(site_id=site.id, start=now - RECENT, limit=MAX_TRANSACTIONS)
+        running = await self._running(site)
         lost = self._limits.uncontrollable()
-        reachable = [
-            row
-            for row in _newest_of_each_evse(running)
-            if row.station_id in self._connected() and evse_key(row.station_id, row.evse_id) not in lost
-        ]
-        wishes = await self._store.wishes(site.id)
-        seen = await self._seen(site, reachable)
+        connected = self._connected()
+
+        def can_be_told(station_id: str, evse_id: int) -> bool:
+            return station_id in connected and evse_key(station_id, evse_id) not in lost
+
+        reachable = [row for row in running if can_be_told(row.station_id, row.evse_id)]
+        wishes = await self._store.wishes(site.id, active_at=now - RECENT)
+        meant = {row.transaction_id: wish_of(row, wishes, recent) for row in reachable}
+        seen = await self._seen(site, reachable, meant, now)
         sessions = [
-            running_session(site, row, wish_of(row, wishes, recent), seen[row.transaction_id], now) for row in reachable
+            running_session(site, row, meant[row.transaction_id], seen[row.transaction_id], now) for row in reachable
         ]
         there = {evse_key(row.station_id, row.evse_id) for row in running}
-        announced = [wish for wish in wishes if _is_free(site, wish, there)]
+        announced = [
+            wish
+            for wish in wishes
+            if wish.station_id is not None and wish.evse_id is not None
+            if _is_free(site, wish, there) and can_be_told(wish.station_id, wish.evse_id)
+        ]
         return reachable, sessions + expected_sessions(announced, recent, now, end)
 
-    async def _seen(self, site: Site, running: Sequence[Transaction]) -> dict[int, Seen]:
-        energies = await self._store.latest_energy_wh([row.transaction_id for row in running])
+    async def _running(self, site: Site) -> list[Transaction]:
+        """The transaction of each EVSE at which a car stands.
+
+        One whose EVSE has since said that it is free is over, though its stop was lost or is still on its way.
+        """
+        rows = await self._store.transactions(site_id=site.id, running=True, limit=MAX_TRANSACTIONS)
+        rows = _newest_of_each_evse([row for row in rows if _is_at(site, row)])
+        statuses = {(status.station_id, status.evse_id): status for status in await self._store.evse_statuses(site.id)}
+        registers = await self._store.latest_energy_wh([row.transaction_id for row in rows])
+        return [
+            row
+            for row in rows
+            if not _has_left(row, statuses.get((row.station_id, row.evse_id)), registers.get(row.transaction_id))
+        ]
+
+    async def _seen(
+        self, site: Site, running: Sequence[Transaction], meant: Mapping[int, Wish | None], now: datetime
+    ) -> dict[int, Seen]:
+        registers = await self._store.latest_energy_wh([row.transaction_id for row in running])
         latest = await self._store.latest_meter_values(site.id)
-        seen = {}
+        phases, seen = self._phases.get(site.id, {}), {}
         for row in running:
-            _, register_wh = energies.get(row.transaction_id, (row.started_at, row.meter_start_wh))
+            number, wish = row.transaction_id, meant[row.transaction_id]
             current_a = {
                 value.phase: value.value
                 for value in latest.get((row.station_id, row.evse_id), [])
-                if value.measurand == "Current.Import" and value.phase and value.transaction_id == row.transaction_id
+                if value.measurand == "Current.Import" and value.phase and value.transaction_id == number
             }
-            delivered_kwh = max(0.0, register_wh - row.meter_start_wh) / 1000
-            seen[row.transaction_id] = Seen(delivered_kwh, phases_in_use(current_a))
+            # A car that pauses is the car that it was.
+            seen_phases = phases_in_use(current_a) or phases.get(number)
+            said_during = wish is not None and wish.arrival is None and wish.created_at > row.started_at
+            seen[number] = Seen(
+                delivered_kwh=(
+                    max(0.0, registers[number][1] - row.meter_start_wh) / 1000
+                    if number in registers
+                    else await self._delivered_kwh(row, now)
+                ),
+                phases=seen_phases,
+                before_wish_kwh=await self._delivered_kwh(row, wish.created_at) if wish and said_during else 0.0,
+            )
+        self._phases[site.id] = {number: known.phases for number, known in seen.items() if known.phases is not None}
         return seen
+
+    async def _delivered_kwh(self, transaction: Transaction, until: datetime) -> float:
+        """By the last register at `until`; by integrating the power of a station that sends no register."""
+        values = await self._store.meter_values(
+            transaction_id=transaction.transaction_id, end=until + RESOLUTION, measurands=(POWER, REGISTER)
+        )
+        registers = [value.value for value in values if value.measurand == REGISTER and value.phase == ""]
+        if registers:
+            return max(0.0, registers[-1] - transaction.meter_start_wh) / 1000
+        power_w = total_power_w(values)
+        edges_s = np.array([transaction.started_at.timestamp(), until.timestamp()])
+        return float(from_power(power_w).between(edges_s)[0]) if power_w else 0.0
 
     def _reservations(self, site: Site, planned: set[str], now: datetime, end: datetime) -> list[Reservation]:
         """Current that EVSEs outside this plan may draw: offline, unverified, or idle with a fallback."""
+        # A site in shadow mode is never sent its fallbacks; it shows what would be if it were.
+        limits = self._limits if site.mode == "optimised" else FallbackOnly()
         reservations = []
         for station in site.charging_stations:
             for evse in station.evses:
                 if evse_key(station.id, evse.id) in planned:
                     continue
-                worst_a = self._limits.worst_case_a(site, station.id, evse.id, now, end)
+                worst_a = limits.worst_case_a(site, station.id, evse.id, now, end)
                 if worst_a > 0:
                     reservations.append(Reservation(_on_phases(evse, worst_a), evse_id=evse_key(station.id, evse.id)))
         return reservations
-
-    async def _demand_charges(self, site: Site, signals: Signals, now: datetime) -> tuple[DemandCharge, ...]:
-        return tuple(
-            [
-                DemandCharge(
-                    charge_id=charge.id,
-                    price_per_kw=charge.price_per_kw,
-                    interval_minutes=charge.interval_minutes,
-                    active=active,
-                    peak_so_far_kw=await self._peaks.so_far_kw(site, charge.interval_minutes, now),
-                )
-                for charge, active in signals.priced.demand_charges
-            ]
-        )
-
-
-class MonthlyPeaks:
-    """The highest mean import of each site's current month, read once and then only continued."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._known: dict[tuple[str, int], tuple[datetime, datetime, float]] = {}  # month, looked up to, kW
-
-    async def so_far_kw(self, site: Site, interval_minutes: int, now: datetime) -> float:
-        """Over the intervals that have ended. Where nothing was measured there is no peak: 0."""
-        local = now.astimezone(site.zone)
-        month = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
-        until = _floored(now, interval_minutes)
-        known_month, looked_to, peak_kw = self._known.get((site.id, interval_minutes), (month, month, 0.0))
-        if known_month != month:
-            looked_to, peak_kw = month, 0.0
-        if until > looked_to:
-            slots = int((until - looked_to) / timedelta(minutes=interval_minutes))
-            measured_kw = await history.net_import(self._store, site, utc_index(looked_to, interval_minutes, slots))
-            highest_kw = measured_kw.max()
-            peak_kw = peak_kw if pd.isna(highest_kw) else max(peak_kw, float(highest_kw))
-            self._known[site.id, interval_minutes] = (month, until, peak_kw)
-        return peak_kw
-
-
-def _horizon(now: datetime, slot_minutes: int, length: timedelta) -> Horizon:
-    slot = timedelta(minutes=slot_minutes)
-    return Horizon(_floored(now, slot_minutes), slot_minutes, max(1, int(length / slot)), now)
-
-
-def _floored(moment: datetime, minutes: int) -> datetime:
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    step = timedelta(minutes=minutes)
-    return midnight + step * int((moment - midnight) / step)
 
 
 def _evse(station_id: str, evse: EvseDocument) -> Evse:
@@ -255,6 +261,13 @@ def _newest_of_each_evse(running: Sequence[Transaction]) -> list[Transaction]:
     for row in sorted(running, key=lambda row: (row.started_at, row.transaction_id)):
         newest[row.station_id, row.evse_id] = row
     return list(newest.values())
+
+
+def _has_left(row: Transaction, status: EvseStatus | None, register: tuple[datetime, float] | None) -> bool:
+    """Its EVSE said that it is free, after the start and after the last that was measured."""
+    if status is None or status.status != "Available" or status.at <= row.started_at:
+        return False
+    return register is None or register[0] <= status.at
 
 
 def _is_at(site: Site, row: Transaction) -> bool:

@@ -31,7 +31,7 @@ class NightlyResult:
 def next_run(site: Site, after: datetime) -> datetime:
     """The first moment after `after` (aware) at which the site's local clock shows its hour, in UTC.
 
-    An hour that a DST change skips runs at the moment of the change; one that comes twice runs once, the first time.
+    An hour that a DST change skips runs as much later as the change skips; one that comes twice runs the first time.
     """
     day = after.astimezone(site.zone).date()
     while True:
@@ -58,13 +58,23 @@ class Nightly:
     async def run(self) -> None:
         seen = self._clock.now()
         while True:
-            due = {site.id: next_run(site, seen) for site in await self._store.sites()}
+            due = await self._due(seen)
             wake = min([*due.values(), seen + LOOK_AGAIN])
             await sleep_until(self._clock, wake)
+            seen = max(wake, self._clock.now())  # a machine that slept for days has one night to make good
             for site_id, moment in sorted(due.items()):
-                if moment <= wake:
+                if moment <= seen:
                     await _plan(self._planner, site_id)
-            seen = wake
+
+    async def _due(self, after: datetime) -> dict[str, datetime]:
+        """When each site is planned next; none while the store does not answer, which is asked again."""
+        try:
+            return {site.id: next_run(site, after) for site in await self._store.sites()}
+        except AppError as error:
+            log.error("sites unknown to the nightly run", error=str(error))
+        except Exception:  # the nights must go on whatever one evening met
+            log.exception("sites unknown to the nightly run")
+        return {}
 
 
 async def _plan(planner: Plans, site_id: str) -> NightlyResult:

@@ -15,7 +15,7 @@ from app.clock import Clock
 from app.db.records import Delivery, Plan, Transaction
 from app.db.store import Store
 from app.events import Events, PlanMade
-from app.gather import Gatherer
+from app.gather import MAX_TRANSACTIONS, Gatherer
 from app.problem_json import problem_to_json, schedule_to_json
 from app.site import Site
 from optimizer.domain import Problem, Schedule
@@ -76,9 +76,16 @@ class Planner:
                 await self._store.save_plan(plan)
                 self._events.publish(PlanMade(site_id, plan.plan_id, plan.created_at))
                 if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
-                    await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, gathered.transactions)
+                    transactions = await self._still_running(site, gathered.transactions)
+                    await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, transactions)
         log.info("planned", site=site_id, kind=kind, plan=plan.plan_id, status=plan.status, reason=plan.reason)
         return plan
+
+    async def _still_running(self, site: Site, transactions: Mapping[str, Transaction]) -> dict[str, Transaction]:
+        """Without those that ended while the plan was made: their stations would decline what is for nobody."""
+        running = await self._store.transactions(site_id=site.id, running=True, limit=MAX_TRANSACTIONS)
+        numbers = {row.transaction_id for row in running}
+        return {key: row for key, row in transactions.items() if row.transaction_id in numbers}
 
 
 async def solve_in(executor: Executor, problem: Problem, solver: str, *, baselines: bool = True) -> Schedule:

@@ -1,8 +1,10 @@
 """What a site pays and is paid in each slot: its tariff, and the series uploaded for it. Missing is never 0."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 
 from app.db.records import Json, StoredSeries
@@ -11,8 +13,11 @@ from app.history import span
 from app.site import Site
 from app.tariff import DemandCharge, FixedTariff, Season, SeriesTariff, TimeOfUseTariff
 from forecasts import tariff
+from forecasts.errors import SeriesError
+from forecasts.series import slot_length
 from optimizer.domain import Series
 
+CELL = timedelta(minutes=5)  # every resolution of a series is a whole number of them
 LOOK_BACK = timedelta(weeks=4)  # what estimates of unpublished prices are made from
 
 
@@ -33,48 +38,50 @@ class PriceSource:
         self._store = store
 
     async def of(self, site: Site, index: pd.DatetimeIndex, now: datetime) -> Priced:
-        plan, uploaded = await self._contract(site, index)
+        plan, imports, exports = await self._contract(site, index)
         prices = tariff.prices(plan, index, site.time_zone)
-        charges = tariff.demand_charges(
-            [_demand_charge(charge) for charge in site.tariff.demand_charges], index, site.time_zone
-        )
-        estimated = int(prices["estimated"].sum())
-        provenance: Json = {"source": f"{site.tariff.kind} tariff", "estimated": estimated > 0}
-        if uploaded is not None:
-            provenance |= {
-                "source": uploaded.source,
-                "issued_at": uploaded.issued_at.astimezone(UTC).isoformat(),
-                "age_s": (now - uploaded.issued_at).total_seconds(),
-                "detail": f"{estimated} of {len(index)} slots estimated from the prices of earlier days",
+        charges = site.tariff.demand_charges
+        provenance: Json = {"source": f"{site.tariff.kind} tariff", "estimated": False}
+        if imports:
+            newest = imports[-1]
+            estimated = prices["estimated"] | stood_in(imports, index) | stood_in(exports, index)
+            provenance = {
+                "source": newest.source,
+                "issued_at": newest.issued_at.astimezone(UTC).isoformat(),
+                "age_s": (now - newest.issued_at).total_seconds(),
+                "detail": f"{int(estimated.sum())} of {len(index)} slots are estimated",
+                "estimated": bool(estimated.any()),
             }
         return Priced(
             import_price_per_kwh=tuple(prices["price"].to_list()),
             export_price_per_kwh=tuple(prices["export_price"].to_list()),
             demand_charges=tuple(
-                (document, tuple(bool(value) for value in charge.active))
-                for document, charge in zip(site.tariff.demand_charges, charges, strict=True)
+                (charge, tuple(active_slots(charge, index, site.time_zone).to_list())) for charge in charges
             ),
             provenance={"import_price": provenance},
         )
 
-    async def _contract(self, site: Site, index: pd.DatetimeIndex) -> tuple[tariff.TariffPlan, StoredSeries | None]:
+    async def _contract(
+        self, site: Site, index: pd.DatetimeIndex
+    ) -> tuple[tariff.TariffPlan, list[StoredSeries], list[StoredSeries]]:
+        """The contract, and the uploaded import and export prices that it is made of."""
         document = site.tariff
         match document:
             case FixedTariff():
-                return tariff.FixedTariff(document.price_per_kwh, document.export_price_per_kwh), None
+                return tariff.FixedTariff(document.price_per_kwh, document.export_price_per_kwh), [], []
             case TimeOfUseTariff():
-                return _time_of_use(document), None
+                return _time_of_use(document), [], []
             case SeriesTariff():
                 imports = await self._uploaded(site, "import_price", index)
                 exports = await self._uploaded(site, "export_price", index)
                 plan = tariff.SeriesTariff(
-                    prices=_joined(imports),
+                    prices=joined(imports),
                     known_until=max((_end(series) for series in imports), default=None),
-                    export_prices=_joined(exports) if exports else document.export_price_per_kwh,
+                    export_prices=joined(exports) if exports else document.export_price_per_kwh,
                     surcharge_per_kwh=document.surcharge_per_kwh,
                     factor=document.factor,
                 )
-                return plan, imports[-1] if imports else None
+                return plan, imports, exports
 
     async def _uploaded(self, site: Site, kind: str, index: pd.DatetimeIndex) -> list[StoredSeries]:
         start, end = span(index)
@@ -93,6 +100,12 @@ def _time_of_use(document: TimeOfUseTariff) -> tariff.TimeOfUseTariff:
         for period in document.periods
     )
     return tariff.TimeOfUseTariff(periods, document.export_price_per_kwh)
+
+
+def active_slots(document: DemandCharge, index: pd.DatetimeIndex, time_zone: str) -> pd.Series:
+    """Whether the charge applies, slot by slot."""
+    [charge] = tariff.demand_charges([_demand_charge(document)], index, time_zone)
+    return charge.active.astype(bool)
 
 
 def _demand_charge(document: DemandCharge) -> tariff.DemandCharge:
@@ -114,15 +127,37 @@ def _month_day(text: str) -> tuple[int, int]:
     return int(text[:2]), int(text[3:])
 
 
-def _joined(uploaded: list[StoredSeries]) -> pd.Series:
-    """All series as one, later issues over earlier ones. Steps may differ: each value holds until the next one."""
-    joined = pd.Series(dtype=float, index=pd.DatetimeIndex([], tz="UTC"))
-    for series in uploaded:
-        step = pd.Timedelta(minutes=series.resolution_minutes)
-        stamps = pd.date_range(series.start, periods=len(series.values), freq=step)
-        outside = (joined.index < stamps[0]) | (joined.index >= stamps[-1] + step)
-        joined = pd.concat([joined[outside], pd.Series(series.values, index=stamps)]).sort_index()
-    return joined
+def joined(uploaded: Sequence[StoredSeries]) -> pd.Series:
+    """All series as one, in order of issue: later ones overrule. Every five minutes a value; a gap has none.
+
+    Raises `SeriesError` for one that is not on five minutes.
+    """
+    return _on_cells(uploaded, [series.values for series in uploaded]).dropna()
+
+
+def stood_in(uploaded: Sequence[StoredSeries], index: pd.DatetimeIndex) -> pd.Series:
+    """The slots in which a value counts that its source calls an estimate."""
+    flags = _on_cells(uploaded, [(float(series.estimated),) * len(series.values) for series in uploaded])
+    cells = pd.DatetimeIndex(flags.index[(flags == 1.0).to_numpy()])
+    slot_of = index.searchsorted(cells, side="right") - 1
+    in_a_slot = (slot_of >= 0) & np.asarray(cells < index[-1] + slot_length(index))
+    estimated = np.zeros(len(index), dtype=np.bool_)
+    estimated[slot_of[in_a_slot]] = True
+    return pd.Series(estimated.tolist(), index=index, dtype=bool)
+
+
+def _on_cells(uploaded: Sequence[StoredSeries], values: Sequence[Sequence[float]]) -> pd.Series:
+    if not uploaded:
+        return pd.Series(dtype=float, index=pd.DatetimeIndex([], tz="UTC"))
+    first, end = min(series.start for series in uploaded), max(_end(series) for series in uploaded)
+    cells = np.full((end - first) // CELL, np.nan)
+    for series, said in zip(uploaded, values, strict=True):
+        steps, odd_minutes = divmod(series.resolution_minutes, 5)
+        begin, odd = divmod(series.start - first, CELL)
+        if odd or odd_minutes:
+            raise SeriesError(series.kind, f"of {series.start.isoformat()} is not on five minutes")
+        cells[begin : begin + steps * len(said)] = np.repeat(said, steps)
+    return pd.Series(cells, index=pd.date_range(first, periods=len(cells), freq=CELL))
 
 
 def _end(series: StoredSeries) -> datetime:

@@ -14,6 +14,7 @@ from optimizer.domain import Session
 
 WISH_WAITS = timedelta(hours=24)  # a wish said before the car came belongs to the first car within a day
 NO_SHOW_AFTER = timedelta(minutes=30)
+EARLY_BY = timedelta(hours=2)  # who comes to an announced car's EVSE longer before it is somebody else
 OVERSTAY = timedelta(hours=1)  # a car that stays longer than said is planned for another hour, again and again
 HURRY = 1.5  # how much more time than at full power must be left for a car to be planned ready early
 OPEN_NEED_KWH = 2.0  # what is kept open for a car whose need nobody knows
@@ -21,28 +22,30 @@ OPEN_NEED_KWH = 2.0  # what is kept open for a car whose need nobody knows
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a station measured of a running transaction: energy so far, phases that carry current (None: unknown)."""
+    """What a station measured of a running transaction: energy so far, phases that carry current (None: unknown).
+
+    `before_wish_kwh` is what of that energy was delivered before its driver's wish, which asks for more from then on.
+    """
 
     delivered_kwh: float = 0.0
     phases: int | None = None
+    before_wish_kwh: float = 0.0
 
 
 def wish_of(transaction: Transaction, wishes: Sequence[Wish], recent: Sequence[Transaction]) -> Wish | None:
     """The newest wish that means this transaction.
 
-    One said during the stay means it by EVSE or id tag. One said before means the first transaction that its EVSE
-    or id tag starts afterwards: `recent` holds the site's transactions of the last two days.
+    One said during the stay means it by EVSE or id tag. One said before, or for a car announced for later, means the
+    first transaction that its EVSE or id tag starts then: `recent` holds the site's transactions of the last two days.
     """
     for wish in sorted(wishes, key=lambda wish: wish.created_at, reverse=True):
-        if not _fits(wish, transaction):
+        if wish.arrival is None and wish.created_at >= transaction.started_at:
+            if _fits(wish, transaction):
+                return wish
             continue
-        if wish.created_at >= transaction.started_at:
-            return wish
         waited = transaction.started_at - wish.created_at <= WISH_WAITS or wish.arrival is not None
-        claimed = any(
-            _fits(wish, other) and wish.created_at <= other.started_at < transaction.started_at for other in recent
-        )
-        if waited and not claimed and transaction.started_at < wish.departure:
+        claimed = any(_begins(wish, other) and other.started_at < transaction.started_at for other in recent)
+        if waited and not claimed and _begins(wish, transaction) and transaction.started_at < wish.departure:
             return wish
     return None
 
@@ -50,7 +53,7 @@ def wish_of(transaction: Transaction, wishes: Sequence[Wish], recent: Sequence[T
 def running_session(site: Site, transaction: Transaction, wish: Wish | None, seen: Seen, now: datetime) -> Session:
     """The session of a car that is there. `required_energy_kwh` is what it still needs."""
     if wish is not None:
-        required_kwh = max(0.0, wish.required_energy_kwh - seen.delivered_kwh)
+        required_kwh = max(0.0, wish.required_energy_kwh - (seen.delivered_kwh - seen.before_wish_kwh))
         departure = _ready_by(site, transaction, wish, required_kwh, seen, now)
     else:
         departure = transaction.started_at + timedelta(hours=site.session_defaults.stay_h)
@@ -92,7 +95,7 @@ def expected_sessions(
     for wish in sorted(wishes, key=lambda wish: wish.arrival or wish.created_at):
         if wish.station_id is None or wish.evse_id is None or wish.arrival is None:
             continue
-        came = any(_fits(wish, transaction) and transaction.started_at >= wish.created_at for transaction in recent)
+        came = any(_begins(wish, transaction) for transaction in recent)
         if came or wish.arrival + NO_SHOW_AFTER <= now:
             continue
         key = evse_key(wish.station_id, wish.evse_id)
@@ -118,6 +121,17 @@ def expected_sessions(
 def phases_in_use(current_a: Mapping[str, float]) -> int | None:
     """How many phases carry current; None while none does, since a pause says nothing about the car."""
     return sum(1 for ampere in current_a.values() if ampere > 1.0) or None
+
+
+def _begins(wish: Wish, transaction: Transaction) -> bool:
+    """Whether a car that came after it was spoken of may be the one that the wish means."""
+    if not _fits(wish, transaction):
+        return False
+    if wish.arrival is None:
+        return transaction.started_at >= wish.created_at
+    expected_from = wish.arrival - EARLY_BY
+    is_known_by_name = wish.id_tag is not None or wish.transaction_id is not None
+    return transaction.started_at >= (min(wish.created_at, expected_from) if is_known_by_name else expected_from)
 
 
 def _fits(wish: Wish, transaction: Transaction) -> bool:

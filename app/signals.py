@@ -8,23 +8,24 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from statistics import NormalDist
 
 import pandas as pd
 
-from app import history
 from app.db.records import Json, StoredSeries
 from app.db.store import Store
+from app.history import History, pv_arrays, span
 from app.prices import Priced, PriceSource
-from app.site import Site
+from app.site import BaseLoadDocument, Site
 from forecasts.base_load import BaseLoadForecast, base_load
-from forecasts.clear_sky import PvArray
 from forecasts.pv import PvForecast, pv
-from forecasts.series import Provenance, slot_length, utc_index
-from optimizer.domain import Horizon, Series
+from forecasts.series import Provenance, on_grid, utc_index
+from optimizer.domain import BASE_LOAD_MARGIN, Horizon, Series
 
 BASE_LOAD_HISTORY = timedelta(weeks=8)
 PV_HISTORY = timedelta(days=30)
 FORECAST_HOLDS = timedelta(hours=1)
+ESTIMATE_HOLDS = timedelta(minutes=5)  # made without a history, which may be imported at any moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,61 +44,108 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class _Forecasts:
-    site: Site
+    of: Json  # what of the site's document it was made from
     made_at: datetime
     index: pd.DatetimeIndex
     base_load: BaseLoadForecast
     pv: PvForecast | None
 
+    def holds(self, of: Json, index: pd.DatetimeIndex, now: datetime) -> bool:
+        age = now - self.made_at
+        most = ESTIMATE_HOLDS if self.base_load.provenance.estimated else FORECAST_HOLDS
+        return self.of == of and timedelta(0) <= age < most and bool(index.isin(self.index).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What series of one kind say on an index: NaN where they say nothing. `newest` is the last one issued."""
+
+    values: pd.Series
+    newest: StoredSeries | None = None
+
+    def over(self, forecast: pd.Series) -> pd.Series:
+        return self.values.fillna(forecast)
+
+    def described(self, now: datetime, otherwise: Json | None) -> Json | None:
+        """Its provenance, or that of the forecast where no slot is overruled."""
+        known = int(self.values.notna().sum())
+        if self.newest is None or known == 0:
+            return otherwise
+        continued = otherwise if known < len(self.values) else None
+        return {
+            "source": self.newest.source,
+            "issued_at": self.newest.issued_at.astimezone(UTC).isoformat(),
+            "age_s": (now - self.newest.issued_at).total_seconds(),
+            "detail": f"{known} of {len(self.values)} slots" + (f", then {continued['source']}" if continued else ""),
+            "estimated": self.newest.estimated or bool(continued and continued["estimated"]),
+        }
+
 
 class SignalSource:
     """Reads history and uploaded series, asks the forecasts, and remembers them for an hour."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, history: History) -> None:
         self._store = store
+        self._history = history
         self._prices = PriceSource(store)
         self._made: dict[str, _Forecasts] = {}
 
     async def of(self, site: Site, horizon: Horizon, now: datetime) -> Signals:
         """Raises `ForecastError` where neither history nor the site's document tells enough."""
         index = utc_index(horizon.start, horizon.slot_minutes, horizon.slots)
-        made = await self._forecasts(site, horizon, now)
+        made = await self._forecasts(site, horizon, index, now)
         priced = await self._prices.of(site, index, now)
-        base_kw, base_from = await self._overruled(site, "base_load", made.base_load.expected, index)
-        base_high_kw, _ = await self._overruled(site, "base_load_high", _safe_base_load(site, made.base_load), index)
-        base_low_kw, _ = await self._overruled(site, "base_load_low", made.base_load.quantiles[0.1], index)
-        nothing = pd.Series(0.0, index=made.index)
-        produced = made.pv
-        pv_kw, pv_from = await self._overruled(site, "pv", produced.expected if produced else nothing, index)
-        pv_low_kw, _ = await self._overruled(site, "pv_low", produced.low if produced else nothing, index)
-        pv_high_kw, _ = await self._overruled(site, "pv_high", produced.high if produced else nothing, index)
-        provenance = {"base_load": base_from or described(made.base_load.provenance, now), **priced.provenance}
-        if produced is not None or pv_from is not None:
-            provenance["pv"] = pv_from or described(produced.provenance, now) if produced else pv_from
+
+        load, pv_made = made.base_load, made.pv
+        said_load = await self._uploaded(site, "base_load", index)
+        base_kw = said_load.over(load.expected.reindex(index))
+        # What was uploaded without a quantile of its own has the margin that stands in for one.
+        high_kw = safe_base_load_kw(site.base_load, load).reindex(index)
+        high_kw = high_kw.where(said_load.values.isna(), high_kw.clip(lower=said_load.values * (1 + BASE_LOAD_MARGIN)))
+        low_kw = load.quantiles[0.1].reindex(index)
+        low_kw = low_kw.where(said_load.values.isna(), low_kw.clip(upper=said_load.values * (1 - BASE_LOAD_MARGIN)))
+        high_kw = (await self._uploaded(site, "base_load_high", index)).over(high_kw)
+        low_kw = (await self._uploaded(site, "base_load_low", index)).over(low_kw)
+
+        none_kw = pd.Series(0.0, index=index)
+        said_pv = await self._uploaded(site, "pv", index)
+        pv_kw = said_pv.over(pv_made.expected.reindex(index) if pv_made else none_kw)
+        pv_low_kw = pv_made.low.reindex(index) if pv_made else none_kw
+        pv_high_kw = pv_made.high.reindex(index) if pv_made else none_kw
+        pv_low_kw = (await self._uploaded(site, "pv_low", index)).over(pv_low_kw)
+        pv_high_kw = (await self._uploaded(site, "pv_high", index)).over(pv_high_kw)
+
+        provenance: Json = {"base_load": said_load.described(now, described(load.provenance, now)), **priced.provenance}
+        pv_provenance = said_pv.described(now, described(pv_made.provenance, now) if pv_made else None)
+        if pv_provenance is not None:
+            provenance["pv"] = pv_provenance
         return Signals(
-            base_load_kw=base_kw,
-            base_load_high_kw=tuple(map(max, base_kw, base_high_kw)),
-            base_load_low_kw=tuple(map(min, base_kw, base_low_kw)),
-            pv_kw=pv_kw,
-            pv_low_kw=tuple(map(min, pv_kw, pv_low_kw)),
-            pv_high_kw=tuple(map(max, pv_kw, pv_high_kw)),
+            base_load_kw=tuple(base_kw),
+            base_load_high_kw=tuple(high_kw.clip(lower=base_kw)),
+            base_load_low_kw=tuple(low_kw.clip(upper=base_kw)),
+            pv_kw=tuple(pv_kw),
+            pv_low_kw=tuple(pv_low_kw.clip(upper=pv_kw)),
+            pv_high_kw=tuple(pv_high_kw.clip(lower=pv_kw)),
             priced=priced,
             provenance=provenance,
         )
 
-    async def _forecasts(self, site: Site, horizon: Horizon, now: datetime) -> _Forecasts:
+    async def _forecasts(self, site: Site, horizon: Horizon, index: pd.DatetimeIndex, now: datetime) -> _Forecasts:
+        # A tariff or a limit that changed, as in a simulation, costs no new forecast.
+        of = site.model_dump(
+            include={"time_zone", "country", "latitude", "longitude", "pv_arrays", "meters", "base_load"}
+        )
         made = self._made.get(site.id)
-        if made is None or made.site != site or now - made.made_at >= FORECAST_HOLDS or made.made_at > now:
-            made = await self._forecast(site, horizon, now)
+        if made is None or not made.holds(of, index, now):
+            made = await self._forecast(site, of, horizon, now)
             self._made[site.id] = made
         return made
 
-    async def _forecast(self, site: Site, horizon: Horizon, now: datetime) -> _Forecasts:
+    async def _forecast(self, site: Site, of: Json, horizon: Horizon, now: datetime) -> _Forecasts:
         # A little longer than asked, so that it can be read for an hour without being made again.
         extra = int(FORECAST_HOLDS / timedelta(minutes=horizon.slot_minutes)) + 1
         index = utc_index(horizon.start, horizon.slot_minutes, horizon.slots + extra)
-        load_index = _past_index(horizon, BASE_LOAD_HISTORY)
-        load_kw = await history.base_load(self._store, site, load_index)
+        load_kw = await self._history.base_load(site, _past_index(horizon, BASE_LOAD_HISTORY))
         base = await asyncio.to_thread(
             base_load,
             load_kw,
@@ -108,46 +156,32 @@ class SignalSource:
             annual_energy_kwh=site.base_load.annual_energy_kwh,
             profile=site.base_load.profile,
         )
-        return _Forecasts(site, now, index, base, await self._pv(site, index, horizon, now))
+        return _Forecasts(of, now, index, base, await self._pv(site, index, horizon, now))
 
     async def _pv(self, site: Site, index: pd.DatetimeIndex, horizon: Horizon, now: datetime) -> PvForecast | None:
         if not site.pv_arrays or site.latitude is None or site.longitude is None:
             return None
-        produced_kw = await history.metered(self._store, site, "pv", _past_index(horizon, PV_HISTORY))
-        arrays = [
-            PvArray(array.id, array.peak_kw, array.tilt_deg, array.azimuth_deg, array.inverter_kw)
-            for array in site.pv_arrays
-        ]
+        produced_kw = await self._history.metered(site, "pv", _past_index(horizon, PV_HISTORY))
+        arrays = pv_arrays(site)
         return await asyncio.to_thread(
             pv, arrays, site.latitude, site.longitude, index, history=produced_kw, issued_at=now
         )
 
-    async def _overruled(
-        self, site: Site, kind: str, forecast: pd.Series, index: pd.DatetimeIndex
-    ) -> tuple[Series, Json | None]:
-        """The forecast on `index`, replaced wherever an uploaded series says something; and that series' provenance."""
-        uploaded = await self._store.series(site.id, kind, *history.span(index))
-        values = forecast.reindex(index)
-        if not uploaded:
-            return tuple(values.to_list()), None
-        said = spread(uploaded, index)
-        newest = uploaded[-1]
-        described_as = {"source": newest.source, "issued_at": newest.issued_at.isoformat(), "estimated": False}
-        return tuple(said.fillna(values).to_list()), described_as
+    async def _uploaded(self, site: Site, kind: str, index: pd.DatetimeIndex) -> Uploaded:
+        series = await self._store.series(site.id, kind, *span(index))
+        return Uploaded(spread(series, index), series[-1] if series else None)
 
 
 def spread(uploaded: Sequence[StoredSeries], index: pd.DatetimeIndex) -> pd.Series:
-    """Uploaded series on a slot index, later issues over earlier ones; NaN where none says anything."""
+    """Uploaded series on a slot index, later issues over earlier ones; NaN where none says anything.
+
+    A slot takes the mean of what one series says of it, if that series says something of all of it.
+    """
     said = pd.Series(float("nan"), index=index)
     for series in uploaded:
-        step = pd.Timedelta(minutes=series.resolution_minutes)
+        step = timedelta(minutes=series.resolution_minutes)
         stamps = pd.date_range(series.start, periods=len(series.values), freq=step)
-        raw = pd.Series(series.values, index=stamps)
-        if step < slot_length(index):
-            on_slots = raw.groupby(stamps.floor(slot_length(index))).mean().reindex(index)
-        else:
-            on_slots = raw.reindex(index, method="ffill", tolerance=step - pd.Timedelta(seconds=1))
-        said = on_slots.fillna(said)
+        said = on_grid(pd.Series(series.values, index=stamps), index, hold=step).fillna(said)
     return said
 
 
@@ -161,15 +195,23 @@ def described(provenance: Provenance, now: datetime) -> Json:
     }
 
 
-def _safe_base_load(site: Site, forecast: BaseLoadForecast) -> pd.Series:
-    """The site's quantile of the base load, between the forecast's own by straight lines, plus its margin."""
+def safe_base_load_kw(document: BaseLoadDocument, forecast: BaseLoadForecast) -> pd.Series:
+    """The site's quantile of the base load, between the forecast's own by straight lines, plus its margin.
+
+    Above the highest one it goes on as a normal distribution would: further from the median, never nearer.
+    """
     known = sorted(float(column) for column in forecast.quantiles.columns)
-    wanted = min(max(site.base_load.safety_quantile, known[0]), known[-1])
-    above = next(quantile for quantile in known if quantile >= wanted)
-    below = max(quantile for quantile in known if quantile <= wanted)
-    share = 0.0 if above == below else (wanted - below) / (above - below)
-    value = forecast.quantiles[below] * (1 - share) + forecast.quantiles[above] * share
-    return value * (1 + site.base_load.safety_margin)
+    wanted = max(document.safety_quantile, known[0])
+    if wanted > known[-1]:
+        normal = NormalDist()
+        reach = normal.inv_cdf(wanted) / normal.inv_cdf(known[-1])
+        value = forecast.expected + (forecast.quantiles[known[-1]] - forecast.expected) * reach
+    else:
+        above = next(quantile for quantile in known if quantile >= wanted)
+        below = max(quantile for quantile in known if quantile <= wanted)
+        share = 0.0 if above == below else (wanted - below) / (above - below)
+        value = forecast.quantiles[below] * (1 - share) + forecast.quantiles[above] * share
+    return value * (1 + document.safety_margin)
 
 
 def _past_index(horizon: Horizon, length: timedelta) -> pd.DatetimeIndex:

@@ -40,6 +40,13 @@ class ScenarioResult:
     gathered: Gathered
 
 
+class _Everything:
+    """In a what-if every station answers."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
 class Simulator:
     """Runs scenarios of a site from the clock's now on. It holds no connector: its stations are all reachable."""
 
@@ -49,14 +56,12 @@ class Simulator:
         self._store = store
         self._executor = executor
         self._solver = solver
-        self._stations: frozenset[str] = frozenset()
-        self._gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: self._stations, horizon=horizon)
+        self._gatherer = Gatherer(store, clock, FallbackOnly(), connected=_Everything, horizon=horizon)
 
     async def run(self, site_id: str, scenarios: Sequence[Scenario]) -> list[ScenarioResult]:
         """Raises `NotFoundError`, `InvalidInputError` for a change that makes no site, and `ForecastError`."""
         site = await self._store.site(site_id)
         changed = [_changed(site, scenario) for scenario in scenarios]
-        self._stations = frozenset(station.id for other in changed for station in other.charging_stations)
         results = []
         for scenario, other in zip(scenarios, changed, strict=True):
             gathered = await self._gatherer.gather(other, scenario.what_if)

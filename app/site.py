@@ -5,13 +5,14 @@ the field; nothing is guessed. `Site.tariff` and the other parts are plain value
 """
 
 from datetime import date, time
+from functools import cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
-from app.tariff import Document, Tariff
-from optimizer.domain import Phase
+from app.tariff import Document, LocalTime, Tariff
+from optimizer.domain import CONNECTION, Phase
 
 StationId = Annotated[str, Field(pattern=r"^[A-Za-z0-9*_=+|@.\-]{1,48}$")]  # no colon: it is a Basic-auth user name
 SlugId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")]
@@ -49,6 +50,8 @@ class EvseDocument(Document):
             raise ValueError("needs max_current_a or max_power_kw")
         if len(set(self.phases)) != len(self.phases):
             raise ValueError(f"phases {list(self.phases)} repeat")
+        if self.max_current_a is not None and self.min_current_a > self.max_current_a:
+            raise ValueError(f"min_current_a {self.min_current_a} is above max_current_a {self.max_current_a}")
         return self
 
 
@@ -77,6 +80,12 @@ class BatteryDocument(Document):
     discharge_efficiency: Fraction = 0.95
     wear_price_per_kwh: NotNegative = 0.0
     controllable: bool = Field(default=False, description="False: it is only forecast, never planned.")
+
+    @model_validator(mode="after")
+    def _holds_its_minimum(self) -> "BatteryDocument":
+        if self.min_energy_kwh > self.capacity_kwh:
+            raise ValueError(f"min_energy_kwh {self.min_energy_kwh} is above capacity_kwh {self.capacity_kwh}")
+        return self
 
 
 class MeterDocument(Document):
@@ -132,7 +141,7 @@ class Site(Document):
     base_load: BaseLoadDocument = BaseLoadDocument.model_validate({})
     session_defaults: SessionDefaults = SessionDefaults.model_validate({})
     slot_minutes: Literal[5, 10, 15, 30, 60] = 15
-    nightly_at: time = Field(default=time(22, 0), description="Local hour at which the coming day is planned.")
+    nightly_at: LocalTime = Field(default=time(22, 0), description="Local hour at which the coming day is planned.")
     fallback_current_a: NotNegative = Field(
         default=6.0,
         description="A per phase that every EVSE may draw when nobody tells it otherwise: 0, or at least 6.",
@@ -142,7 +151,7 @@ class Site(Document):
     @field_validator("time_zone")
     @classmethod
     def _time_zone_exists(cls, name: str) -> str:
-        if name not in available_timezones():
+        if name not in _time_zones():
             raise ValueError(f"{name!r} is no IANA time zone")
         return name
 
@@ -153,32 +162,33 @@ class Site(Document):
         _require_unique("pv_arrays", [array.id for array in self.pv_arrays])
         _require_unique("batteries", [battery.id for battery in self.batteries])
         _require_unique("meters", [meter.id for meter in self.meters])
-        parents = {circuit.id: circuit.parent for circuit in self.circuits}
-        for circuit in self.circuits:
-            if circuit.parent is not None and circuit.parent not in parents:
-                raise ValueError(f"circuits[{circuit.id}].parent {circuit.parent!r} does not exist")
-        for circuit_id, parent in parents.items():
-            seen, above = {circuit_id}, parent
-            while above is not None:
-                if above in seen:
-                    raise ValueError(f"circuits[{circuit_id}].parent: {above!r} closes a loop")
-                seen.add(above)
-                above = parents[above]
+        _require_tree({circuit.id: circuit.parent for circuit in self.circuits})
         for station in self.charging_stations:
             _require_unique(f"charging_stations[{station.id}].evses", [evse.id for evse in station.evses])
             for evse in station.evses:
-                if evse.circuit is not None and evse.circuit not in parents:
-                    raise ValueError(
-                        f"charging_stations[{station.id}].evses[{evse.id}].circuit {evse.circuit!r} does not exist"
-                    )
+                self._require_circuit(f"charging_stations[{station.id}].evses[{evse.id}]", evse.circuit)
         for battery in self.batteries:
-            if battery.circuit is not None and battery.circuit not in parents:
-                raise ValueError(f"batteries[{battery.id}].circuit {battery.circuit!r} does not exist")
+            self._require_circuit(f"batteries[{battery.id}]", battery.circuit)
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> "Site":
+        """What would only be found out by the first plan, at night."""
         if self.pv_arrays and (self.latitude is None or self.longitude is None):
             raise ValueError("pv_arrays need the site's latitude and longitude")
         if 0 < self.fallback_current_a < 6:
             raise ValueError(f"fallback_current_a {self.fallback_current_a} is neither 0 nor at least 6")
+        for charge in self.tariff.demand_charges:
+            if self.slot_minutes > charge.interval_minutes:
+                raise ValueError(
+                    f"slot_minutes {self.slot_minutes} is longer than the {charge.interval_minutes} minutes of "
+                    f"tariff.demand_charges[{charge.id}]"
+                )
         return self
+
+    def _require_circuit(self, where: str, circuit_id: str | None) -> None:
+        if circuit_id is not None and circuit_id not in {circuit.id for circuit in self.circuits}:
+            raise ValueError(f"{where}.circuit {circuit_id!r} does not exist")
 
     @property
     def zone(self) -> ZoneInfo:
@@ -196,6 +206,27 @@ def evse_key(station_id: str, evse_id: int) -> str:
 def split_evse_key(key: str) -> tuple[str, int]:
     station_id, _, evse_id = key.rpartition("/")
     return station_id, int(evse_id)
+
+
+def _require_tree(parents: dict[str, str | None]) -> None:
+    if CONNECTION in parents:
+        raise ValueError(f"circuits[{CONNECTION}] has the name of the grid connection itself")
+    for circuit_id, parent in parents.items():
+        if parent is not None and parent not in parents:
+            raise ValueError(f"circuits[{circuit_id}].parent {parent!r} does not exist")
+    for circuit_id, parent in parents.items():
+        seen, above = {circuit_id}, parent
+        while above is not None:
+            if above in seen:
+                raise ValueError(f"circuits[{circuit_id}].parent: {above!r} closes a loop")
+            seen.add(above)
+            above = parents[above]
+
+
+@cache
+def _time_zones() -> set[str]:
+    """They are read from hundreds of files: once is enough."""
+    return available_timezones()
 
 
 def _require_unique(where: str, ids: list[str] | list[int]) -> None:

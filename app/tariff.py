@@ -1,10 +1,10 @@
 """The tariff part of a site's document: what its electricity costs, by the local clock and calendar."""
 
-from datetime import date, time
+from datetime import date, time, timedelta
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Document(BaseModel):
@@ -13,7 +13,24 @@ class Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MonthDay = Annotated[str, Field(pattern=r"^\d{2}-\d{2}$", description="MM-DD")]
+
+
+def _on_the_sites_clock(moment: time) -> time:
+    if moment.tzinfo is not None:
+        raise ValueError(f"{moment} has a time zone: local times are the site's own")
+    return moment
+
+
+def _on_five_minutes(moment: time) -> time:
+    if moment.second or moment.microsecond or moment.minute % 5:
+        raise ValueError(f"{moment} is not on five minutes")
+    return moment
+
+
+LocalTime = Annotated[time, AfterValidator(_on_the_sites_clock)]
+PriceTime = Annotated[LocalTime, AfterValidator(_on_five_minutes)]
 
 
 class Season(Document):
@@ -31,9 +48,14 @@ class Season(Document):
         date.fromisoformat(f"2024-{text}")  # a leap year, so that 29 February is a day
         return text
 
+    def holds_on(self, day: date) -> bool:
+        """By the day of the year alone; `weekdays` is asked for beside it."""
+        first, last, this = self.first_day, self.last_day, f"{day:%m-%d}"
+        return first <= this <= last if first <= last else this >= first or this <= last
+
 
 class PriceStep(Document):
-    start: time = Field(description="Local; the price holds until the next step.")
+    start: PriceTime = Field(description="Local; the price holds until the next step.")
     price_per_kwh: float
     export_price_per_kwh: float | None = Field(default=None, description="Absent: that of the tariff.")
 
@@ -60,8 +82,19 @@ class DemandCharge(Season):
     id: str = Field(default="month", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")
     price_per_kw: float = Field(ge=0)
     interval_minutes: Literal[15, 30, 60] = 15
-    start: time = Field(default=time(0), description="Local; active from here ...")
-    end: time = Field(default=time(0), description="... to here; equal to start: all day.")
+    start: PriceTime = Field(default=time(0), description="Local; active from here ...")
+    end: PriceTime = Field(default=time(0), description="... to here; equal to start: all day.")
+
+
+def _of_different_ids(charges: tuple[DemandCharge, ...]) -> tuple[DemandCharge, ...]:
+    ids = [charge.id for charge in charges]
+    for position, identifier in enumerate(ids):
+        if identifier in ids[:position]:
+            raise ValueError(f"hold {identifier!r} more than once")
+    return charges
+
+
+DemandCharges = Annotated[tuple[DemandCharge, ...], AfterValidator(_of_different_ids)]
 
 
 class FixedTariff(Document):
@@ -70,7 +103,7 @@ class FixedTariff(Document):
     kind: Literal["fixed"] = "fixed"
     price_per_kwh: float
     export_price_per_kwh: float = 0.0
-    demand_charges: tuple[DemandCharge, ...] = ()
+    demand_charges: DemandCharges = ()
 
 
 class TimeOfUseTariff(Document):
@@ -79,7 +112,18 @@ class TimeOfUseTariff(Document):
     kind: Literal["time_of_use"] = "time_of_use"
     periods: tuple[TariffPeriod, ...] = Field(min_length=1)
     export_price_per_kwh: float = 0.0
-    demand_charges: tuple[DemandCharge, ...] = ()
+    demand_charges: DemandCharges = ()
+
+    @model_validator(mode="after")
+    def _has_a_price_on_every_day(self) -> Self:
+        for year_day in range(366):
+            day = date(2024, 1, 1) + timedelta(days=year_day)
+            missing = set(range(7)) - {
+                weekday for period in self.periods if period.holds_on(day) for weekday in period.weekdays
+            }
+            if missing:
+                raise ValueError(f"periods hold no price on a {WEEKDAYS[min(missing)]} {day:%m-%d}")
+        return self
 
 
 class SeriesTariff(Document):
@@ -89,7 +133,7 @@ class SeriesTariff(Document):
     surcharge_per_kwh: float = Field(default=0.0, description="Grid fees on top of every uploaded import price ...")
     factor: float = Field(default=1.0, gt=0, description="... and taxes on both: (price + surcharge) × factor.")
     export_price_per_kwh: float = Field(default=0.0, description="Where no export series is known.")
-    demand_charges: tuple[DemandCharge, ...] = ()
+    demand_charges: DemandCharges = ()
 
 
 Tariff = Annotated[FixedTariff | TimeOfUseTariff | SeriesTariff, Field(discriminator="kind")]

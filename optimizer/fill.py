@@ -63,21 +63,23 @@ def fill(need_kwh: float, choices: Choices) -> Ints:
 
 
 def _cheapest(need_kwh: float, choices: Choices, by_price: Ints, count: int) -> Ints:
-    """The cheapest `count` slots, the smallest of them replaced until they can hold the need."""
-    chosen, others = by_price[:count].tolist(), by_price[count:].tolist()
-    most_kwh: list[float] = choices.most_kwh.tolist()
-    lacking_kwh = need_kwh - sum(most_kwh[slot] for slot in chosen)
-    while lacking_kwh > ENERGY_NOISE_KWH and others:
-        smallest = min(chosen, key=lambda slot: most_kwh[slot])
-        enough = [slot for slot in others if most_kwh[slot] >= most_kwh[smallest] + lacking_kwh]
-        largest = enough[0] if enough else max(others, key=lambda slot: most_kwh[slot])
-        if most_kwh[largest] <= most_kwh[smallest]:
+    """The cheapest `count` slots, exchanged one by one for larger ones until they can hold the need.
+
+    The exchange that suffices at the least extra money is taken; where none does, the one that brings the most.
+    """
+    chosen, others = by_price[:count].copy(), by_price[count:].copy()
+    lacking_kwh = need_kwh - float(choices.most_kwh[chosen].sum())
+    money = choices.price * choices.most_kwh
+    while lacking_kwh > ENERGY_NOISE_KWH and others.size:
+        gain_kwh = choices.most_kwh[others] - choices.most_kwh[chosen, None]
+        extra = np.where(gain_kwh >= lacking_kwh - ENERGY_NOISE_KWH, money[others] - money[chosen, None], np.inf)
+        best = int(np.argmin(extra) if np.isfinite(extra).any() else np.argmax(gain_kwh))
+        out, into = divmod(best, others.size)
+        if gain_kwh[out, into] <= 0:
             break
-        chosen.remove(smallest)
-        others.remove(largest)
-        chosen.append(largest)
-        lacking_kwh -= most_kwh[largest] - most_kwh[smallest]
-    return np.array(chosen, dtype=np.int64)
+        lacking_kwh -= float(gain_kwh[out, into])
+        chosen[out], others = others[into], np.delete(others, into)
+    return chosen
 
 
 def _steps(need_kwh: float, choices: Choices, slots: Ints) -> Ints:

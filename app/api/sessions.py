@@ -43,7 +43,7 @@ class SessionIn(Edge):
     id_tag: str | None = Field(default=None, min_length=1, max_length=255)
     arrival: Moment | None = Field(default=None, description="of a vehicle that is not there yet")
     departure: Moment
-    required_energy_kwh: float = Field(gt=0, le=1000, description="kWh over the whole stay; what was delivered counts")
+    required_energy_kwh: float = Field(gt=0, le=1000, description="kWh, from now on or from its arrival")
     max_power_kw: float | None = Field(default=None, gt=0, le=10_000, description="kW, of the vehicle")
     vehicle_phases: Literal[1, 2, 3] | None = None
     priority: int = Field(default=1, ge=1, le=1000, description="1 is served first")

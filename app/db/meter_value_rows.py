@@ -6,7 +6,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import and_, func, literal, select
+from sqlalchemy import CTE, Select, and_, func, literal, select
 
 from app.db import tables
 from app.db.bulk import upsert
@@ -107,11 +107,10 @@ class MeterValueRows(Rows):
             .where(VALUES.c.station_id == evses.c.station_id, VALUES.c.evse_id == evses.c.evse_id)
             .scalar_subquery()
         )
-        newest = (
+        newest = _first(
             select(evses.c.station_id, evses.c.evse_id, newest_at.label("at"))
             .join(stations)
             .where(stations.c.site_id == site_id, evses.c.in_document)
-            .subquery()
         )
         latest = select(*COLUMNS).join(
             newest,
@@ -128,27 +127,40 @@ class MeterValueRows(Rows):
                 found.setdefault((row.station_id, row.evse_id), []).append(record_of(MeterValue, row))
         return found
 
-    async def charging_power(self, site_id: str, start: datetime, end: datetime) -> list[tuple[datetime, float]]:
-        """(at, W) of every total-power value of the site's EVSEs, for subtracting EV charging from a grid meter.
+    async def charging_power(
+        self, site_id: str, start: datetime, end: datetime
+    ) -> dict[tuple[str, int], list[tuple[datetime, float]]]:
+        """(at, W) of every total-power value of each EVSE (station, EVSE) of the site that sent one.
 
         In order of time, `start <= at < end`. EVSEs that have left the document count too: they did draw.
         """
         evses, stations = tables.evses, tables.charging_stations
+        of_site = _first(
+            select(evses.c.station_id, evses.c.evse_id).join(stations).where(stations.c.site_id == site_id)
+        )
         power = (
-            select(VALUES.c.at, VALUES.c.value)
-            .select_from(evses)
-            .join(stations)
-            .join(VALUES, and_(VALUES.c.station_id == evses.c.station_id, VALUES.c.evse_id == evses.c.evse_id))
-            .where(stations.c.site_id == site_id, IS_TOTAL_POWER, VALUES.c.at >= start, VALUES.c.at < end)
-            .order_by(VALUES.c.at)
+            select(VALUES.c.station_id, VALUES.c.evse_id, VALUES.c.at, VALUES.c.value)
+            .select_from(of_site)
+            .join(VALUES, and_(VALUES.c.station_id == of_site.c.station_id, VALUES.c.evse_id == of_site.c.evse_id))
+            .where(IS_TOTAL_POWER, VALUES.c.at >= start, VALUES.c.at < end)
+            .order_by(VALUES.c.station_id, VALUES.c.evse_id, VALUES.c.at)
         )
         await self.flush()
+        found: dict[tuple[str, int], list[tuple[datetime, float]]] = {}
         async with self._database.read() as connection:
-            return [(row.at, row.value) for row in await connection.execute(power)]
+            for station_id, evse_id, at, power_w in await connection.execute(power):
+                found.setdefault((station_id, evse_id), []).append((at, power_w))
+        return found
 
     async def flush(self) -> None:
         """Return once everything handed to the batching writer is on disk, else raise `StoreUnavailableError`."""
         await self._writer.flush()
+
+
+def _first(rows: Select[Any]) -> CTE:
+    """These few rows are found first and then looked up in the large table by its key. Left to itself, SQLite turns
+    the join round and reads all that a station ever sent."""
+    return rows.cte().prefix_with("MATERIALIZED")
 
 
 def _row(value: MeterValue) -> dict[str, Any]:

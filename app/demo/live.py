@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -116,7 +117,7 @@ def result_table(site: SimulatedSite, plan: Mapping[str, Any] | None) -> Table:
         (delivery["charging_station_id"], delivery["evse_id"]): delivery
         for delivery in (plan or {}).get("deliveries", [])
     }
-    table = Table(title="What each charging station was sent, holds and draws")
+    table = Table(title="What each charging station was sent, holds and draws", box=box.SIMPLE_HEAD)
     for heading in ("station", "circuit", "car", "periods", "state"):
         table.add_column(heading, no_wrap=True)
     for heading in ("offers A", "draws A", "draws kW"):

@@ -64,6 +64,10 @@ async def import_meter(
                 if column not in row:
                     raise InvalidInputError(name, f"{column!r} is none of the file's columns {sorted(row)}")
         result.rows += 1
+        missing = [column for column in (time_column, value_column) if column not in row]
+        if missing:
+            result.skipped.add(place, row, f"has no {missing[0]!r}")
+            continue
         raw = row[value_column]
         if raw is None or str(raw).strip() == "":
             result.gaps += 1
@@ -71,7 +75,7 @@ async def import_meter(
         try:
             at = _moment(row[time_column], zone) - (step if labels == "end" else timedelta(0))
             batch.append(Reading(site_id, meter_id, at, _number(raw) * to_kw))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             result.skipped.add(place, row, str(error))
         if len(batch) >= BATCH:
             result.stored += await store.add_readings(batch)

@@ -7,23 +7,27 @@ Transactions are known by station and the id that the log's own CSMS gave them.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from app.cdr import DISAGREES, register_factor, settle
 from app.csms.meter_values import parse
 from app.db.records import EvseStatus, MeterValue, Transaction
 from app.db.store import Store
-from app.errors import NotFoundError
+from app.errors import InvalidInputError, NotFoundError
 from app.imports.rows import Progress, Skipped, no_progress, read_rows
-from app.site import Site
+from app.site import Site, StationId
 
 BATCH = 20_000
 CALL, RESULT = 2, 3
+Key = tuple[str, str]
+STATION_ID: TypeAdapter[str] = TypeAdapter(StationId)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,9 @@ class _Found:
     last_seen_at: dict[str, datetime] = field(default_factory=dict)
     boots: dict[str, Message] = field(default_factory=dict)
     statuses: dict[tuple[str, int], EvseStatus] = field(default_factory=dict)
-    starts: dict[tuple[str, str], Message] = field(default_factory=dict)  # (station, message id)
-    started_as: dict[tuple[str, str], str] = field(default_factory=dict)  # (station, message id) -> transaction id
-    stops: dict[tuple[str, str], Message] = field(default_factory=dict)  # (station, transaction id)
+    starts: dict[Key, list[Message]] = field(default_factory=lambda: defaultdict(list))  # (station, message id)
+    answers: dict[Key, list[Message]] = field(default_factory=lambda: defaultdict(list))  # (station, message id)
+    stops: dict[Key, Message] = field(default_factory=dict)  # (station, transaction id)
 
 
 async def import_ocpp_log(
@@ -75,14 +79,15 @@ async def import_ocpp_log(
     """
     counter = progress or (lambda _: no_progress)
     skipped = Skipped()
-    found = _look_through(_messages(path, skipped, counter("reading")))
+    found = _look_through(_messages(path, skipped, counter("reading")), skipped)
     site = await _site_with_stations(store, site_id or "imported", found)
     result = Imported(site_id=site.id, rows=found.rows, stations=len(found.last_seen_at), skipped=skipped)
     await _store_stations(store, found)
-    transactions = await _store_transactions(store, found, skipped)
+    earlier = await _left_running(store, found)
+    transactions = await _store_transactions(store, found, earlier, skipped)
     result.transactions = len(transactions)
     again = _messages(path, Skipped(), counter("storing meter values"))  # its unreadable rows are counted already
-    result.meter_values = await _store_meter_values(store, again, transactions, skipped)
+    result.meter_values = await _store_meter_values(store, again, earlier | transactions, skipped)
     cdrs = await settle(store, sorted({row.transaction_id for row in transactions.values()}))
     result.cdrs = len(cdrs)
     wrong = [cdr for cdr in cdrs if DISAGREES in cdr.flags]
@@ -99,9 +104,14 @@ def _messages(path: Path, skipped: Skipped, progress: Progress) -> Iterator[Mess
     for place, row in read_rows(path, skipped, progress):
         try:
             yield _message(row)
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"no {error} column" if isinstance(error, KeyError) else str(error)
-            skipped.add(place, row, reason)
+        except KeyError as error:
+            skipped.add(place, row, f"no {error} column")
+        except ValidationError:
+            skipped.add(place, row, f"{row['charge_point_id']!r} is no charging station's id")
+        except RecursionError:
+            skipped.add(place, row, "the body is nested too deep")
+        except (TypeError, ValueError, OverflowError) as error:
+            skipped.add(place, row, str(error))
 
 
 def _message(row: dict[str, Any]) -> Message:
@@ -112,39 +122,59 @@ def _message(row: dict[str, Any]) -> Message:
     return Message(
         message_id=str(row["message_id"]),
         message_type=int(row["message_type"]),
-        station_id=str(row["charge_point_id"]),
+        station_id=STATION_ID.validate_python(row["charge_point_id"]),
         action=str(row["action"]),
         written_at=_moment(row["write_timestamp"]),
         body=_on_the_wire(parsed),
     )
 
 
-def _look_through(messages: Iterable[Message]) -> _Found:
+def _look_through(messages: Iterable[Message], skipped: Skipped) -> _Found:
     found = _Found()
     for message in messages:
         found.rows += 1
-        station_id = message.station_id
-        if message.message_type == RESULT:
-            if message.action == "StartTransaction" and "transactionId" in message.body:
-                found.started_as[station_id, message.message_id] = str(message.body["transactionId"])
-            continue
-        found.last_seen_at[station_id] = max(message.written_at, found.last_seen_at.get(station_id, message.written_at))
-        connector_id = message.body.get("connectorId")
-        if isinstance(connector_id, int) and connector_id > 0:
-            found.connectors[station_id].add(connector_id)
-        match message.action:
-            case "BootNotification":
-                found.boots[station_id] = message
-            case "StatusNotification":
-                status = _status(message)
-                known = found.statuses.get((station_id, status.evse_id))
-                if known is None or known.at <= status.at:
-                    found.statuses[station_id, status.evse_id] = status
-            case "StartTransaction":
-                found.starts[station_id, message.message_id] = message
-            case "StopTransaction":
-                found.stops.setdefault((station_id, str(message.body.get("transactionId"))), message)
+        try:
+            _remember(found, message)
+        except (TypeError, ValueError, OverflowError) as error:
+            skipped.add(f"{message.action} of {message.station_id} at {message.written_at}", message.body, str(error))
     return found
+
+
+def _remember(found: _Found, message: Message) -> None:
+    station_id, key = message.station_id, (message.station_id, message.message_id)
+    if message.message_type == RESULT:
+        if message.action == "StartTransaction" and "transactionId" in message.body:
+            found.answers[key].append(message)
+        return
+    found.last_seen_at[station_id] = max(message.written_at, found.last_seen_at.get(station_id, message.written_at))
+    connector_id = message.body.get("connectorId")
+    if isinstance(connector_id, int) and connector_id > 0:
+        found.connectors[station_id].add(connector_id)
+    match message.action:
+        case "BootNotification":
+            found.boots[station_id] = message
+        case "StatusNotification":
+            status = _status(message)
+            known = found.statuses.get((station_id, status.evse_id))
+            if known is None or known.at <= status.at:
+                found.statuses[station_id, status.evse_id] = status
+        case "StartTransaction":
+            found.starts[key].append(message)
+        case "StopTransaction":
+            found.stops.setdefault((station_id, str(message.body.get("transactionId"))), message)
+        case _:
+            pass
+
+
+def _named_starts(found: _Found, skipped: Skipped) -> Iterator[tuple[Message, str]]:
+    """Each start with the transaction id in its answer. A message id may come again: the order of time tells apart."""
+    for key, starts in found.starts.items():
+        in_order = sorted(found.answers.get(key, ()), key=lambda answer: answer.written_at)
+        for start in sorted(starts, key=lambda start: start.written_at):
+            if in_order:
+                yield start, str(in_order.pop(0).body["transactionId"])
+            else:
+                skipped.add(f"StartTransaction {start.message_id}", start.body, "has no answer with a transaction id")
 
 
 async def _site_with_stations(store: Store, site_id: str, found: _Found) -> Site:
@@ -153,16 +183,7 @@ async def _site_with_stations(store: Store, site_id: str, found: _Found) -> Site
         site = await store.site(site_id)
     except NotFoundError:
         # Prices unknown and nothing sent: its operator completes it. An invented tariff would be a lie.
-        site = Site.model_validate(
-            {
-                "id": site_id,
-                "name": site_id,
-                "time_zone": "UTC",
-                "mode": "shadow",
-                "connection": {},
-                "tariff": {"kind": "series"},
-            }
-        )
+        site = _new_site(site_id)
     known = {station.station_id for station in await store.stations()}
     new = [
         {"id": station_id, "evses": [{"id": number} for number in sorted(found.connectors[station_id] or {1})]}
@@ -175,6 +196,22 @@ async def _site_with_stations(store: Store, site_id: str, found: _Found) -> Site
         site = Site.model_validate_json(json.dumps(document))
         await store.save_site(site)
     return site
+
+
+def _new_site(site_id: str) -> Site:
+    try:
+        return Site.model_validate(
+            {
+                "id": site_id,
+                "name": site_id,
+                "time_zone": "UTC",
+                "mode": "shadow",
+                "connection": {},
+                "tariff": {"kind": "series"},
+            }
+        )
+    except ValidationError as error:
+        raise InvalidInputError("site", f"{site_id!r} cannot be a site's id: {error.errors()[0]['msg']}") from error
 
 
 async def _store_stations(store: Store, found: _Found) -> None:
@@ -196,39 +233,51 @@ async def _store_stations(store: Store, found: _Found) -> None:
         await store.set_evse_status(status)
 
 
-async def _store_transactions(store: Store, found: _Found, skipped: Skipped) -> dict[tuple[str, str], Transaction]:
-    """(station, the log's transaction id) -> our transaction."""
-    transactions: dict[tuple[str, str], Transaction] = {}
-    for (station_id, message_id), start in found.starts.items():
-        ocpp_id = found.started_as.get((station_id, message_id))
-        if ocpp_id is None:
-            skipped.add(f"StartTransaction {message_id}", start.body, "has no answer with a transaction id")
-            continue
+async def _left_running(store: Store, found: _Found) -> dict[Key, Transaction]:
+    """(station, the log's transaction id) -> a transaction whose stop an earlier log did not hold."""
+    return {
+        (station_id, row.ocpp_transaction_id): row
+        for station_id in found.last_seen_at
+        for row in await store.transactions(station_id=station_id, running=True)
+        if row.ocpp_transaction_id is not None
+    }
+
+
+async def _store_transactions(
+    store: Store, found: _Found, earlier: Mapping[Key, Transaction], skipped: Skipped
+) -> dict[Key, Transaction]:
+    """(station, the log's transaction id) -> our transaction, of all that started or stopped in the log."""
+    transactions: dict[Key, Transaction] = {}
+    for start, ocpp_id in _named_starts(found, skipped):
         try:
-            transaction, _ = await store.start_transaction(
-                station_id=station_id,
+            transactions[start.station_id, ocpp_id], _ = await store.start_transaction(
+                station_id=start.station_id,
                 evse_id=int(start.body["connectorId"]),
                 id_tag=str(start.body["idTag"]),
                 started_at=_moment(start.body["timestamp"]),
                 meter_start_wh=float(start.body["meterStart"]),
                 ocpp_transaction_id=ocpp_id,
             )
-            transactions[station_id, ocpp_id] = transaction
-            stop = found.stops.get((station_id, ocpp_id))
-            if stop is not None:
-                await store.stop_transaction(
-                    transaction.transaction_id,
-                    stopped_at=_moment(stop.body["timestamp"]),
-                    meter_stop_wh=float(stop.body["meterStop"]),
-                    reason=stop.body.get("reason"),
-                )
-        except (KeyError, TypeError, ValueError) as error:
-            skipped.add(f"transaction {ocpp_id} of {station_id}", start.body, repr(error))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            skipped.add(f"transaction {ocpp_id} of {start.station_id}", start.body, repr(error))
+    for (station_id, ocpp_id), stop in found.stops.items():
+        transaction = transactions.get((station_id, ocpp_id)) or earlier.get((station_id, ocpp_id))
+        try:
+            if transaction is None:
+                raise ValueError(f"transaction {ocpp_id} did not start in this log or an earlier one")
+            transactions[station_id, ocpp_id], _ = await store.stop_transaction(
+                transaction.transaction_id,
+                stopped_at=_moment(stop.body["timestamp"]),
+                meter_stop_wh=float(stop.body["meterStop"]),
+                reason=stop.body.get("reason"),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            skipped.add(f"StopTransaction of {station_id}", stop.body, str(error))
     return transactions
 
 
 async def _store_meter_values(
-    store: Store, messages: Iterable[Message], transactions: dict[tuple[str, str], Transaction], skipped: Skipped
+    store: Store, messages: Iterable[Message], transactions: dict[Key, Transaction], skipped: Skipped
 ) -> int:
     batch: list[MeterValue] = []
     stored = 0

@@ -69,21 +69,24 @@ def _parquet(path: Path, progress: Progress) -> Iterator[tuple[str, Row]]:
 def _csv(path: Path, progress: Progress) -> Iterator[tuple[str, Row]]:
     size = path.stat().st_size
     with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = _counted(file, size, progress)
-        for row in (reader := csv.DictReader(lines)):
-            yield f"line {reader.line_num}", row
+        reader = csv.DictReader(_counted(file, path, progress))
+        try:
+            for row in reader:
+                yield f"line {reader.line_num}", row
+        except csv.Error as error:
+            raise InvalidInputError("file", f"{str(path)!r}: line {reader.line_num + 1} is no CSV: {error}") from error
     progress(size, size)
 
 
 def _json_lines(path: Path, skipped: Skipped, progress: Progress) -> Iterator[tuple[str, Row]]:
     size = path.stat().st_size
     with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(_counted(file, size, progress), start=1):
+        for number, line in enumerate(_counted(file, path, progress), start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 skipped.add(f"line {number}", line.rstrip(), f"not JSON ({error})")
                 continue
             if isinstance(row, dict):
@@ -93,10 +96,13 @@ def _json_lines(path: Path, skipped: Skipped, progress: Progress) -> Iterator[tu
     progress(size, size)
 
 
-def _counted(lines: Iterator[str], size: int, progress: Progress) -> Iterator[str]:
-    done = 0
-    for number, line in enumerate(lines):
-        done += len(line)
-        if number % 1_000 == 0:
-            progress(min(done, size), size)
-        yield line
+def _counted(lines: Iterator[str], path: Path, progress: Progress) -> Iterator[str]:
+    size, done = path.stat().st_size, 0
+    try:
+        for number, line in enumerate(lines):
+            done += len(line)
+            if number % 1_000 == 0:
+                progress(min(done, size), size)
+            yield line
+    except UnicodeDecodeError as error:
+        raise InvalidInputError("file", f"{str(path)!r} is not UTF-8: {error}") from error

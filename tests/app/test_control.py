@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from app.clock import SteppedClock
 from app.control import Control
 from app.db.records import Plan
 from app.db.store import Store
-from app.errors import ConflictError, StationOfflineError
+from app.errors import ConflictError, StationOfflineError, StoreUnavailableError
 from app.events import (
     Events,
     MeterValuesReceived,
@@ -51,12 +52,14 @@ class Recorder:
         self.prepared: list[str] = []
         self.measured_events: list[MeterValuesReceived] = []
         self.broken: dict[str, Exception] = {}
+        self.takes = timedelta(0)
 
     async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan:
         if site_id in self.broken:
             raise self.broken[site_id]
         now = self._clock.now()
         self.planned.append((site_id, now))
+        await self._clock.sleep(self.takes.total_seconds())
         return Plan("p", site_id, kind, now, now, now, "optimal", None, {}, {})
 
     async def prepare(self, site: Site, station_id: str) -> None:
@@ -65,7 +68,22 @@ class Recorder:
         self.prepared.append(station_id)
 
     def measured(self, event: MeterValuesReceived) -> None:
+        if "measured" in self.broken:
+            raise self.broken["measured"]
         self.measured_events.append(event)
+
+
+class Faulty:
+    """A store whose queries fail, each as often as it is told to, before they reach the real one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.failures: dict[str, list[Exception]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if self.failures.get(name):
+            raise self.failures[name].pop()
+        return getattr(self._store, name)
 
 
 class World:
@@ -73,8 +91,9 @@ class World:
 
     def __init__(self, store: Store, clock: SteppedClock) -> None:
         self.store, self.clock, self.events = store, clock, Events()
-        self.asked = Recorder(clock)
-        self.control = Control(store, self.asked, self.asked, clock, self.events, replan_minutes=15, debounce_s=2.0)
+        self.asked, self.faulty = Recorder(clock), Faulty(store)
+        failing: Any = self.faulty  # in the store's place
+        self.control = Control(failing, self.asked, self.asked, clock, self.events, replan_minutes=15, debounce_s=2.0)
 
     async def after(self, elapsed: timedelta) -> None:
         await self.clock.run_until(START + elapsed)
@@ -147,6 +166,7 @@ async def test_sites_with_a_running_transaction_are_planned_at_every_quarter_of_
         await world.store.start_transaction(
             station_id="cs01", evse_id=1, id_tag="tag", started_at=START, meter_start_wh=0
         )
+        await world.store.update_station("cs01", connected=True)
 
         await world.after(timedelta(minutes=35))
 
@@ -180,4 +200,66 @@ async def test_what_a_station_measured_goes_straight_to_the_dispatcher(tmp_path:
         world.events.publish(event)
 
         assert world.asked.measured_events == [event]
+        assert world.asked.planned == []
+
+
+async def test_what_happens_while_a_plan_is_made_is_in_one_more_plan(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.asked.takes = timedelta(seconds=60)
+        for second in range(40):
+            await world.after(second * SECOND)
+            world.events.publish(WishChanged("depot", world.clock.now()))
+
+        await world.after(5 * MINUTE)
+
+        assert [at - START for _, at in world.asked.planned] == [2 * SECOND, 62 * SECOND]
+
+
+async def test_a_database_that_does_not_answer_for_a_moment_ends_nothing(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        await world.store.start_transaction(
+            station_id="cs01", evse_id=1, id_tag="tag", started_at=START, meter_start_wh=0
+        )
+        await world.store.update_station("cs01", connected=True)
+        failure = StoreUnavailableError("the disk is full")
+        world.faulty.failures = {"station": [failure], "transactions": [failure]}
+
+        world.events.publish(ObedienceChanged("cs01", 1, False, START))
+        await world.after(timedelta(minutes=31))
+
+        assert world.faulty.failures == {"station": [], "transactions": []}
+        assert world.asked.planned == [("depot", START.replace(minute=30) + 2 * SECOND)]
+
+
+async def test_a_bug_met_while_a_station_is_prepared_ends_nothing_and_its_site_is_planned(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.asked.broken = {"cs01": KeyError("a bug")}
+
+        world.events.publish(StationConnected("cs01", START))
+        await world.after(MINUTE)
+        world.events.publish(WishChanged("office", START))
+        await world.after(2 * MINUTE)
+
+        assert [site for site, _ in world.asked.planned] == ["depot", "office"]
+
+
+async def test_a_bug_met_in_a_measurement_does_not_reach_the_station_that_sent_it(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.asked.broken = {"measured": ZeroDivisionError("a bug")}
+
+        world.events.publish(MeterValuesReceived("cs01", 1, 1, START, 3680.0, {"L1": 16.0}, 1000.0))
+        world.events.publish(WishChanged("depot", START))
+        await world.after(MINUTE)
+
+        assert [site for site, _ in world.asked.planned] == ["depot"]
+
+
+async def test_a_site_whose_stations_are_all_away_is_not_planned_at_every_quarter(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        await world.store.start_transaction(
+            station_id="cs01", evse_id=1, id_tag="imported", started_at=START, meter_start_wh=0
+        )
+
+        await world.after(timedelta(minutes=35))
+
         assert world.asked.planned == []

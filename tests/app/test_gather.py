@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.clock import SteppedClock
-from app.db.records import MeterValue, Reading, StoredSeries, Wish
+from app.db.records import EvseStatus, MeterValue, Reading, StoredSeries, Wish
 from app.db.store import Store
 from app.gather import FallbackOnly, Gatherer, WhatIf
 from app.site import Site
@@ -38,6 +38,8 @@ DOCUMENT: dict[str, Any] = {
         "demand_charges": [{"price_per_kw": 9.5, "interval_minutes": 15}],
     },
 }
+
+FIXED: dict[str, Any] = {"kind": "fixed", "price_per_kwh": 0.3}
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ async def test_a_running_transaction_with_a_wish_becomes_a_session_less_what_it_
     assert (session.session_id, session.evse_id) == (f"tx-{number}", "cs01/1")
     assert session.required_energy_kwh == pytest.approx(16.0)
     assert session.vehicle_phases == 1
-    assert session.departure == wish.departure - timedelta(hours=1)
+    assert session.departure == wish.departure - timedelta(hours=1.5)
     assert gathered.transactions["cs01/1"].transaction_id == number
 
 
@@ -202,3 +204,141 @@ async def test_what_if_scales_the_signals_and_replaces_the_sessions(store: Store
 
     assert changed.sessions == ()
     assert changed.pv_kw == pytest.approx([2 * power for power in plain.pv_kw])
+
+
+async def said(store: Store, status: str, at: datetime) -> None:
+    await store.set_evse_status(EvseStatus("cs01", 1, status, "NoError", at))
+
+
+async def test_a_car_that_left_without_a_stop_is_not_planned(store: Store) -> None:
+    await a_car(store)
+    await said(store, "Available", NOW - timedelta(seconds=30))
+
+    gathered = await a_gatherer(store).gather(await store.site("depot"))
+
+    assert gathered.problem.sessions == ()
+    assert {reservation.evse_id for reservation in gathered.problem.reservations} == {"cs01/1", "cs02/1"}
+
+
+@pytest.mark.parametrize(("status", "minutes_ago"), [("Available", 90), ("Available", 2), ("SuspendedEV", 0.5)])
+async def test_a_status_of_before_or_another_one_sends_no_car_away(
+    store: Store, status: str, minutes_ago: float
+) -> None:
+    await a_car(store)  # started an hour ago, measured a minute ago
+    await said(store, status, NOW - timedelta(minutes=minutes_ago))
+
+    gathered = await a_gatherer(store).gather(await store.site("depot"))
+
+    assert len(gathered.problem.sessions) == 1
+
+
+async def test_of_two_running_transactions_of_an_evse_the_newer_is_planned(store: Store) -> None:
+    await a_car(store)
+    newer, _ = await store.start_transaction(
+        station_id="cs01", evse_id=1, id_tag="next", started_at=NOW - timedelta(minutes=5), meter_start_wh=9_000
+    )
+
+    gathered = await a_gatherer(store).gather(await store.site("depot"))
+
+    assert [session.session_id for session in gathered.problem.sessions] == [f"tx-{newer.transaction_id}"]
+
+
+async def announce(store: Store) -> None:
+    departure, arrival = NOW + timedelta(hours=6), NOW + timedelta(hours=1)
+    await store.save_wish(Wish("w", "depot", departure, 20.0, NOW, "cs01", 1, arrival=arrival))
+
+
+async def test_an_announced_car_is_planned_at_a_station_that_answers(store: Store) -> None:
+    await announce(store)
+
+    problem = (await a_gatherer(store).gather(await store.site("depot"))).problem
+
+    assert [session.session_id for session in problem.sessions] == ["wish-w"]
+
+
+async def test_an_announced_car_does_not_take_the_reservation_off_a_station_that_is_away(store: Store) -> None:
+    await announce(store)
+
+    problem = (await a_gatherer(store, connected=("cs02",)).gather(await store.site("depot"))).problem
+
+    assert problem.sessions == ()
+    assert {reservation.evse_id for reservation in problem.reservations} == {"cs01/1", "cs02/1"}
+
+
+async def test_a_wish_asks_for_energy_from_the_moment_in_which_it_is_said(store: Store) -> None:
+    number = await a_car(store, energy_wh=9_000)
+    before = MeterValue(
+        "cs01", 1, NOW - timedelta(minutes=31), "Energy.Active.Import.Register", 1_000 + 5_000, "Wh", number
+    )
+    await store.add_meter_values([before])
+    await store.save_wish(Wish("w", "depot", NOW + timedelta(hours=6), 20.0, NOW - timedelta(minutes=30), "cs01", 1))
+
+    [session] = (await a_gatherer(store).gather(await store.site("depot"))).problem.sessions
+
+    assert session.required_energy_kwh == pytest.approx(20.0 - (9.0 - 5.0))
+
+
+async def test_a_station_that_sends_no_register_is_believed_by_its_power(store: Store) -> None:
+    transaction, _ = await store.start_transaction(
+        station_id="cs01", evse_id=1, id_tag="tag", started_at=NOW - timedelta(hours=1), meter_start_wh=0
+    )
+    number = transaction.transaction_id
+    powers = [
+        MeterValue("cs01", 1, NOW - timedelta(minutes=minute), "Power.Active.Import", 6_000, "W", number)
+        for minute in (60, 30, 0)
+    ]
+    await store.add_meter_values(powers)
+    await store.save_wish(Wish("w", "depot", NOW + timedelta(hours=6), 20.0, transaction.started_at, "cs01", 1))
+
+    [session] = (await a_gatherer(store).gather(await store.site("depot"))).problem.sessions
+
+    assert session.required_energy_kwh == pytest.approx(20.0 - 6.0)
+
+
+async def test_a_car_that_pauses_is_still_the_one_phase_car_that_it_was(store: Store) -> None:
+    number = await a_car(store)
+    gatherer, site = a_gatherer(store), await store.site("depot")
+    await gatherer.gather(site)
+    await store.add_meter_values(
+        [MeterValue("cs01", 1, NOW, "Current.Import", 0.0, "A", number, phase) for phase in ("L1", "L2", "L3")]
+    )
+
+    [session] = (await gatherer.gather(site)).problem.sessions
+
+    assert session.vehicle_phases == 1
+
+
+async def test_an_hour_slot_begins_with_the_local_hour(store: Store) -> None:
+    site = Site.model_validate(DOCUMENT | {"time_zone": "Asia/Kolkata", "slot_minutes": 60, "tariff": FIXED})
+
+    problem = (await a_gatherer(store).gather(site)).problem
+
+    assert problem.horizon.start == SLOT - timedelta(minutes=30)
+
+
+async def test_slots_of_five_minutes_make_a_problem_too(store: Store) -> None:
+    await store.add_readings(
+        [Reading("depot", "building", SLOT - timedelta(minutes=15 * n), 30.0) for n in range(1, 30 * 96)]
+    )
+    site = Site.model_validate(DOCUMENT | {"slot_minutes": 5})
+
+    gathered = await a_gatherer(store).gather(site)
+
+    assert gathered.problem.horizon.start == NOW
+    assert gathered.problem.base_load_kw == pytest.approx([30.0] * 288)
+
+
+async def test_a_shadow_site_plans_as_if_its_fallbacks_were_in_force(store: Store) -> None:
+    class Unprepared(FallbackOnly):
+        def worst_case_a(self, site: Site, *_: object) -> float:
+            return 32.0
+
+    await a_car(store)
+    gatherer = a_gatherer(store, limits=Unprepared())
+
+    optimised, shadow = [
+        (await gatherer.gather(Site.model_validate(DOCUMENT | {"mode": mode}))).problem.reservations
+        for mode in ("optimised", "shadow")
+    ]
+
+    assert [reservations[0].current_a[0] for reservations in (optimised, shadow)] == [32.0, 6.0]

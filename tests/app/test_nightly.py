@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from app.clock import SteppedClock
 from app.db.records import Plan
-from app.errors import ConflictError
+from app.errors import ConflictError, StoreUnavailableError
 from app.nightly import Nightly, next_run, run_nightly
 from app.planner import Kind
 from app.site import Site
@@ -27,10 +27,14 @@ def a_site(site_id: str, time_zone: str = "Europe/Berlin", nightly_at: str = "22
 class Sites:
     """A store that knows only its sites."""
 
-    def __init__(self, *sites: Site) -> None:
+    def __init__(self, *sites: Site, failures: int = 0) -> None:
         self._sites = list(sites)
+        self._failures = failures
 
     async def sites(self) -> list[Site]:
+        if self._failures:
+            self._failures -= 1
+            raise StoreUnavailableError("the disk is full")
         return self._sites
 
 
@@ -99,3 +103,31 @@ async def test_one_sites_error_never_stops_another() -> None:
         ("b", "ZeroDivisionError: a bug"),
         ("c", None),
     ]
+
+
+async def test_a_database_that_does_not_answer_for_a_while_does_not_end_the_nights() -> None:
+    clock = SteppedClock(datetime(2026, 7, 1, 12, 0, tzinfo=UTC))
+    planner = Recorder(clock)
+    nightly = Nightly(Sites(a_site("a"), failures=3), planner, clock)  # type: ignore[arg-type]  # a fake at the seam
+    task = asyncio.create_task(nightly.run())
+
+    await clock.run_until(datetime(2026, 7, 1, 21, 0, tzinfo=UTC))
+    task.cancel()
+
+    assert planner.planned == [("a", datetime(2026, 7, 1, 20, 0, tzinfo=UTC))]
+
+
+async def test_a_machine_that_slept_for_days_plans_each_site_once() -> None:
+    class Asleep(SteppedClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds + timedelta(days=3).total_seconds())
+
+    clock = Asleep(datetime(2026, 7, 1, 12, 0, tzinfo=UTC))
+    planner = Recorder(clock)
+    nightly = Nightly(Sites(a_site("a")), planner, clock)  # type: ignore[arg-type]  # a fake at the seam
+    task = asyncio.create_task(nightly.run())
+
+    await clock.run_until(datetime(2026, 7, 4, 13, 0, tzinfo=UTC))
+    task.cancel()
+
+    assert len(planner.planned) == 1

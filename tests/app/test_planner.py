@@ -1,5 +1,6 @@
 """gather → solve → check → save → dispatch, on a real store."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.clock import SteppedClock
-from app.db.records import Delivery, Transaction, Wish
+from app.db.records import Delivery, Plan, Transaction, Wish
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
 from app.events import Event, Events, PlanMade
@@ -52,14 +53,17 @@ class Dispatched:
 
 class World:
     def __init__(self, store: Store, executor: ThreadPoolExecutor, solver: str) -> None:
-        clock = SteppedClock(NOW)
+        self.clock, self.events = SteppedClock(NOW), Events()
         self.store, self.dispatcher, self.heard = store, Dispatched(), list[Event]()
-        events = Events()
-        events.subscribe(self.heard.append)
+        self.events.subscribe(self.heard.append)
+        self._executor, self._solver = executor, solver
+        self.planner = self.a_planner(store)
+        self.simulator = Simulator(store, self.clock, executor, horizon=HORIZON)
+
+    def a_planner(self, store: Store) -> Planner:
         everything = frozenset({"cs1", "cs2"})
-        gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: everything, horizon=HORIZON)
-        self.planner = Planner(store, gatherer, self.dispatcher, clock, events, executor, solver)
-        self.simulator = Simulator(store, clock, executor, horizon=HORIZON)
+        gatherer = Gatherer(store, self.clock, FallbackOnly(), connected=lambda: everything, horizon=HORIZON)
+        return Planner(store, gatherer, self.dispatcher, self.clock, self.events, self._executor, self._solver)
 
 
 @asynccontextmanager
@@ -150,3 +154,39 @@ async def test_a_change_that_makes_no_site_is_refused_by_its_path(world: World) 
 
     with pytest.raises(InvalidInputError, match=r"scenarios\[odd\]\.site\.connection\.max_import_kw"):
         await world.simulator.run("depot", [scenario])
+
+
+async def test_a_transaction_that_ends_while_its_plan_is_made_is_sent_nothing(world: World) -> None:
+    [running] = await world.store.transactions(running=True)
+
+    class Saves:
+        """The store, in which a car leaves just as the plan is saved."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.store, name)
+
+        async def save_plan(self, plan: Plan) -> None:
+            await world.store.save_plan(plan)
+            await world.store.stop_transaction(
+                running.transaction_id, stopped_at=NOW, meter_stop_wh=0.0, reason="EVDisconnected"
+            )
+
+    planner = world.a_planner(Saves())  # type: ignore[arg-type]  # the store itself, but for one moment
+
+    await planner.plan("depot")
+
+    [(_, problem, _, transactions)] = world.dispatcher.sent
+    assert (len(problem.sessions), transactions) == (1, {})
+
+
+async def test_two_simulations_at_once_do_not_see_each_other(world: World) -> None:
+    document = DOCUMENT | {"id": "yard", "name": "Yard", "charging_stations": [{"id": "y1", "evses": [{"id": 1}]}]}
+    await world.store.save_site(Site.model_validate(document | {"circuits": []}))
+    await world.store.start_transaction(
+        station_id="y1", evse_id=1, id_tag="tag", started_at=NOW - timedelta(minutes=5), meter_start_wh=0
+    )
+    plain = [Scenario("as it is")]
+
+    depot, yard = await asyncio.gather(world.simulator.run("depot", plain), world.simulator.run("yard", plain))
+
+    assert [len(result.gathered.problem.sessions) for result in (*depot, *yard)] == [1, 1]

@@ -74,11 +74,47 @@ def test_a_wish_by_id_tag_finds_its_car_at_any_station() -> None:
     assert wish_of(a_transaction(station="cs02", tag="other"), [wish], []) is None
 
 
+def test_a_wish_for_the_evening_is_not_the_wish_of_the_car_that_stands_there_in_the_morning() -> None:
+    morning = a_transaction(NOW - HOUR, 1)
+    for_the_evening = a_wish(NOW, arrival=NOW + 9 * HOUR, departure=NOW + 12 * HOUR)
+
+    assert wish_of(morning, [for_the_evening], [morning]) is None
+
+
+def test_a_car_that_comes_long_before_an_announced_one_does_not_take_its_wish() -> None:
+    announced = a_wish(NOW - 3 * HOUR, arrival=NOW + 9 * HOUR, departure=NOW + 12 * HOUR)
+    other = a_transaction(NOW - 2 * HOUR, 1)
+    later = NOW + 9 * HOUR
+    awaited = a_transaction(later, 2)
+
+    assert wish_of(other, [announced], [other]) is None
+    assert [session.session_id for session in expected_sessions([announced], [other], NOW, NOW + 24 * HOUR)] == [
+        "wish-w1"
+    ]
+    assert wish_of(awaited, [announced], [other, awaited]) == announced
+
+
+def test_an_announced_id_tag_is_known_however_early_it_comes() -> None:
+    announced = a_wish(NOW - 5 * HOUR, id_tag="fleet-7", arrival=NOW + 9 * HOUR, departure=NOW + 12 * HOUR)
+    early = a_transaction(NOW - HOUR, tag="fleet-7")
+
+    assert wish_of(early, [announced], [early]) == announced
+    assert expected_sessions([announced], [early], NOW, NOW + 24 * HOUR) == []
+
+
+def test_what_a_car_got_before_its_driver_spoke_does_not_count_towards_the_wish() -> None:
+    said_late = a_wish(NOW - HOUR / 2, required_energy_kwh=20.0)
+
+    session = running_session(SITE, a_transaction(), said_late, Seen(12.0, 3, before_wish_kwh=8.0), NOW)
+
+    assert session.required_energy_kwh == pytest.approx(16.0)
+
+
 def test_what_was_delivered_is_no_longer_needed() -> None:
     session = running_session(SITE, a_transaction(), a_wish(), Seen(12.5, 3), NOW)
 
     assert session.required_energy_kwh == pytest.approx(17.5)
-    assert session.departure == NOW + 5 * HOUR  # an hour before the stated departure
+    assert session.departure == NOW + 4.5 * HOUR  # an hour and a half before the stated departure
     assert session.vehicle_phases == 3
 
 

@@ -100,6 +100,12 @@ def test_one_slot_is_filled_rather_than_two_minima_that_are_too_much() -> None:
     assert fill(11, choices).tolist() == [0, 11]
 
 
+def test_of_slots_that_hold_as_little_the_dearest_makes_way() -> None:
+    choices = some_choices([0, 1, 1, 1], [6, 6, 6, 6], [0, 0, 1, 1])
+
+    assert choices.value(fill(13, choices), 13) == (0, 7)
+
+
 def test_a_need_below_every_minimum_gets_nothing() -> None:
     assert fill(5, some_choices([1, 2], [6, 6], [4, 4])).tolist() == [0, 0]
 

@@ -128,7 +128,10 @@ async def test_charging_power_is_the_total_power_of_the_sites_evses(store: Store
         ]
     )
 
-    assert await store.charging_power("depot", NOON, at(2)) == [(NOON, 7400.0), (at(1), 3700.0)]
+    assert await store.charging_power("depot", NOON, at(2)) == {
+        ("cs01", 1): [(NOON, 7400.0)],
+        ("cs02", 2): [(at(1), 3700.0)],
+    }
 
 
 async def test_charging_power_remembers_a_station_that_has_left(store: Store) -> None:
@@ -137,7 +140,7 @@ async def test_charging_power_remembers_a_station_that_has_left(store: Store) ->
 
     await store.save_site(a_site(stations=("cs01",)))
 
-    assert await store.charging_power("depot", NOON, at(1)) == [(NOON, 3700.0)]
+    assert await store.charging_power("depot", NOON, at(1)) == {("cs02", 1): [(NOON, 3700.0)]}
 
 
 KEYS = st.builds(

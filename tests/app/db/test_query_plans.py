@@ -74,3 +74,21 @@ async def test_seeks_and_does_not_scan(query: str, tmp_path: Path) -> None:
                 steps += [step[3] for step in database.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
     assert steps
     assert [step for step in steps if step.startswith("SCAN") and step.split()[1] in GROWING] == []
+
+
+@pytest.mark.parametrize("query", ["latest values", "charging power"])
+async def test_a_site_is_read_by_evse_and_time_not_by_all_that_a_station_ever_sent(query: str, tmp_path: Path) -> None:
+    async with a_store(directory=tmp_path) as store:
+        await store.save_site(a_site())
+        with recorded() as statements:
+            await QUERIES[query](store)
+
+    steps = []
+    with closing(sqlite3.connect(tmp_path / "smartcharge.db")) as database:
+        for statement, parameters in statements:
+            if not statement.startswith(("PRAGMA", "BEGIN")):
+                steps += [step[3] for step in database.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    sought = [step for step in steps if step.startswith("SEARCH meter_values")]
+    assert sought
+    assert all("(station_id=? AND evse_id=?" in step for step in sought)
+    assert any(step.startswith("MATERIALIZE") for step in steps)

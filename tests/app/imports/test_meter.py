@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,11 +32,13 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield store
 
 
-async def imported(store: Store, tmp_path: Path, text: str, **options: object) -> ImportedMeter:
-    path = tmp_path / "meter.csv"
-    path.write_text(text, encoding="utf-8")
-    columns = {"time_column": "time", "value_column": "kw", "unit": "kW"} | options
-    return await import_meter(store, path, site_id="depot", meter_id="building", **columns)  # type: ignore[arg-type]  # options by name
+async def imported(
+    store: Store, tmp_path: Path, text: str | bytes, *, name: str = "meter.csv", **options: Any
+) -> ImportedMeter:
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    columns: dict[str, Any] = {"time_column": "time", "value_column": "kw", "unit": "kW"} | options
+    return await import_meter(store, path, site_id="depot", meter_id="building", **columns)
 
 
 async def stored(store: Store) -> list[tuple[datetime, float]]:
@@ -50,7 +53,7 @@ async def test_gaps_are_counted_and_stay_gaps(store: Store, tmp_path: Path) -> N
 
 
 async def test_energy_labelled_at_the_end_becomes_mean_power_from_the_start(store: Store, tmp_path: Path) -> None:
-    options = {"value_column": "wh", "unit": "Wh", "resolution_minutes": 15, "labels": "end"}
+    options: dict[str, Any] = {"value_column": "wh", "unit": "Wh", "resolution_minutes": 15, "labels": "end"}
 
     await imported(store, tmp_path, "time,wh\n2026-04-27T08:15:00Z,2500\n", **options)
 
@@ -89,3 +92,37 @@ async def test_what_is_no_number_is_counted_and_quoted(store: Store, tmp_path: P
 async def test_a_column_that_is_not_there_is_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"value_column: 'kw' is none of the file's columns"):
         await imported(store, tmp_path, "time,power\n2026-04-27T08:00:00Z,1\n")
+
+
+async def test_a_row_that_lacks_a_column_is_counted_and_ends_nothing(store: Store, tmp_path: Path) -> None:
+    lines = [
+        '{"time": "2026-04-27T08:00:00Z", "kw": 1}',
+        '{"time": "2026-04-27T08:15:00Z"}',
+        '{"kw": 3}',
+        '{"time": "2026-04-27T08:30:00Z", "kw": 1' + "0" * 400 + "}",
+        '{"time": "2026-04-27T08:45:00Z", "kw": 4}',
+    ]
+
+    result = await imported(store, tmp_path, "\n".join(lines), name="meter.jsonl")
+
+    assert (result.stored, result.gaps, result.skipped.count) == (2, 0, 3)
+    assert "has no 'kw'" in result.skipped.quotes[0]
+    assert "has no 'time'" in result.skipped.quotes[1]
+
+
+async def test_a_moment_before_all_time_is_counted(store: Store, tmp_path: Path) -> None:
+    text = "time,kw\n0001-01-01T00:00:00+02:00,1\n2026-04-27T08:00:00Z,2\n"
+
+    result = await imported(store, tmp_path, text)
+
+    assert (result.stored, result.skipped.count) == (1, 1)
+
+
+async def test_a_file_in_another_encoding_is_named(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="is not UTF-8"):
+        await imported(store, tmp_path, "time,kw\n2026-04-27T08:00:00Z,Zähler\n".encode("latin-1"))
+
+
+async def test_a_cell_beyond_all_measure_is_an_error_that_names_its_line(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="line 2 is no CSV"):
+        await imported(store, tmp_path, "time,kw\n2026-04-27T08:00:00Z," + "1" * 200_000 + "\n")
