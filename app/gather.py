@@ -14,7 +14,7 @@ from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
 from app.demand import DemandCharges, floored
 from app.history import History
-from app.sessions import Seen, expected_sessions, phases_in_use, running_session, wish_of
+from app.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.signals import SignalSource
 from app.site import EvseDocument, Site, evse_key
 from optimizer.domain import (
@@ -145,7 +145,8 @@ class Gatherer:
 
     async def _sessions(self, site: Site, now: datetime, end: datetime) -> tuple[list[Transaction], list[Session]]:
         recent = await self._store.transactions(site_id=site.id, start=now - RECENT, limit=MAX_TRANSACTIONS)
-        running = await self._running(site)
+        statuses = {(status.station_id, status.evse_id): status for status in await self._store.evse_statuses(site.id)}
+        running = await self._running(site, statuses)
         lost = self._limits.uncontrollable()
         connected = self._connected()
 
@@ -155,7 +156,7 @@ class Gatherer:
         reachable = [row for row in running if can_be_told(row.station_id, row.evse_id)]
         wishes = await self._store.wishes(site.id, active_at=now - RECENT)
         meant = {row.transaction_id: wish_of(row, wishes, recent) for row in reachable}
-        seen = await self._seen(site, reachable, meant, now)
+        seen = await self._seen(site, reachable, meant, statuses, now)
         sessions = [
             running_session(site, row, meant[row.transaction_id], seen[row.transaction_id], now) for row in reachable
         ]
@@ -168,14 +169,13 @@ class Gatherer:
         ]
         return reachable, sessions + expected_sessions(announced, recent, now, end)
 
-    async def _running(self, site: Site) -> list[Transaction]:
+    async def _running(self, site: Site, statuses: Mapping[tuple[str, int], EvseStatus]) -> list[Transaction]:
         """The transaction of each EVSE at which a car stands.
 
         One whose EVSE has since said that it is free is over, though its stop was lost or is still on its way.
         """
         rows = await self._store.transactions(site_id=site.id, running=True, limit=MAX_TRANSACTIONS)
         rows = _newest_of_each_evse([row for row in rows if _is_at(site, row)])
-        statuses = {(status.station_id, status.evse_id): status for status in await self._store.evse_statuses(site.id)}
         registers = await self._store.latest_energy_wh([row.transaction_id for row in rows])
         return [
             row
@@ -184,7 +184,12 @@ class Gatherer:
         ]
 
     async def _seen(
-        self, site: Site, running: Sequence[Transaction], meant: Mapping[int, Wish | None], now: datetime
+        self,
+        site: Site,
+        running: Sequence[Transaction],
+        meant: Mapping[int, Wish | None],
+        statuses: Mapping[tuple[str, int], EvseStatus],
+        now: datetime,
     ) -> dict[int, Seen]:
         registers = await self._store.latest_energy_wh([row.transaction_id for row in running])
         latest = await self._store.latest_meter_values(site.id)
@@ -207,6 +212,7 @@ class Gatherer:
                 ),
                 phases=seen_phases,
                 before_wish_kwh=await self._delivered_kwh(row, wish.created_at) if wish and said_during else 0.0,
+                takes_none=declines_energy(statuses.get((row.station_id, row.evse_id)), row, now),
             )
         self._phases[site.id] = {number: known.phases for number, known in seen.items() if known.phases is not None}
         return seen

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.db.records import Transaction, Wish
+from app.db.records import EvseStatus, Transaction, Wish
 from app.site import Site, evse_key
 from optimizer.domain import Session
 
@@ -18,6 +18,7 @@ EARLY_BY = timedelta(hours=2)  # who comes to an announced car's EVSE longer bef
 OVERSTAY = timedelta(hours=1)  # a car that stays longer than said is planned for another hour, again and again
 HURRY = 1.5  # how much more time than at full power must be left for a car to be planned ready early
 OPEN_NEED_KWH = 2.0  # what is kept open for a car whose need nobody knows
+DECLINED_FOR = timedelta(minutes=10)  # a car that takes nothing of what it is offered for so long has enough for now
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Seen:
     delivered_kwh: float = 0.0
     phases: int | None = None
     before_wish_kwh: float = 0.0
+    takes_none: bool = False  # of what it is offered
 
 
 def wish_of(transaction: Transaction, wishes: Sequence[Wish], recent: Sequence[Transaction]) -> Wish | None:
@@ -58,6 +60,8 @@ def running_session(site: Site, transaction: Transaction, wish: Wish | None, see
     else:
         departure = transaction.started_at + timedelta(hours=site.session_defaults.stay_h)
         required_kwh = max(OPEN_NEED_KWH, site.session_defaults.required_energy_kwh - seen.delivered_kwh)
+    if seen.takes_none:  # its room goes to the others until it takes energy again
+        required_kwh = min(required_kwh, OPEN_NEED_KWH)
     return Session(
         session_id=f"tx-{transaction.transaction_id}",
         evse_id=evse_key(transaction.station_id, transaction.evse_id),
@@ -116,6 +120,13 @@ def expected_sessions(
             )
         )
     return expected
+
+
+def declines_energy(status: EvseStatus | None, transaction: Transaction, now: datetime) -> bool:
+    """Whether the vehicle, and not the EVSE, has paused charging for a while: OCPP's ``SuspendedEV``."""
+    if status is None or status.status != "SuspendedEV" or status.at < transaction.started_at:
+        return False
+    return now - status.at >= DECLINED_FOR
 
 
 def phases_in_use(current_a: Mapping[str, float]) -> int | None:

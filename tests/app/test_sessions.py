@@ -1,11 +1,12 @@
 """Who is there and what they need."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.db.records import Transaction, Wish
-from app.sessions import Seen, expected_sessions, phases_in_use, running_session, wish_of
+from app.db.records import EvseStatus, Transaction, Wish
+from app.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.site import Site
 
 NOW = datetime(2026, 4, 27, 8, 0, tzinfo=UTC)
@@ -151,3 +152,17 @@ def test_an_announced_car_is_expected_until_it_is_half_an_hour_late() -> None:
 def test_a_pause_says_nothing_about_the_phases_of_a_car() -> None:
     assert phases_in_use({"L1": 0.0, "L2": 0.1, "L3": 0.0}) is None
     assert phases_in_use({"L1": 15.9, "L2": 0.1, "L3": 0.0}) == 1
+
+
+def test_a_car_that_takes_nothing_of_what_it_is_offered_leaves_its_room_to_others() -> None:
+    transaction = a_transaction()
+    paused = EvseStatus("cs01", 1, "SuspendedEV", "NoError", NOW - timedelta(minutes=15))
+
+    session = running_session(SITE, transaction, a_wish(), Seen(takes_none=True), NOW)
+
+    assert session.required_energy_kwh == 2.0
+    assert declines_energy(paused, transaction, NOW)
+    assert not declines_energy(paused, transaction, NOW - timedelta(minutes=10))
+    assert not declines_energy(replace(paused, status="SuspendedEVSE"), transaction, NOW)
+    assert not declines_energy(paused, a_transaction(started_at=NOW), NOW)
+    assert not declines_energy(None, transaction, NOW)
