@@ -230,11 +230,13 @@ async def test_an_id_tag_of_36_characters_is_kept_whole(gateway: Gateway, statio
 async def test_a_start_from_the_offline_queue_is_stored_and_not_live(
     station: Station, store: Store, seen: list[Event]
 ) -> None:
-    await station.call("StartTransaction", a_start(timestamp=iso_utc(ago(hours=3))))
+    started_at = ago(hours=3)
+
+    await station.call("StartTransaction", a_start(timestamp=iso_utc(started_at)))
 
     (event,) = await eventually(lambda: of_kind(seen, TransactionStarted))
     assert event.live is False
-    assert (await the_transaction(store)).started_at == event.at == ago(hours=3)
+    assert (await the_transaction(store)).started_at == event.at == started_at
 
 
 async def test_a_start_without_anything_readable_is_still_a_transaction(station: Station, store: Store) -> None:

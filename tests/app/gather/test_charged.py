@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.charged import ChargedEnergy, Floats, from_power, from_register
 from app.clock import SteppedClock
 from app.db.records import MeterValue, Transaction
 from app.db.store import Store
+from app.gather.charged import ChargedEnergy, Floats, from_power, from_register
 from app.site import Site
 from forecasts.series import utc_index
 from tests.stores import a_store

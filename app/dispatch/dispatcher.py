@@ -2,7 +2,7 @@
 
 At every moment each EVSE executes its old limit or its new one, and nobody knows which of the messages arrive. So the
 first wave sends the lower of both, and the second the plan itself, but only where everyone who shares a fuse has
-verifiably made room. What every EVSE may be executing is kept in `app.in_force`.
+verifiably made room. What every EVSE may be executing is kept in `app.dispatch.in_force`.
 """
 
 import asyncio
@@ -18,7 +18,11 @@ from app.csms.connector import CsmsConnector, Passport
 from app.csms.profiles import profile_from_json
 from app.db.records import Delivery, DeliveryState, Transaction
 from app.db.store import Store
-from app.delivery import Job, job_of
+from app.dispatch.delivery import Job, job_of
+from app.dispatch.fallback import FallbackInstaller
+from app.dispatch.in_force import Book, Holding, Limit, Wiring, wiring_of
+from app.dispatch.messenger import Messenger
+from app.dispatch.obedience import GRACE_S, Obedience
 from app.errors import AppError, CallFailedError, NotFoundError, ProfileRejectedError
 from app.events import (
     DeliveryChanged,
@@ -30,10 +34,6 @@ from app.events import (
     StationConnected,
     TransactionStopped,
 )
-from app.fallback import FallbackInstaller
-from app.in_force import Book, Holding, Limit, Wiring, wiring_of
-from app.messenger import Messenger
-from app.obedience import GRACE_S, Obedience
 from app.site import Site, evse_key
 from optimizer.domain import CONNECTION, Problem, Schedule
 

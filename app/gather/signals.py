@@ -14,8 +14,8 @@ import pandas as pd
 
 from app.db.records import Json, StoredSeries
 from app.db.store import Store
-from app.history import History, pv_arrays, span
-from app.prices import Priced, PriceSource
+from app.gather.history import History, pv_arrays, span
+from app.gather.prices import Priced, PriceSource
 from app.site import BaseLoadDocument, Site
 from forecasts.base_load import BaseLoadForecast, base_load
 from forecasts.pv import PvForecast, pv

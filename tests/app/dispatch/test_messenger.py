@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.csms.connector import Passport, Period, Purpose, RateUnit
-from tests.app.dispatch_world import START, a_world, limits
+from tests.app.dispatch.world import START, a_world, limits
 
 
 async def test_climbs_down_the_ladder_until_the_station_accepts() -> None:

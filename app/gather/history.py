@@ -11,8 +11,8 @@ from math import ceil
 import numpy as np
 import pandas as pd
 
-from app.charged import ChargedEnergy
 from app.db.store import Store
+from app.gather.charged import ChargedEnergy
 from app.site import Site
 from forecasts.clear_sky import PvArray
 from forecasts.pv import pv

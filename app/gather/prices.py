@@ -9,7 +9,7 @@ import pandas as pd
 
 from app.db.records import Json, StoredSeries
 from app.db.store import Store
-from app.history import span
+from app.gather.history import span
 from app.site import Site
 from app.tariff import DemandCharge, FixedTariff, Season, SeriesTariff, TimeOfUseTariff
 from forecasts import tariff

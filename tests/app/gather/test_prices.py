@@ -10,7 +10,7 @@ import pytest
 from app.clock import SteppedClock
 from app.db.records import StoredSeries
 from app.db.store import Store
-from app.prices import Priced, PriceSource, active_slots, joined, stood_in
+from app.gather.prices import Priced, PriceSource, active_slots, joined, stood_in
 from app.site import Site
 from app.tariff import DemandCharge
 from forecasts.errors import SeriesError, UnknownPriceError

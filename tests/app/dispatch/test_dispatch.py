@@ -20,7 +20,7 @@ from optimizer.domain import (
     Horizon,
     Reservation,
 )
-from tests.app.dispatch_world import FUSE_A, SLOTS, START, a_world, limits
+from tests.app.dispatch.world import FUSE_A, SLOTS, START, a_world, limits
 
 
 async def test_sends_a_tx_profile_and_verifies_it() -> None:

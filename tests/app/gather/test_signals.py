@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from app.clock import SteppedClock
 from app.db.records import Reading, StoredSeries
 from app.db.store import Store
-from app.history import History
-from app.signals import Signals, SignalSource, safe_base_load_kw, spread
+from app.gather.history import History
+from app.gather.signals import Signals, SignalSource, safe_base_load_kw, spread
 from app.site import BaseLoadDocument, Site
 from forecasts.base_load import BaseLoadForecast
 from forecasts.series import Provenance, utc_index

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app import tariff as documents
-from app.history import History
+from app.gather.history import History
+from app.gather.prices import active_slots
+from app.gather.signals import Signals
 from app.months import month_of
-from app.prices import active_slots
-from app.signals import Signals
 from app.site import Site
 from forecasts.series import utc_index
 from optimizer.domain import DemandCharge, Horizon

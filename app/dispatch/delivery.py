@@ -8,7 +8,7 @@ from app.csms.connector import ChargingProfile, Passport, Purpose, RateUnit
 from app.csms.profiles import Tail, cautious_steps, preferred_unit, profile_of_steps, profile_to_json
 from app.csms.steps import Steps, pointwise
 from app.db.records import Delivery, DeliveryState, Transaction
-from app.in_force import Book, Wiring, remaining
+from app.dispatch.in_force import Book, Wiring, remaining
 from optimizer.domain import PHASES, Problem, Schedule, Session
 
 PLAN_PROFILE_ID = 100  # plus the EVSE's number: always the same, so that a new plan replaces the last one

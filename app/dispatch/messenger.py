@@ -8,9 +8,9 @@ from app.csms.connector import ChargingProfile, CsmsConnector, Passport
 from app.csms.profiles import Tail
 from app.csms.readback import Verdict, read_back
 from app.csms.steps import Steps
-from app.delivery import Job, Recipe, ladder
+from app.dispatch.delivery import Job, Recipe, ladder
+from app.dispatch.in_force import Book, Holding
 from app.errors import CallFailedError, OutcomeUnknownError, ProfileRejectedError, StationOfflineError
-from app.in_force import Book, Holding
 from app.site import split_evse_key
 
 SENDINGS = 2  # a station that reports something else is told once more, and then not believed

@@ -10,7 +10,7 @@ from app.db.store import Store
 from app.dispatch import Dispatcher
 from app.errors import NotFoundError
 from app.events import StationConnected
-from tests.app.dispatch_world import SLOTS, START, a_world
+from tests.app.dispatch.world import SLOTS, START, a_world
 
 
 async def test_after_its_end_a_profile_leaves_the_fallback() -> None:

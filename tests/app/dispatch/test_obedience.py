@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.events import MeterValuesReceived
-from tests.app.dispatch_world import START, a_world
+from tests.app.dispatch.world import START, a_world
 
 
 async def test_three_samples_above_the_limit_make_an_evse_disobedient() -> None:

@@ -12,7 +12,7 @@ import pytest
 from app.clock import SteppedClock
 from app.db.records import MeterValue, Reading
 from app.db.store import Store
-from app.history import History
+from app.gather.history import History
 from app.site import Site
 from forecasts.series import utc_index
 from tests.stores import a_store

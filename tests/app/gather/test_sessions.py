@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.db.records import EvseStatus, Transaction, Wish
-from app.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
+from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.site import Site
 
 NOW = datetime(2026, 4, 27, 8, 0, tzinfo=UTC)

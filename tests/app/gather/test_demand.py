@@ -11,10 +11,10 @@ import pytest
 from app.clock import SteppedClock
 from app.db.records import Reading
 from app.db.store import Store
-from app.demand import DemandCharges, floored
-from app.history import History
-from app.prices import Priced, active_slots
-from app.signals import Signals
+from app.gather.demand import DemandCharges, floored
+from app.gather.history import History
+from app.gather.prices import Priced, active_slots
+from app.gather.signals import Signals
 from app.site import Site
 from forecasts.series import utc_index
 from optimizer.domain import DemandCharge, Horizon

@@ -6,7 +6,7 @@ import pytest
 
 from app.csms.connector import ChargingProfile, Period, Purpose, RateUnit
 from app.errors import StationOfflineError
-from tests.app.dispatch_world import START, a_world
+from tests.app.dispatch.world import START, a_world
 
 
 async def test_a_station_that_connects_gets_its_fallback_and_reads_it_back() -> None:

@@ -8,14 +8,14 @@ from typing import Protocol
 import numpy as np
 
 from app.cdr import total_power_w
-from app.charged import POWER, REGISTER, from_power
 from app.clock import Clock
 from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
-from app.demand import DemandCharges, floored
-from app.history import History
-from app.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
-from app.signals import SignalSource
+from app.gather.charged import POWER, REGISTER, from_power
+from app.gather.demand import DemandCharges, floored
+from app.gather.history import History
+from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
+from app.gather.signals import SignalSource
 from app.site import EvseDocument, Site, evse_key
 from optimizer.domain import (
     PHASES,

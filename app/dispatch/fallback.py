@@ -8,8 +8,8 @@ import structlog
 from app.csms.connector import ChargingProfile, CsmsConnector, Passport, Purpose, RateUnit
 from app.csms.profiles import fallback_profile
 from app.csms.readback import Verdict, read_back
+from app.dispatch.in_force import Book, Wiring, wiring_of
 from app.errors import CallFailedError, OutcomeUnknownError, ProfileRejectedError
-from app.in_force import Book, Wiring, wiring_of
 from app.site import Site, evse_key
 
 log = structlog.get_logger()
