@@ -24,8 +24,8 @@ async def examine(settings: Settings) -> list[Finding]:
     """One finding for each thing that the service needs."""
     return [
         await _database(settings),
-        _port("HTTP port", settings.http_host, settings.http_port),
-        _port("OCPP port", settings.ocpp_host, settings.ocpp_port),
+        _port("http", settings.http_host, settings.http_port),
+        _port("ocpp", settings.ocpp_host, settings.ocpp_port),
         _solver(settings.solver),
     ]
 
@@ -41,9 +41,10 @@ async def _database(settings: Settings) -> Finding:
     return Finding("database", True, f"reachable, newest schema, {len(sites)} sites with {stations} charging stations")
 
 
-def _port(subject: str, host: str, port: int) -> Finding:
+def _port(setting: str, host: str, port: int) -> Finding:
+    subject = f"{setting.upper()} port"
     try:
-        with closing(bind(host, port)):
+        with closing(bind(host, port, setting)):
             return Finding(subject, True, f"{host}:{port} is free" if port else f"{host}: the system chooses")
     except AppError as error:
         return Finding(subject, False, f"{error} (is the service running?)")

@@ -27,7 +27,7 @@ from app.keys import Keys
 from app.metrics import Metrics
 from app.nightly import Nightly, NightlyResult, run_nightly
 from app.planner import Planner
-from app.server import in_url, listening
+from app.server import bind, in_url, listening
 from app.settings import Settings
 from app.settlement import Settlement
 from app.simulate import Simulator
@@ -99,6 +99,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await stack.enter_async_context(_background("control", control.run(), stop))
         await stack.enter_async_context(_background("nightly", nightly.run(), stop))
         await stack.enter_async_context(_background("settlement", settlement.run(), stop))
+        bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()  # a port in use is said by its setting's name
         await gateway.start()
         stack.push_async_callback(gateway.close)
 

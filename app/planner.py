@@ -5,6 +5,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Literal, Protocol
@@ -72,6 +73,7 @@ class Planner:
                 gathered = await self._gatherer.gather(site)
                 # Solved and checked, or the fallback with its reason; baselines cost time that a re-plan lacks.
                 schedule = await solve_in(self._executor, gathered.problem, self._solver, baselines=kind != "replan")
+                schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
                 plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, gathered.provenance)
                 await self._store.save_plan(plan)
                 self._events.publish(PlanMade(site_id, plan.plan_id, plan.created_at))

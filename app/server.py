@@ -52,20 +52,20 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket's address, taken now, so that a port that is in use is one clear line."""
+def bind(host: str, port: int, setting: str = "http") -> socket.socket:
+    """A listening socket's address, taken now: a port that is in use is one clear line that names its setting."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise InvalidInputError("http_host", f"{host!r} is no address: {error.strerror}") from error
+        raise InvalidInputError(f"{setting}_host", f"{host!r} is no address: {error.strerror}") from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:
         bound.close()
         if error.errno == errno.EADDRINUSE:
-            raise InvalidInputError("http_port", f"{port} on {host} is taken by another program") from error
-        raise InvalidInputError("http_host", f"cannot listen on {host}:{port}: {error.strerror}") from error
+            raise InvalidInputError(f"{setting}_port", f"{port} on {host} is taken by another program") from error
+        raise InvalidInputError(f"{setting}_host", f"cannot listen on {host}:{port}: {error.strerror}") from error
     bound.setblocking(False)
     return bound

@@ -6,7 +6,7 @@ A scenario changes the site's document or what is believed of the day; each answ
 import json
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -66,6 +66,7 @@ class Simulator:
         for scenario, other in zip(scenarios, changed, strict=True):
             gathered = await self._gatherer.gather(other, scenario.what_if)
             schedule = await solve_in(self._executor, gathered.problem, self._solver)
+            schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
             results.append(ScenarioResult(scenario.name, schedule, gathered))
         return results
 

@@ -58,6 +58,10 @@ class EvseDocument(Document):
 class ChargingStationDocument(Document):
     id: StationId = Field(description="OCPP identity.")
     evses: tuple[EvseDocument, ...] = Field(min_length=1)
+    isolated: bool = Field(
+        default=False,
+        description="An operator vouches that it draws nothing here while it is not connected: nothing is reserved.",
+    )
     max_profile_periods: int | None = Field(default=None, ge=1, description="Overrides what the station says it takes.")
 
 

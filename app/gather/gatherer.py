@@ -60,6 +60,7 @@ class Gathered:
     problem: Problem
     provenance: Json
     transactions: Mapping[str, Transaction]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,8 @@ class Gatherer:
         transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
         own = {evse.evse_id for evse in problem.evses}
         lost = {key: reason for key, reason in self._limits.uncontrollable().items() if key in own}
-        return Gathered(problem, signals.provenance | ({"uncontrollable": lost} if lost else {}), transactions)
+        provenance = signals.provenance | ({"uncontrollable": lost} if lost else {})
+        return Gathered(problem, provenance, transactions, _warnings(site, problem))
 
     async def _sessions(self, site: Site, now: datetime, end: datetime) -> tuple[list[Transaction], list[Session]]:
         recent = await self._store.transactions(site_id=site.id, start=now - RECENT, limit=MAX_TRANSACTIONS)
@@ -233,8 +235,11 @@ class Gatherer:
         """Current that EVSEs outside this plan may draw: offline, unverified, or idle with a fallback."""
         # A site in shadow mode is never sent its fallbacks; it shows what would be if it were.
         limits = self._limits if site.mode == "optimised" else FallbackOnly()
+        connected = self._connected()
         reservations = []
         for station in site.charging_stations:
+            if station.isolated and station.id not in connected:
+                continue
             for evse in station.evses:
                 if evse_key(station.id, evse.id) in planned:
                     continue
@@ -242,6 +247,26 @@ class Gatherer:
                 if worst_a > 0:
                     reservations.append(Reservation(_on_phases(evse, worst_a), evse_id=evse_key(station.id, evse.id)))
         return reservations
+
+
+def _warnings(site: Site, problem: Problem) -> tuple[str, ...]:
+    """What the person who reads the plan should know of what it was made from."""
+    counted = [
+        f"{reservation.evse_id} {max(reservation.current_a):g} A"
+        for reservation in problem.reservations
+        if max(reservation.current_a) > site.fallback_current_a
+    ]
+    unknown = [session.evse_id for session in problem.sessions if session.vehicle_phases is None]
+    warnings = []
+    if counted:
+        warnings.append(f"not under control, so counted at what they may draw: {', '.join(counted)}")
+    if unknown:
+        warnings.append(
+            f"phases of the vehicle unknown, so its energy counts one and the fuses all: {', '.join(sorted(unknown))}"
+        )
+    if site.mode == "shadow":
+        warnings.append("the site is in shadow mode: nothing is sent")
+    return tuple(warnings)
 
 
 def _evse(station_id: str, evse: EvseDocument) -> Evse:

@@ -34,9 +34,16 @@ def import_ocpp_log_command(
             f"{result.rows:,} messages of {result.stations} charging stations at site {result.site_id!r}: "
             f"{result.transactions} transactions, {result.cdrs} CDRs, {result.meter_values:,} new meter values."
         )
+        if result.new_stations:
+            console.print(
+                f"{result.new_stations} stations are new to site {result.site_id!r} and marked isolated: nothing is "
+                "reserved for them until they connect. Give them their circuits before you rely on its plans."
+            )
         _print_skipped(result.skipped)
         for warning in result.warnings:
             console.print(f"[yellow]Warning:[/] {warning}.")
+        if result.rows == 0:
+            raise typer.Exit(1)
 
     asyncio.run(work())
 
@@ -79,6 +86,8 @@ def import_meter_command(
                 )
         console.print(f"{result.rows:,} rows: {result.stored:,} new or changed readings, {result.gaps:,} gaps.")
         _print_skipped(result.skipped)
+        if result.rows == result.skipped.count:
+            raise typer.Exit(1)
 
     asyncio.run(work())
 

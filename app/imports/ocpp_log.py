@@ -49,6 +49,7 @@ class Imported:
     site_id: str
     rows: int = 0
     stations: int = 0
+    new_stations: int = 0
     transactions: int = 0
     cdrs: int = 0
     meter_values: int = 0
@@ -80,8 +81,8 @@ async def import_ocpp_log(
     counter = progress or (lambda _: no_progress)
     skipped = Skipped()
     found = _look_through(_messages(path, skipped, counter("reading")), skipped)
-    site = await _site_with_stations(store, site_id or "imported", found)
-    result = Imported(site_id=site.id, rows=found.rows, stations=len(found.last_seen_at), skipped=skipped)
+    site, new_stations = await _site_with_stations(store, site_id or "imported", found)
+    result = Imported(site.id, found.rows, len(found.last_seen_at), new_stations, skipped=skipped)
     await _store_stations(store, found)
     earlier = await _left_running(store, found)
     transactions = await _store_transactions(store, found, earlier, skipped)
@@ -177,8 +178,8 @@ def _named_starts(found: _Found, skipped: Skipped) -> Iterator[tuple[Message, st
                 skipped.add(f"StartTransaction {start.message_id}", start.body, "has no answer with a transaction id")
 
 
-async def _site_with_stations(store: Store, site_id: str, found: _Found) -> Site:
-    """The site whose document knows every station of the log that no other site has."""
+async def _site_with_stations(store: Store, site_id: str, found: _Found) -> tuple[Site, int]:
+    """The site whose document knows every station of the log that no other site has, and how many are new to it."""
     try:
         site = await store.site(site_id)
     except NotFoundError:
@@ -186,7 +187,11 @@ async def _site_with_stations(store: Store, site_id: str, found: _Found) -> Site
         site = _new_site(site_id)
     known = {station.station_id for station in await store.stations()}
     new = [
-        {"id": station_id, "evses": [{"id": number} for number in sorted(found.connectors[station_id] or {1})]}
+        {
+            "id": station_id,
+            "evses": [{"id": number} for number in sorted(found.connectors[station_id] or {1})],
+            "isolated": True,  # what is only known from a log is not taken for a load on this site's fuses
+        }
         for station_id in sorted(found.last_seen_at)
         if station_id not in known
     ]
@@ -195,7 +200,7 @@ async def _site_with_stations(store: Store, site_id: str, found: _Found) -> Site
         document["charging_stations"] += new
         site = Site.model_validate_json(json.dumps(document))
         await store.save_site(site)
-    return site
+    return site, len(new)
 
 
 def _new_site(site_id: str) -> Site:

@@ -136,6 +136,30 @@ async def test_an_evse_that_disobeys_is_not_planned_but_reserved(store: Store) -
     assert gathered.provenance["uncontrollable"] == {"cs01/1": "draws 16 A where 6 A are allowed"}
 
 
+async def test_a_station_that_is_not_connected_is_named_with_what_it_is_counted_at(store: Store) -> None:
+    class NeverSeen(FallbackOnly):
+        def worst_case_a(self, site: Site, *_: object) -> float:
+            return 32.0
+
+    await a_car(store)
+
+    gathered = await a_gatherer(store, ("cs01",), limits=NeverSeen()).gather(await store.site("depot"))
+
+    assert "not under control, so counted at what they may draw: cs02/1 32 A" in gathered.warnings
+
+
+async def test_an_isolated_station_reserves_nothing_until_it_connects(store: Store) -> None:
+    stations = [dict(station, isolated=station["id"] == "cs02") for station in DOCUMENT["charging_stations"]]
+    site = Site.model_validate(DOCUMENT | {"charging_stations": stations})
+    await a_car(store)
+
+    away = (await a_gatherer(store, ("cs01",)).gather(site)).problem
+    there = (await a_gatherer(store).gather(site)).problem
+
+    assert away.reservations == ()
+    assert [reservation.evse_id for reservation in there.reservations] == ["cs02/1"]
+
+
 async def test_the_horizon_starts_at_the_slot_and_knows_what_of_it_is_left(store: Store) -> None:
     horizon = (await a_gatherer(store).gather(await store.site("depot"))).problem.horizon
 

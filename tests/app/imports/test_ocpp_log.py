@@ -88,7 +88,7 @@ async def test_unknown_stations_are_created_in_a_new_site_that_sends_nothing(sto
     await import_ocpp_log(store, written(tmp_path / "log.jsonl", A_SESSION), site_id="depot")
 
     site = await store.site("depot")
-    assert [station.id for station in site.charging_stations] == ["cp-1"]
+    assert [(station.id, station.isolated) for station in site.charging_stations] == [("cp-1", True)]
     assert (site.mode, site.tariff.kind) == ("shadow", "series")
 
 
