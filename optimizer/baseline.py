@@ -1,10 +1,12 @@
 """Simple policies: what a plan is compared with, and what is sent when no plan could be made.
 
 `uncontrolled` is a site without any control: every vehicle draws all it can from its arrival on. It breaks fuses
-where there are too many, and says so. `equal_share` divides what every circuit can carry equally, slot by slot,
-knows nothing of prices, and keeps every rule. In both, batteries do nothing.
+where there are too many, and says so. The others divide what every circuit can carry slot by slot, know nothing of
+prices or priorities, and keep every rule: `equal_share` among all, `earliest_deadline_first` and
+`least_laxity_first` in turns. In all of them, batteries do nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -14,9 +16,11 @@ from optimizer.answer import Flows, battery_results, cost_of, evse_series, over_
 from optimizer.check import SAFETY, violations
 from optimizer.domain import Baseline, Problem, Schedule
 from optimizer.errors import InvalidProblemError
-from optimizer.presence import Floats, Ints
+from optimizer.presence import Floats, Ints, seconds
 from optimizer.program import Site
 from optimizer.share import STEP_NOISE, Slot, slots_of
+
+Divide = Callable[[Slot, Ints, Floats], Ints]  # slot, steps wanted, kWh left of each need → steps
 
 
 def uncontrolled(problem: Problem) -> Schedule:
@@ -48,17 +52,44 @@ def equal_share(problem: Problem) -> Schedule:
     Raises `InvalidProblemError` when two sessions are at one EVSE at once.
     """
     site = Site.of(problem)
-    required_kwh = site.needs.required_kwh
-    steps = np.zeros(site.charge.columns)
-    left_kwh = required_kwh.copy()
-    later_kwh = _least_of_the_next_slot(site)
-    for slot in slots_of(site):
-        met_share = 1 - left_kwh / np.where(required_kwh > 0, required_kwh, 1.0)
-        equal = slot.equal_steps(_wanted_steps(slot, left_kwh), np.argsort(slot.met(met_share), kind="stable"))
-        steps[slot.column] = _leave_enough(slot, equal, left_kwh, later_kwh[slot.column])
-        left_kwh -= slot.delivered_kwh(steps[slot.column] * slot.step_kw, site.sessions)
-    schedule = _settled(site, steps, curtail_kw=_curtailed(site), reason="equal share: nothing is optimised")
-    return replace(schedule, violations=violations(problem, schedule).all)
+    required_kwh = np.where(site.needs.required_kwh > 0, site.needs.required_kwh, 1.0)
+
+    def equally(slot: Slot, wanted: Ints, left_kwh: Floats) -> Ints:
+        met_share = slot.least((1 - left_kwh / required_kwh)[slot.session])
+        return slot.equal_steps(wanted, np.argsort(met_share, kind="stable"))
+
+    return _slot_by_slot(site, equally, "equal share: nothing is optimised")
+
+
+def earliest_deadline_first(problem: Problem) -> Schedule:
+    """In every slot, who leaves first takes all it can, then the next, as far as all circuits and phases can carry it.
+
+    Keeps every rule that `check` knows. Raises `InvalidProblemError` when two sessions are at one EVSE at once.
+    """
+    site = Site.of(problem)
+    departure_h = _departure_h(site)
+
+    def by_deadline(slot: Slot, wanted: Ints, left_kwh: Floats) -> Ints:
+        return _in_turn(slot, wanted, left_kwh, departure_h[slot.session])
+
+    return _slot_by_slot(site, by_deadline, "earliest deadline first: nothing is optimised")
+
+
+def least_laxity_first(problem: Problem) -> Schedule:
+    """In every slot, who can wait least takes all it can, then the next, as far as circuits and phases can carry it.
+
+    Laxity is the time until the departure less the time that the rest of the need takes at full power. Keeps every
+    rule that `check` knows. Raises `InvalidProblemError` when two sessions are at one EVSE at once.
+    """
+    site = Site.of(problem)
+    departure_h = _departure_h(site)
+
+    def by_laxity(slot: Slot, wanted: Ints, left_kwh: Floats) -> Ints:
+        begins_h = site.grid.start_s[slot.number] / 3600
+        charging_h = left_kwh[slot.session] / (slot.max_steps * slot.step_kw)[slot.at]
+        return _in_turn(slot, wanted, left_kwh, departure_h[slot.session] - begins_h - charging_h)
+
+    return _slot_by_slot(site, by_laxity, "least laxity first: nothing is optimised")
 
 
 def nothing_charges(problem: Problem) -> Schedule:
@@ -82,6 +113,31 @@ def summary(problem: Problem, schedule: Schedule) -> Baseline:
         violations=schedule.violations,
         power_kw=schedule.power_kw,
     )
+
+
+def _slot_by_slot(site: Site, divide: Divide, reason: str) -> Schedule:
+    """Let `divide` share out every slot in the order of time, knowing what was delivered before."""
+    steps = np.zeros(site.charge.columns)
+    left_kwh = site.needs.required_kwh.copy()
+    later_kwh = _least_of_the_next_slot(site)
+    for slot in slots_of(site):
+        shared = divide(slot, _wanted_steps(slot, left_kwh), left_kwh)
+        steps[slot.column] = _leave_enough(slot, shared, left_kwh, later_kwh[slot.column])
+        left_kwh -= slot.delivered_kwh(steps[slot.column] * slot.step_kw, site.sessions)
+    schedule = _settled(site, steps, curtail_kw=_curtailed(site), reason=reason)
+    return replace(schedule, violations=violations(site.problem, schedule).all)
+
+
+def _in_turn(slot: Slot, wanted: Ints, left_kwh: Floats, urgency: Floats) -> Ints:
+    """The smallest `urgency` (of each stay) first; who has all it needs is not urgent."""
+    hungry = left_kwh[slot.session] > STEP_NOISE
+    return slot.steps_in_turn(wanted, np.argsort(slot.least(np.where(hungry, urgency, np.inf)), kind="stable"))
+
+
+def _departure_h(site: Site) -> Floats:
+    """Hours from the start of the horizon to each departure."""
+    horizon = site.problem.horizon
+    return np.array([seconds(session.departure, horizon) / 3600 for session in site.problem.sessions])
 
 
 def _wanted_steps(slot: Slot, left_kwh: Floats) -> Ints:

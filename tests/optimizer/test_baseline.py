@@ -1,15 +1,24 @@
 """What the simple policies do, and that equal share breaks no rule on any site."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 
-from optimizer.baseline import equal_share, nothing_charges, summary, uncontrolled
+from optimizer.baseline import (
+    earliest_deadline_first,
+    equal_share,
+    least_laxity_first,
+    nothing_charges,
+    summary,
+    uncontrolled,
+)
 from optimizer.check import violations
-from optimizer.domain import Circuit, Connection, DemandCharge, Evse, Problem
+from optimizer.domain import Circuit, Connection, DemandCharge, Evse, Problem, Schedule
 from optimizer.errors import InvalidProblemError
+from optimizer.foresight import hindsight, perfect_foresight
 from optimizer.program import Site
 from optimizer.share import slots_of
 from tests.optimizer.builders import START, a_battery, a_problem, a_session, an_evse, problems
@@ -173,6 +182,97 @@ def test_nothing_happens_before_now() -> None:
     assert schedule.cost.energy == pytest.approx((12.04 * 0.5 + 6.52) * 0.1)
 
 
+def two_in_a_row(*, hours: tuple[float, float], required_energy_kwh: tuple[float, float]) -> Problem:
+    """Two vehicles of 16 A behind a fuse of 16 A; they leave after so many hours."""
+    return a_problem(
+        prices=[0.3] * 4,
+        circuits=[Circuit("row", max_current_a=16)],
+        evses=[an_evse("evse-1", circuit_id="row"), an_evse("evse-2", circuit_id="row")],
+        sessions=[
+            a_session("tx-1", evse_id="evse-1", hours=hours[0], required_energy_kwh=required_energy_kwh[0]),
+            a_session("tx-2", evse_id="evse-2", hours=hours[1], required_energy_kwh=required_energy_kwh[1]),
+        ],
+    )
+
+
+def test_earliest_deadline_first_serves_who_leaves_first() -> None:
+    problem = two_in_a_row(hours=(4, 2), required_energy_kwh=(22.08, 11.04))
+
+    schedule = earliest_deadline_first(problem)
+
+    assert schedule.current_a["evse-1"] == pytest.approx((0, 16, 16, 0))
+    assert schedule.current_a["evse-2"] == pytest.approx((16, 0, 0, 0))
+    assert schedule.unmet_kwh == pytest.approx(0)
+
+
+def test_least_laxity_first_serves_who_can_wait_least() -> None:
+    problem = two_in_a_row(hours=(4, 3), required_energy_kwh=(33.12, 11.04))  # laxity 1 h and 2 h
+
+    schedule = least_laxity_first(problem)
+
+    # At two o'clock the laxities are 1 h and 0 h.
+    assert schedule.current_a["evse-1"] == pytest.approx((16, 16, 0, 16))
+    assert schedule.current_a["evse-2"] == pytest.approx((0, 0, 16, 0))
+    assert schedule.unmet_kwh == pytest.approx(0)
+
+
+def test_what_is_left_behind_the_first_goes_to_the_next_if_it_is_no_less_than_the_minimum() -> None:
+    problem = two_in_a_row(hours=(1, 2), required_energy_kwh=(6.9, 11.04))
+
+    schedule = earliest_deadline_first(problem)
+
+    assert schedule.current_a["evse-1"] == pytest.approx((10, 0, 0, 0))
+    assert schedule.current_a["evse-2"] == pytest.approx((6, 10, 0, 0))
+
+
+def test_turns_know_the_phases() -> None:
+    problem = a_problem(
+        prices=[0.3],
+        circuits=[Circuit("row", max_current_a=16)],
+        evses=[
+            an_evse("evse-1", circuit_id="row"),
+            an_evse("evse-2", circuit_id="row"),
+            an_evse("evse-3", circuit_id="row", phases=("L2", "L3", "L1")),
+        ],
+        sessions=[
+            a_session(f"tx-{n}", evse_id=f"evse-{n}", hours=1, required_energy_kwh=3.68, vehicle_phases=1)
+            for n in (1, 2, 3)
+        ],
+    )
+
+    schedule = earliest_deadline_first(problem)
+
+    assert {evse_id: amps and amps[0] for evse_id, amps in schedule.current_a.items()} == pytest.approx(
+        {"evse-1": 16, "evse-2": 0, "evse-3": 16}
+    )
+
+
+def test_perfect_foresight_plans_what_really_happened() -> None:
+    expected = a_problem(
+        prices=[0.10, 0.20, 0.40],
+        connection=Connection(max_import_kw=15),
+        base_load_kw=3,
+        base_load_high_kw=9,
+        sessions=[a_session(hours=3, required_energy_kwh=11.04)],
+    )
+    really_stayed = a_session(hours=2, required_energy_kwh=16.56)
+
+    happened = hindsight(expected, base_load_kw=(3.96, 0, 0), pv_kw=(0, 0, 4), sessions=[really_stayed])
+    schedule = perfect_foresight(happened)
+
+    assert schedule.power_kw["evse-1"] == pytest.approx((11.04, 5.52, 0))  # 15 less 3.96 kW, to the hair
+    assert schedule.cost.total == pytest.approx(15 * 0.10 + 5.52 * 0.20)
+    assert schedule.unmet_kwh == 0
+    assert schedule.baselines == {}
+
+
+def test_a_replay_begins_where_nothing_was_chosen_yet() -> None:
+    problem = a_problem(prices=[0.1] * 2, now=START + timedelta(minutes=30))
+
+    with pytest.raises(InvalidProblemError, match=r"now 2026-03-02T00:30:00\+00:00 is not the start"):
+        hindsight(problem, base_load_kw=(0, 0), pv_kw=(0, 0), sessions=[])
+
+
 def test_summary_says_what_the_policy_costs() -> None:
     problem = a_row_of(
         2,
@@ -217,6 +317,32 @@ def test_a_dc_vehicle_has_neither_steps_of_current_nor_a_minimum() -> None:
 @settings(deadline=None)  # shared cores
 def test_equal_share_breaks_no_rule_on_any_site(problem: Problem) -> None:
     assert violations(problem, equal_share(problem)).caused == ()
+
+
+@pytest.mark.parametrize("policy", [earliest_deadline_first, least_laxity_first], ids=lambda policy: policy.__name__)
+@given(problem=problems())
+@settings(deadline=None, max_examples=60)  # shared cores
+def test_turns_break_no_rule_on_any_site(policy: Callable[[Problem], Schedule], problem: Problem) -> None:
+    schedule = policy(problem)
+
+    assert violations(problem, schedule).caused == ()
+    assert uncontrolled(problem).unmet_kwh <= schedule.unmet_kwh + 1e-6
+
+
+@given(problems())
+@settings(deadline=None, max_examples=30)  # shared cores
+def test_nobody_serves_better_or_cheaper_than_perfect_foresight(problem: Problem) -> None:
+    problem = replace(problem, horizon=replace(problem.horizon, now=None), batteries=())
+    happened = hindsight(problem, base_load_kw=problem.base_load_kw, pv_kw=problem.pv_kw, sessions=problem.sessions)
+
+    best = perfect_foresight(happened)
+
+    for policy in (equal_share, earliest_deadline_first, least_laxity_first):
+        other = policy(happened)
+        if best.unmet_kwh == other.unmet_kwh == 0 and best.gap is not None:
+            charged_kwh = sum(result.planned_energy_kwh for result in best.sessions.values())
+            most_gross = max(map(abs, problem.import_price_per_kwh)) * charged_kwh
+            assert best.cost.total <= other.cost.total + best.gap * max(most_gross, 0.01) + 0.011
 
 
 @given(problems())
