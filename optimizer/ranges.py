@@ -4,8 +4,9 @@ Every physical quantity carries its unit at the end of its name, so the unit alo
 ranges are those of the JSON edge; a problem that was built in Python meets them here.
 """
 
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from datetime import datetime
+from functools import cache
 
 from optimizer.domain import Problem
 from optimizer.errors import InvalidProblemError
@@ -28,40 +29,46 @@ LEAST = {
 
 def refuse_beyond_any_site(problem: Problem) -> None:
     """Raise `InvalidProblemError` with the field and the value of the first number that no site has."""
-    for where, name, value in _numbers(problem, ""):
-        most = next((most for unit, most in MOST_BY_UNIT if name.endswith(unit)), None)
-        if most is None:
-            continue
-        least = LEAST.get(name, -most)
-        worst = value if isinstance(value, int | float) else _worst(value, least, most)
-        if not least <= worst <= most:
-            place = where if isinstance(value, int | float) else f"{where}[{value.index(worst)}]"
-            raise InvalidProblemError(place, f"{worst} is beyond every site: from {least:g} to {most:g} is believable")
+    _refuse(problem, "")
 
 
-def _worst(values: tuple[float, ...], least: float, most: float) -> float:
-    low, high = min(values, default=least), max(values, default=most)
-    return low if low < least else high
-
-
-def _numbers(item: object, path: str) -> Iterator[tuple[str, str, float | tuple[float, ...]]]:
-    """Path, name and value of every number and series below `item`."""
-    for field in fields(item):  # type: ignore[arg-type]  # only dataclasses are handed down
-        value, where = getattr(item, field.name), f"{path}{field.name}"
+def _refuse(item: object, path: str) -> None:
+    limits, others = _plan(type(item))
+    for name, least, most in limits:
+        value = getattr(item, name)
+        if isinstance(value, tuple):
+            if value and not (least <= min(value) and max(value) <= most):
+                index = next(index for index, number in enumerate(value) if not least <= number <= most)
+                raise InvalidProblemError(f"{path}{name}[{index}]", _said(value[index], least, most))
+        elif value is not None and not least <= value <= most:
+            raise InvalidProblemError(f"{path}{name}", _said(value, least, most))
+    for name in others:
+        value = getattr(item, name)
         if is_dataclass(value):
-            yield from _numbers(value, f"{where}.")
+            _refuse(value, f"{path}{name}.")
         elif isinstance(value, tuple) and value and is_dataclass(value[0]):
             for number, member in enumerate(value):
-                yield from _numbers(member, f"{where}[{_name(member, number)}].")
-        elif _is_number(value) or (isinstance(value, tuple) and value and all(map(_is_number, value))):
-            yield where, field.name, value
+                _refuse(member, f"{path}{name}[{_id(member, number)}].")
 
 
-def _name(member: object, number: int) -> str:
-    """Its id, which every noun with a plural has as its first field; else its number."""
-    first = getattr(member, fields(member)[0].name)  # type: ignore[arg-type]  # a dataclass
+def _said(value: float, least: float, most: float) -> str:
+    return f"{value} is beyond every site: from {least:g} to {most:g} is believable"
+
+
+@cache
+def _plan(noun: type) -> tuple[tuple[tuple[str, float, float], ...], tuple[str, ...]]:
+    """The fields of a noun that carry a unit, with their ranges, and those that may hold other nouns."""
+    limits, others = [], []
+    for field in fields(noun):
+        most = next((most for unit, most in MOST_BY_UNIT if field.name.endswith(unit)), None)
+        if most is not None:
+            limits.append((field.name, LEAST.get(field.name, -most), most))
+        elif field.type not in (str, float, int, bool, datetime):
+            others.append(field.name)
+    return tuple(limits), tuple(others)
+
+
+def _id(member: object, number: int) -> str:
+    """Its id, which most nouns with a plural have as their first field; else its number."""
+    first = getattr(member, fields(type(member))[0].name)
     return first if isinstance(first, str) else str(number)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
