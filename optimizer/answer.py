@@ -53,8 +53,11 @@ def flows(site: Site, v: Variables, x: Floats, power_kw: Floats) -> Flows:
     )
 
 
-def cost_of(site: Site, seen: Flows) -> Cost:
-    """The site's money from now to the end of the horizon, cause by cause; `ev` is left open."""
+def cost_of(site: Site, seen: Flows, power_kw: Floats) -> Cost:
+    """The site's money from now to the end of the horizon, cause by cause; `ev` is left open.
+
+    `power_kw` (charge column) says what beliefs are expected to miss.
+    """
     problem, hours, first = site.problem, site.grid.hours, site.grid.first
     buy = np.array(problem.import_price_per_kwh)[first:]
     wears = np.array([battery.wear_price_per_kwh for battery in site.batteries])[:, None]
@@ -69,6 +72,8 @@ def cost_of(site: Site, seen: Flows) -> Cost:
         ),
         carbon=float(np.sum(hours * seen.imported_kw * (site.buy_price - buy))),
         wear=float(np.sum(np.maximum(seen.battery_kw, 0.0) * wears * hours)),
+        unmet=float(site.milestones.probability @ site.milestones.missing_kwh(power_kw))
+        * (problem.unmet_price_per_kwh or 0.0),
     )
 
 
@@ -100,20 +105,34 @@ def evse_series(site: Site, steps: Ints) -> tuple[Mapping[str, Series], Mapping[
 def session_results(site: Site, steps: Ints) -> Mapping[str, SessionResult]:
     """What each session gets, and what it lacks of what it is owed within the horizon."""
     charge = site.charge
-    planned_kwh = charge.delivered_kwh(steps * charge.step_kw, site.sessions)
+    power_kw = steps * charge.step_kw
+    planned_kwh = charge.delivered_kwh(power_kw, site.sessions)
     unmet_kwh = np.maximum(site.needs.owed_kwh - planned_kwh, 0.0)
     unmet_kwh[unmet_kwh < UNMET_NOISE_KWH] = 0.0
+    milestones = site.milestones
+    behind_kwh = milestones.missing_kwh(power_kw)
+    behind_kwh[behind_kwh < UNMET_NOISE_KWH] = 0.0
+    floor_kwh = sum_by(milestones.session, behind_kwh * milestones.is_floor, site.sessions)
+    expected_kwh = sum_by(milestones.session, behind_kwh * milestones.probability, site.sessions)
+    owes = site.needs.owed_kwh > 0
+    met_share = 1 - np.divide(unmet_kwh, site.needs.owed_kwh, out=np.zeros(site.sessions), where=owes)
     least_kwh = np.full(site.sessions, np.inf)
     np.minimum.at(least_kwh, charge.session, charge.min_kw[charge.column] * charge.overlap_h)
     windows = np.bincount(charge.session, minlength=site.sessions)
     return {
-        session.session_id: SessionResult(planned, unmet, _note(unmet, least, count))
-        for session, planned, unmet, least, count in zip(
+        session.session_id: SessionResult(
+            planned, unmet, _note(unmet, least, count), floor, expected, share if owed else None
+        )
+        for session, planned, unmet, least, count, floor, expected, share, owed in zip(
             site.problem.sessions,
             np.round(planned_kwh, DECIMALS).tolist(),
             np.round(unmet_kwh, DECIMALS).tolist(),
             least_kwh.tolist(),
             windows.tolist(),
+            np.round(floor_kwh, DECIMALS).tolist(),
+            np.round(expected_kwh, DECIMALS).tolist(),
+            np.round(met_share, DECIMALS).tolist(),
+            owes.tolist(),
             strict=True,
         )
     }

@@ -59,6 +59,28 @@ def energy_by_departure(site: Site, v: Variables) -> Iterator[Rows]:
     )
 
 
+def energy_by_moment(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""A floor by its moment, a scenario by its departure: so much is delivered, or openly behind.
+
+    .. math:: \sum_t h_{m,t} p_{s,t} + behind_m \ge owed_m
+
+    h is how long the vehicle is there in the slot before the moment. Soft. Unit: kWh.
+    """
+    milestones = site.milestones
+    if not milestones.count:
+        return
+    numbers = np.arange(milestones.count)
+    yield Rows(
+        name="energy_by_moment",
+        key=(milestones.session, numbers),
+        row=np.concatenate([milestones.milestone, numbers]),
+        column=np.concatenate([v.charge[milestones.column], v.behind]),
+        coefficient=np.concatenate([milestones.hours, np.ones(milestones.count)]),
+        lower=milestones.owed_kwh,
+        upper=np.full(milestones.count, inf),
+    )
+
+
 def circuit_power(site: Site, v: Variables) -> Iterator[Rows]:
     r"""No circuit, nor the connection, draws more power than its limit. Hard: a fuse does not negotiate.
 
@@ -172,6 +194,23 @@ def shortfall(site: Site, v: Variables) -> Iterator[Rows]:
     )
 
 
+def floor_shortfall(site: Site, v: Variables) -> Iterator[Rows]:
+    """What each service class misses of its floors, together. Free until the least is proven. Unit: kWh."""
+    floors = site.milestones.floors
+    if not floors.size:
+        return
+    classes = np.arange(site.needs.classes)
+    yield Rows(
+        name="floor_shortfall",
+        key=(classes,),
+        row=site.needs.service_class[site.milestones.session[floors]],
+        column=v.behind[floors],
+        coefficient=np.ones(floors.size),
+        lower=np.full(classes.size, -inf),
+        upper=np.full(classes.size, inf),
+    )
+
+
 def cost_bound(site: Site, v: Variables) -> Iterator[Rows]:
     """All money of the plan. Free until a preference is asked for, which may not cost more than its budget."""
     cost = money(site, v)
@@ -275,11 +314,13 @@ def _at_most(
 ALL = (
     power_balance,
     energy_by_departure,
+    energy_by_moment,
     circuit_power,
     circuit_current,
     circuit_feed,
     battery_energy,
     demand_peak,
+    floor_shortfall,
     shortfall,
     cost_bound,
 )

@@ -21,11 +21,15 @@ FLOW_NOISE_KW = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cheapest:
-    """A program in which no flow goes in a circle, its cheapest solution, and what no solution can undercut."""
+    """A program in which no flow goes in a circle, its cheapest solution, and what no solution can undercut.
+
+    `fairness_kwh` is what is unmet in total beyond the least, because nobody was to go without alone.
+    """
 
     program: Program
     x: Floats
     bound: float
+    fairness_kwh: float = 0.0
 
 
 def net_battery_kw(site: Site, v: Variables, x: Floats) -> Floats:

@@ -35,6 +35,13 @@ def wear(site: Site, v: Variables) -> Floats:
     return cost
 
 
+def expected_unmet(site: Site, v: Variables) -> Floats:
+    """What a belief is expected to miss, at the site's price: each scenario by its probability. Nobody pays it."""
+    cost = np.zeros(v.columns)
+    cost[v.behind] = site.milestones.probability * (site.problem.unmet_price_per_kwh or 0.0)
+    return cost
+
+
 def delay(site: Site, v: Variables) -> Floats:
     """Earlier rather than later: kWh into vehicles times the hours that they wait for it."""
     cost = np.zeros(v.columns)
@@ -43,12 +50,12 @@ def delay(site: Site, v: Variables) -> Floats:
     return cost
 
 
-MONEY: tuple[Term, ...] = (energy_and_carbon, demand, wear)
+MONEY: tuple[Term, ...] = (energy_and_carbon, demand, wear, expected_unmet)
 PREFERENCE: tuple[Term, ...] = (delay,)
 
 
 def money(site: Site, v: Variables) -> Floats:
-    """All terms that are paid."""
+    """All terms that are paid or have a price."""
     cost: Floats = np.sum([term(site, v) for term in MONEY], axis=0)
     return cost
 
@@ -67,13 +74,15 @@ def constant_money(site: Site) -> float:
 def unmet_price(site: Site) -> float:
     """A price per kWh that no delivery within reach can cost: going without never pays.
 
-    One more kWh costs at most its import or lost export, the peak of one interval, and a detour through batteries.
+    One more kWh costs at most its import or lost export, the peak of one interval, a detour through batteries, and
+    what a belief misses in its place.
     """
     charges = site.problem.demand_charges
     peaks = sum(charge.price_per_kw * 60 / charge.interval_minutes for charge in charges)
     wears = sum(battery.wear_price_per_kwh for battery in site.batteries)
     dearest = np.abs(site.buy_price).max() + np.abs(site.sell_price).max()
-    return float(10 * (dearest + peaks + wears) + 1)
+    beliefs = site.problem.unmet_price_per_kwh or 0.0
+    return float(10 * (dearest + peaks + wears + beliefs) + 1)
 
 
 def gross_ev_money(site: Site, power_kw: Floats) -> float:

@@ -14,6 +14,7 @@ from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.domain import Battery, Problem
 from optimizer.headroom import Headroom, headroom_of
 from optimizer.intervals import Intervals, intervals_of
+from optimizer.milestones import Milestones, milestones_of
 from optimizer.presence import Charge, Grid, Needs, charge_of, needs_of, refuse_overlapping_stays
 
 
@@ -29,6 +30,7 @@ class Site:
     grid: Grid
     needs: Needs
     charge: Charge
+    milestones: Milestones
     headroom: Headroom
     intervals: tuple[Intervals, ...]
     batteries: tuple[Battery, ...]
@@ -44,6 +46,7 @@ class Site:
         """Raise `InvalidProblemError` when two sessions are at one EVSE at once."""
         refuse_overlapping_stays(problem)
         grid = Grid.of(problem.horizon)
+        charge = charge_of(problem, grid)
         headroom = headroom_of(problem, grid)
         controllable = [battery.controllable for battery in problem.batteries]
         batteries = tuple(battery for battery in problem.batteries if battery.controllable)
@@ -55,9 +58,10 @@ class Site:
             problem=problem,
             grid=grid,
             needs=needs_of(problem),
-            charge=charge_of(problem, grid),
+            charge=charge,
+            milestones=milestones_of(problem, grid, charge),
             headroom=headroom,
-            intervals=tuple(intervals_of(problem, charge, grid) for charge in problem.demand_charges),
+            intervals=tuple(intervals_of(problem, one, grid) for one in problem.demand_charges),
             batteries=batteries,
             holds_battery=holds_battery,
             battery_floor_kwh=_battery_floor_kwh(batteries, holds_battery, headroom, grid),
@@ -98,7 +102,8 @@ class Variables:
 
     `charge` (charge column) kW · `unmet` (session) kWh · `imported`, `exported`, `curtail` (slot) kW · `store`, `draw`
     (battery, slot) kW on the AC side · `stored` (battery, slot) kWh at the slot's end · `peak` (demand charge) kW ·
-    `share` one column: the smallest share of need that is met · `importing` (slot), `storing` (battery, slot): 1 or 0,
+    `share` one column: the smallest share of need that is met · `behind` (milestone) kWh that a floor or a scenario
+    misses · `importing` (slot), `storing` (battery, slot): 1 or 0,
     empty unless directions are asked for.
     """
 
@@ -112,6 +117,7 @@ class Variables:
     stored: Ints
     peak: Ints
     share: Ints
+    behind: Ints
     importing: Ints
     storing: Ints
     lower: Floats
@@ -138,6 +144,7 @@ class Variables:
             "stored": per_battery,
             "peak": (len(charges),),
             "share": (1,),
+            "behind": (site.milestones.count,),
             **binary,
         }
         blocks: dict[str, Ints] = {}
@@ -152,6 +159,7 @@ class Variables:
         draw_kw = np.array([battery.max_discharge_kw for battery in site.batteries])
         upper[blocks["charge"]] = site.charge.max_kw
         upper[blocks["unmet"]] = site.needs.owed_kwh
+        upper[blocks["behind"]] = site.milestones.owed_kwh
         upper[blocks["imported"]] = np.minimum(site.max_import_kw, site.base_load_kw + can_draw_kw + store_kw.sum())
         upper[blocks["exported"]] = np.minimum(site.max_export_kw, site.pv_kw + draw_kw.sum())
         upper[blocks["curtail"]] = site.pv_kw if site.problem.pv_curtailable else 0.0

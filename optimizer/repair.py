@@ -33,16 +33,20 @@ def repair(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, s
     matrix, `settle` one in which no flow may go in a circle. What `x` leaves unmet may stay unmet; anything more is
     avoided at any price.
     """
-    target_kwh = site.needs.owed_kwh - x[v.unmet]
+    promised_kwh = site.needs.owed_kwh - x[v.unmet]
+    floors_kwh = site.milestones.owed_kwh - x[v.behind]
     x = _dive(site, v, program, x, run)
+    target_kwh = np.where(_wants_more(site), site.charge.delivered_kwh(x[v.charge], site.sessions), promised_kwh)
+    target_kwh = np.maximum(target_kwh, promised_kwh)
 
     def rounded(*, keep_peak: bool) -> tuple[float, float, Ints, Floats]:
-        steps = Rounding(site, v, x, target_kwh).steps(keep_peak=keep_peak)
+        steps = Rounding(site, v, x, target_kwh, floors_kwh).steps(keep_peak=keep_peak)
         settled = _settle(site, v, program, x, steps, settle) if site.batteries else x
         power_kw = steps * site.charge.step_kw
-        missing_kwh = np.maximum(target_kwh - site.charge.delivered_kwh(power_kw, site.sessions), 0.0).sum()
-        cost = cost_of(site, flows(site, v, settled, power_kw))
-        return cost.total + unmet_price(site) * float(missing_kwh), cost.demand, steps, settled
+        missing_kwh = np.maximum(promised_kwh - site.charge.delivered_kwh(power_kw, site.sessions), 0.0).sum()
+        missing_kwh += _floors_missed_kwh(site, floors_kwh, power_kw)
+        cost = cost_of(site, flows(site, v, settled, power_kw), power_kw)
+        return cost.minimised + unmet_price(site) * float(missing_kwh), cost.demand, steps, settled
 
     # Batteries can take up what a step adds to a peak; without them it is the last resort.
     paid, demand, steps, settled = rounded(keep_peak=not site.batteries)
@@ -57,11 +61,25 @@ def repair(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, s
     return steps, settled
 
 
+def _wants_more(site: Site) -> Flags:
+    """Sessions that take what pays, not only what they are owed: beliefs, and those that may go beyond their need."""
+    return np.array([bool(s.scenarios) or s.max_energy_kwh is not None for s in site.problem.sessions], dtype=np.bool_)
+
+
+def _floors_missed_kwh(site: Site, floors_kwh: Floats, power_kw: Floats) -> float:
+    """What is missing of floors beyond what the program left unmet."""
+    floors = site.milestones.floors
+    missing_kwh = site.milestones.missing_kwh(power_kw) - (site.milestones.owed_kwh - floors_kwh)
+    return float(np.maximum(missing_kwh[floors], 0.0).sum())
+
+
 def _settle(site: Site, v: Variables, program: Program, x: Floats, steps: Ints, settle: Run) -> Floats:
     """Let batteries make the best of the rounded powers: they can take up what a step adds to a peak."""
     lower, upper, row_lower = program.lower.copy(), program.upper.copy(), program.row_lower.copy()
     row_upper = program.row_upper.copy()
     lower[v.charge] = upper[v.charge] = steps * site.charge.step_kw
+    upper[v.behind] = site.milestones.owed_kwh
+    row_upper[program.rows("floor_shortfall")] = np.inf
     energy = program.rows("energy_by_departure")
     row_lower[energy], row_upper[energy] = -np.inf, np.inf
     cost = money(site, v)
@@ -76,13 +94,18 @@ def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run) -> Fl
     charge = site.charge
     lower, upper = program.lower.copy(), program.upper.copy()
     upper[v.unmet] = site.needs.owed_kwh
+    upper[v.behind] = site.milestones.owed_kwh
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
     energy = program.rows("energy_by_departure")
     row_lower[energy] -= x[v.unmet] + ENERGY_SLACK_KWH
     row_upper[energy] += ENERGY_SLACK_KWH
     row_upper[program.rows("shortfall")] = np.inf
+    row_upper[program.rows("floor_shortfall")] = np.inf
     cost = money(site, v) + _weight_of_delay(site, v, x) * preference(site, v)
-    cost[v.unmet] = unmet_price(site) * (1.0 + site.needs.classes - site.needs.service_class)
+    weight = unmet_price(site) * (1.0 + site.needs.classes - site.needs.service_class)
+    floors = site.milestones.floors
+    cost[v.unmet] = weight
+    cost[v.behind[floors]] = weight[site.milestones.session[floors]] + 0.5 * unmet_price(site)
     room, meter = Room(site), Meter(site, x[v.imported] - x[v.exported] - mean_kw(site, x[v.charge]), x[v.peak])
     on = np.zeros(charge.columns, dtype=np.bool_)
     for turn in range(ROUNDS + 1):

@@ -4,6 +4,7 @@ import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints
 from optimizer.fill import ENERGY_NOISE_KWH, Choices, fill
+from optimizer.moments import Moments
 from optimizer.program import Site, Variables
 from optimizer.room import Meter, Room, mean_kw
 
@@ -16,7 +17,8 @@ SERVED_KWH = 1e-2  # less than this is worth a step where there is room, but nei
 class Rounding:
     """Powers in whole steps: rounded down, and what was lost given back where it is cheapest."""
 
-    def __init__(self, site: Site, v: Variables, x: Floats, target_kwh: Floats) -> None:
+    def __init__(self, site: Site, v: Variables, x: Floats, target_kwh: Floats, floors_kwh: Floats) -> None:
+        """`target_kwh` is what each session shall get, `floors_kwh` what each milestone that is a floor shall."""
         charge = site.charge
         self._site, self._charge, self._target_kwh = site, charge, target_kwh
         steps = np.minimum(np.floor(x[v.charge] / charge.step_kw + STEP_NOISE).astype(np.int64), charge.max_steps)
@@ -28,6 +30,7 @@ class Rounding:
         order = np.argsort(charge.session, kind="stable")
         first = np.searchsorted(charge.session[order], np.arange(site.sessions + 1))
         self._pairs = [order[first[session] : first[session + 1]] for session in range(site.sessions)]
+        self._moments = Moments(site, floors_kwh)
         self._shared = np.bincount(charge.column, minlength=charge.columns) > 1
         self._class = np.full(charge.columns, site.needs.classes)
         np.minimum.at(self._class, charge.column, site.needs.service_class[charge.session])
@@ -49,6 +52,8 @@ class Rounding:
         missing_kwh = self._missing_kwh()
         short = np.flatnonzero((missing_kwh > ENERGY_NOISE_KWH) & (self._site.needs.service_class == number))
         order = np.lexsort((short, -missing_kwh[short]))
+        for session in self._moments.with_floor(self._site.needs.service_class, number):
+            self._raise_floors(session, keep_peak=keep_peak)
         for session in short[order].tolist():
             self._raise(session, keep_peak=keep_peak)
             for remedy, keep in ((self._refill, True), (self._spread, False), (self._refill, False)):
@@ -111,10 +116,18 @@ class Rounding:
         order = np.lexsort((columns, price))
         return [(columns[place], hours[place]) for place in order.tolist()]
 
+    def _raise_floors(self, session: int, *, keep_peak: bool) -> None:
+        """Give back what rounding took from a floor, before its moment."""
+        for missing_kwh, hours_of in self._moments.floors_missing(session, self._steps):
+            choices = [(column, hours_of[column]) for column, _ in self._by_price(session) if column in hours_of]
+            self._add(choices, missing_kwh, keep_peak=keep_peak)
+
     def _raise(self, session: int, *, keep_peak: bool) -> None:
         """Give back what rounding took, in steps on top of powers that are on."""
-        missing_kwh = self._missing_of(session)
-        for column, hours in self._by_price(session):
+        self._add(self._by_price(session), self._missing_of(session), keep_peak=keep_peak)
+
+    def _add(self, choices: list[tuple[int, float]], missing_kwh: float, *, keep_peak: bool) -> None:
+        for column, hours in choices:
             if missing_kwh <= ENERGY_NOISE_KWH:
                 return
             if self._steps[column] == 0:
@@ -140,7 +153,7 @@ class Rounding:
         columns = [column for column, _ in self._by_price(session)]
         hours = np.array([hours for _, hours in self._by_price(session)])
         before, slots = self._steps[columns], self._charge.slot[columns].tolist()
-        money_before = self._meter.money(slots)
+        money_before = self._money(session, slots)
         for column in columns:
             self._set(column, 0)
         need_kwh = self._missing_of(session)
@@ -154,7 +167,11 @@ class Rounding:
             # Slots of one metering interval share its slack: look again.
             fewer = min(steps, self._free_steps(column, keep_peak=keep_peak)) if steps else 0
             self._set(column, fewer if fewer >= self._charge.min_steps[column] else 0)
-        served = choices.missing_kwh(self._steps[columns], need_kwh), self._meter.money(slots) + MONEY_NOISE
+        served = choices.missing_kwh(self._steps[columns], need_kwh), self._money(session, slots) + MONEY_NOISE
         if served >= (choices.missing_kwh(before, need_kwh), money_before):
             for column, steps in zip(columns, before.tolist(), strict=True):
                 self._set(column, steps)
+
+    def _money(self, session: int, slots: list[int]) -> float:
+        """What the energy of these slots costs, and what the session's milestones miss."""
+        return self._meter.money(slots) + self._moments.money(session, self._steps)

@@ -24,6 +24,11 @@ class Cost:
     def total(self) -> float:
         return self.energy + self.demand + self.carbon + self.wear
 
+    @property
+    def minimised(self) -> float:
+        """What the plan minimises: money that is paid, and the price of what beliefs are expected to miss."""
+        return self.total + self.unmet
+
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:

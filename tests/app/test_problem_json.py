@@ -24,7 +24,7 @@ from app.problem_json.problem import EXAMPLE
 from optimizer.domain import Problem, Violation
 from optimizer.errors import InvalidProblemError
 from optimizer.optimise import optimise
-from tests.optimizer.builders import a_battery, a_problem, a_session, an_evse, problems
+from tests.optimizer.builders import a_battery, a_problem, a_session, an_evse, problems, rich_problems
 
 SHARED_EXAMPLE = Path(__file__).parents[3] / "shared" / "example_problem.json"
 
@@ -40,7 +40,7 @@ def through_text(document: dict[str, Any]) -> Any:
     return json.loads(json.dumps(document, allow_nan=False))
 
 
-@given(problems())
+@given(problems() | rich_problems())
 @settings(deadline=None)  # shared cores
 def test_a_problem_survives_the_way_through_json(problem: Problem) -> None:
     assert problem_from_json(through_text(problem_to_json(problem))) == problem
@@ -160,9 +160,9 @@ WRONG: list[tuple[str, Change, str, str]] = [
     ("an unknown key", put("max_power", 3), "max_power", "not a key of version 1"),
     ("an unknown key further down", put("evses.0.loss", 0.9), "evses[0].loss", "not a key of version 1"),
     (
-        "a key of a limit that is not known yet",
-        put("connection.max_base_load_kw", 9),
-        "connection.max_base_load_kw",
+        "a key of a limit that is not known",
+        put("connection.max_base_power_kw", 9),
+        "connection.max_base_power_kw",
         "not a key",
     ),
     ("a missing key", lambda document: document.pop("base_load_kw"), "base_load_kw", "missing"),
