@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 
+from optimizer.acceptance import Acceptance, acceptance_of
 from optimizer.answer import Flows, battery_results, cost_of, evse_series, over_horizon, peaks, session_results
 from optimizer.check import SAFETY, violations
 from optimizer.domain import Baseline, Problem, Schedule
@@ -32,9 +33,11 @@ def uncontrolled(problem: Problem) -> Schedule:
     """
     site = Site.of(problem)
     steps = np.zeros(site.charge.columns)
-    left_kwh = site.needs.required_kwh.copy()
+    need_kwh = _need_kwh(site)
+    left_kwh, accepts = need_kwh.copy(), acceptance_of(problem)
     for slot in slots_of(site):
-        power_kw = slot.wanted_kw(left_kwh)
+        accepted_kw = _accepted_kw(slot, accepts, need_kwh - left_kwh)
+        power_kw = np.minimum(slot.wanted_kw(left_kwh), accepted_kw)
         steps[slot.column] = power_kw / slot.step_kw
         left_kwh -= slot.delivered_kwh(power_kw, site.sessions)
     nothing_kw = np.zeros(site.grid.slots)
@@ -52,10 +55,11 @@ def equal_share(problem: Problem) -> Schedule:
     Raises `InvalidProblemError` when two sessions are at one EVSE at once.
     """
     site = Site.of(problem)
-    required_kwh = np.where(site.needs.required_kwh > 0, site.needs.required_kwh, 1.0)
+    need_kwh = _need_kwh(site)
+    need_kwh[need_kwh <= 0] = 1.0
 
     def equally(slot: Slot, wanted: Ints, left_kwh: Floats) -> Ints:
-        met_share = slot.least((1 - left_kwh / required_kwh)[slot.session])
+        met_share = slot.least((1 - left_kwh / need_kwh)[slot.session])
         return slot.equal_steps(wanted, np.argsort(met_share, kind="stable"))
 
     return _slot_by_slot(site, equally, "equal share: nothing is optimised")
@@ -118,10 +122,12 @@ def summary(problem: Problem, schedule: Schedule) -> Baseline:
 def _slot_by_slot(site: Site, divide: Divide, reason: str) -> Schedule:
     """Let `divide` share out every slot in the order of time, knowing what was delivered before."""
     steps = np.zeros(site.charge.columns)
-    left_kwh = site.needs.required_kwh.copy()
+    need_kwh = _need_kwh(site)
+    left_kwh, accepts = need_kwh.copy(), acceptance_of(site.problem)
     later_kwh = _least_of_the_next_slot(site)
     for slot in slots_of(site):
-        shared = divide(slot, _wanted_steps(slot, left_kwh), left_kwh)
+        wanted = _wanted_steps(slot, left_kwh, _accepted_kw(slot, accepts, need_kwh - left_kwh))
+        shared = divide(slot, wanted, left_kwh)
         steps[slot.column] = _leave_enough(slot, shared, left_kwh, later_kwh[slot.column])
         left_kwh -= slot.delivered_kwh(steps[slot.column] * slot.step_kw, site.sessions)
     schedule = _settled(site, steps, curtail_kw=_curtailed(site), reason=reason)
@@ -140,11 +146,22 @@ def _departure_h(site: Site) -> Floats:
     return np.array([seconds(session.departure, horizon) / 3600 for session in site.problem.sessions])
 
 
-def _wanted_steps(slot: Slot, left_kwh: Floats) -> Ints:
+def _need_kwh(site: Site) -> Floats:
+    """A simple policy fills the need, of a belief the largest, and stops there even where more would pay."""
+    return np.array([session.required_energy_kwh for session in site.problem.sessions], dtype=float)
+
+
+def _accepted_kw(slot: Slot, accepts: Acceptance, delivered_kwh: Floats) -> Floats:
+    """The power of each column that all it serves accept."""
+    return slot.least(accepts.most_kw(slot.session, delivered_kwh, slot.hours))
+
+
+def _wanted_steps(slot: Slot, left_kwh: Floats, accepted_kw: Floats) -> Ints:
     """Enough for the rest of the need, one step too much at most; 0 where the minimum would bring more than that."""
-    steps = np.ceil(slot.wanted_kw(left_kwh) / slot.step_kw - STEP_NOISE).astype(np.int64)
-    steps = np.minimum(steps, slot.max_steps)
-    return np.where(steps >= np.maximum(slot.min_steps, 1), steps, 0)
+    steps = np.ceil(slot.wanted_kw(left_kwh) / slot.step_kw - STEP_NOISE)
+    accepted = np.floor(accepted_kw / slot.step_kw + STEP_NOISE)
+    most = np.minimum(np.minimum(steps, accepted), slot.max_steps).astype(np.int64)
+    return np.where(most >= np.maximum(slot.min_steps, 1), most, 0)
 
 
 def _leave_enough(slot: Slot, steps: Ints, left_kwh: Floats, later_kwh: Floats) -> Ints:
@@ -180,7 +197,8 @@ def _settled(site: Site, steps: Floats, *, curtail_kw: Floats, reason: str) -> S
     """What follows from the steps of each column, whole or not, when batteries do nothing."""
     problem = site.problem
     seen = _seen(site, steps, curtail_kw)
-    cost, idle = cost_of(site, seen), cost_of(site, _seen(site, np.zeros_like(steps), curtail_kw))
+    column_kw, nothing = steps * site.charge.step_kw, np.zeros_like(steps)
+    cost, idle = cost_of(site, seen, column_kw), cost_of(site, _seen(site, nothing, curtail_kw), nothing)
     counted = cast("Ints", steps)  # only multiplied there: fractions of a step are fine
     power_kw, current_a = evse_series(site, counted)
     import_kw, export_kw, curtailed_kw = over_horizon(problem, site, seen)
