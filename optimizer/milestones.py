@@ -11,6 +11,7 @@ import numpy as np
 from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.domain import Problem
 from optimizer.presence import Charge, Grid, later_kwh, seconds
+from optimizer.vehicles import Vehicles
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +38,23 @@ class Milestones:
         """The numbers of the milestones that are floors."""
         return np.flatnonzero(self.is_floor)
 
-    def missing_kwh(self, power_kw: Floats) -> Floats:
-        """What each milestone lacks when the charge columns have these powers."""
+    def missing_kwh(self, power_kw: Floats, vehicles: Vehicles) -> Floats:
+        """What each milestone lacks when the charge columns have these powers; below 0 is giving."""
         got_kwh = sum_by(self.milestone, power_kw[self.column] * self.hours, self.count)
+        if vehicles.give_kw.any():
+            entry, given, loss = self.giving(vehicles, power_kw.size)
+            lost_kw = np.maximum(-power_kw[vehicles.column[vehicles.giving[given]]], 0.0) * (loss - 1)
+            got_kwh -= sum_by(self.milestone[entry], lost_kw * self.hours[entry], self.count)
         missing_kwh: Floats = np.maximum(self.owed_kwh - got_kwh, 0.0)
         return missing_kwh
+
+    def giving(self, vehicles: Vehicles, columns: int) -> tuple[Ints, Ints, Floats]:
+        """The non-zeros whose column may give: their numbers, the number in `vehicles.giving`, and the loss."""
+        place = np.full(columns, -1)
+        place[vehicles.column[vehicles.giving]] = np.arange(vehicles.giving.size)
+        entry = np.flatnonzero(place[self.column] >= 0)
+        given = place[self.column[entry]]
+        return entry, given, vehicles.loss[vehicles.giving[given]]
 
 
 def milestones_of(problem: Problem, grid: Grid, charge: Charge) -> Milestones:

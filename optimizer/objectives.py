@@ -29,9 +29,12 @@ def demand(site: Site, v: Variables) -> Floats:
 
 
 def wear(site: Site, v: Variables) -> Floats:
-    """Battery wear, per kWh that is stored."""
+    """Battery wear, per kWh that is stored; a vehicle's, per kWh that it gives."""
     cost = np.zeros(v.columns)
     cost[v.store] = np.array([battery.wear_price_per_kwh for battery in site.batteries])[:, None] * site.grid.hours
+    given = site.vehicles.column[site.vehicles.giving]
+    given_h = (site.grid.hours[site.charge.slot] * site.charge.present)[given]
+    cost[v.give] = site.vehicles.wear_price[site.vehicles.giving] * given_h
     return cost
 
 
@@ -80,6 +83,7 @@ def unmet_price(site: Site) -> float:
     charges = site.problem.demand_charges
     peaks = sum(charge.price_per_kw * 60 / charge.interval_minutes for charge in charges)
     wears = sum(battery.wear_price_per_kwh for battery in site.batteries)
+    wears += float(site.vehicles.wear_price.max(initial=0.0))
     dearest = np.abs(site.buy_price).max() + np.abs(site.sell_price).max()
     beliefs = site.problem.unmet_price_per_kwh or 0.0
     return float(10 * (dearest + peaks + wears + beliefs) + 1)
@@ -89,4 +93,4 @@ def gross_ev_money(site: Site, power_kw: Floats) -> float:
     """Σ |import price| · energy into vehicles: the scale on which gaps and budgets are measured."""
     price = np.abs(np.array(site.problem.import_price_per_kwh)[site.grid.first :])
     charge = site.charge
-    return float(np.sum((price * site.grid.hours)[charge.slot] * charge.present * power_kw))
+    return float(np.sum((price * site.grid.hours)[charge.slot] * charge.present * np.maximum(power_kw, 0.0)))

@@ -22,6 +22,7 @@ __all__ = [
     "Ints",
     "Needs",
     "charge_of",
+    "evse_limit_kw",
     "full_power_kw",
     "later_kwh",
     "needs_of",
@@ -202,7 +203,7 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
     np.maximum.at(loads, column, rank[evse_of[session]] < drawn[session, None])
     minimum_a = np.zeros(key.size)
     np.maximum.at(minimum_a, column, _minimum_current_a(problem, evse_of)[session])
-    limit_kw = _evse_limit_kw(problem, evse, unit)
+    limit_kw = evse_limit_kw(problem, evse, unit)
     np.minimum.at(limit_kw, column, _vehicle_limit_kw(problem)[session])
     open_a = _open_limit_a(problem)[evse]  # what an unverified EVSE may still be drawing
     is_open = (slot_of == 0) & np.isfinite(open_a)
@@ -213,8 +214,8 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
 
     # Whoever is there and wants nothing would draw all the same; and a power below the minimum cannot be asked for.
     idle = np.zeros(key.size, dtype=np.bool_)
-    wants_kwh = np.array([s.max_energy_kwh or s.required_energy_kwh for s in problem.sessions], dtype=float)
-    np.logical_or.at(idle, column, wants_kwh[session] <= 0)
+    wants = [s.v2g is not None or (s.max_energy_kwh or s.required_energy_kwh) > 0 for s in problem.sessions]
+    np.logical_or.at(idle, column, ~np.array(wants, dtype=np.bool_)[session])
     keep = ~idle & (max_steps >= np.maximum(min_steps, 1))
     number = np.cumsum(keep) - 1
     pair = keep[column]
@@ -279,7 +280,8 @@ def _vehicle_limit_kw(problem: Problem) -> Floats:
     return np.array([inf if s.max_power_kw is None else s.max_power_kw for s in problem.sessions], dtype=float)
 
 
-def _evse_limit_kw(problem: Problem, evse: Ints, kw_per_a: Floats) -> Floats:
+def evse_limit_kw(problem: Problem, evse: Ints, kw_per_a: Floats) -> Floats:
+    """What each of these EVSEs can deliver at most, whoever is there."""
     current_a = np.array([inf if evse.max_current_a is None else evse.max_current_a for evse in problem.evses])[evse]
     power_kw = np.array([inf if evse.max_power_kw is None else evse.max_power_kw for evse in problem.evses])[evse]
     smaller: Floats = np.minimum(current_a * kw_per_a, power_kw)
@@ -297,4 +299,4 @@ def full_power_kw(problem: Problem) -> Floats:
     evse_ids = {evse.evse_id: number for number, evse in enumerate(problem.evses)}
     evse_of = np.array([evse_ids[session.evse_id] for session in problem.sessions], dtype=np.int64)
     kw_per_a, _, _ = _phases(problem, evse_of)
-    return np.minimum(_evse_limit_kw(problem, evse_of, kw_per_a), _vehicle_limit_kw(problem))
+    return np.minimum(evse_limit_kw(problem, evse_of, kw_per_a), _vehicle_limit_kw(problem))

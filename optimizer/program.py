@@ -16,6 +16,7 @@ from optimizer.headroom import Headroom, headroom_of
 from optimizer.intervals import Intervals, intervals_of
 from optimizer.milestones import Milestones, milestones_of
 from optimizer.presence import Charge, Grid, Needs, charge_of, needs_of, refuse_overlapping_stays
+from optimizer.vehicles import Vehicles, vehicles_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +32,7 @@ class Site:
     needs: Needs
     charge: Charge
     milestones: Milestones
+    vehicles: Vehicles
     headroom: Headroom
     intervals: tuple[Intervals, ...]
     batteries: tuple[Battery, ...]
@@ -60,6 +62,7 @@ class Site:
             needs=needs_of(problem),
             charge=charge,
             milestones=milestones_of(problem, grid, charge),
+            vehicles=vehicles_of(problem, charge),
             headroom=headroom,
             intervals=tuple(intervals_of(problem, one, grid) for one in problem.demand_charges),
             batteries=batteries,
@@ -74,6 +77,17 @@ class Site:
     @property
     def sessions(self) -> int:
         return len(self.problem.sessions)
+
+    def delivered_kwh(self, power_kw: Floats) -> Floats:
+        """Energy of each session from the power of each column, less what giving loses; below 0 is giving."""
+        got_kwh = self.charge.delivered_kwh(power_kw, self.sessions)
+        return got_kwh - self.vehicles.extra_kwh(power_kw, self.sessions) if self.vehicles.give_kw.any() else got_kwh
+
+    def feed_weight(self, column: Ints) -> Floats:
+        """What a kW that a charge column gives counts where limits are meant for three even phases."""
+        phases = (self.charge.amps_per_kw[column] > 0).sum(axis=1)
+        weight: Floats = 3.0 / np.maximum(phases, 1)
+        return weight
 
     @property
     def max_import_kw(self) -> Floats:
@@ -103,8 +117,8 @@ class Variables:
     `charge` (charge column) kW · `unmet` (session) kWh · `imported`, `exported`, `curtail` (slot) kW · `store`, `draw`
     (battery, slot) kW on the AC side · `stored` (battery, slot) kWh at the slot's end · `peak` (demand charge) kW ·
     `share` one column: the smallest share of need that is met · `behind` (milestone) kWh that a floor or a scenario
-    misses · `importing` (slot), `storing` (battery, slot): 1 or 0,
-    empty unless directions are asked for.
+    misses · `level` (entry of `Vehicles`) kWh at the slot's end · `give` (giving entry) kW · `importing` (slot),
+    `storing` (battery, slot), `taking` (giving entry): 1 or 0, empty unless directions are asked for.
     """
 
     charge: Ints
@@ -118,8 +132,11 @@ class Variables:
     peak: Ints
     share: Ints
     behind: Ints
+    level: Ints
+    give: Ints
     importing: Ints
     storing: Ints
+    taking: Ints
     lower: Floats
     upper: Floats
 
@@ -127,11 +144,11 @@ class Variables:
     def of(cls, site: Site, *, directions: bool = False) -> "Variables":
         slots, batteries = site.grid.slots, len(site.batteries)
         per_battery = (batteries, slots)
-        charges = site.problem.demand_charges
+        charges, vehicles = site.problem.demand_charges, site.vehicles
         binary = (
-            {"importing": (slots,), "storing": per_battery}
+            {"importing": (slots,), "storing": per_battery, "taking": (vehicles.giving.size,)}
             if directions
-            else {"importing": (0,), "storing": (0, slots)}
+            else {"importing": (0,), "storing": (0, slots), "taking": (0,)}
         )
         shapes: dict[str, tuple[int, ...]] = {
             "charge": (site.charge.columns,),
@@ -145,6 +162,8 @@ class Variables:
             "peak": (len(charges),),
             "share": (1,),
             "behind": (site.milestones.count,),
+            "level": (vehicles.session.size,),
+            "give": (vehicles.giving.size,),
             **binary,
         }
         blocks: dict[str, Ints] = {}
@@ -157,11 +176,16 @@ class Variables:
         can_draw_kw = sum_by(site.charge.slot, site.charge.max_kw * site.charge.present, slots)
         store_kw = np.array([battery.max_charge_kw for battery in site.batteries])
         draw_kw = np.array([battery.max_discharge_kw for battery in site.batteries])
+        give_kw, give_slot = vehicles.give_kw[vehicles.giving], site.charge.slot[vehicles.column[vehicles.giving]]
+        lower[blocks["level"]], upper[blocks["level"]] = vehicles.least_kwh, vehicles.most_kwh
+        upper[blocks["give"]] = give_kw
         upper[blocks["charge"]] = site.charge.max_kw
         upper[blocks["unmet"]] = site.needs.owed_kwh
         upper[blocks["behind"]] = site.milestones.owed_kwh
         upper[blocks["imported"]] = np.minimum(site.max_import_kw, site.base_load_kw + can_draw_kw + store_kw.sum())
-        upper[blocks["exported"]] = np.minimum(site.max_export_kw, site.pv_kw + draw_kw.sum())
+        upper[blocks["exported"]] = np.minimum(
+            site.max_export_kw, site.pv_kw + draw_kw.sum() + sum_by(give_slot, give_kw, slots)
+        )
         upper[blocks["curtail"]] = site.pv_kw if site.problem.pv_curtailable else 0.0
         upper[blocks["store"]] = store_kw[:, None]
         upper[blocks["draw"]] = draw_kw[:, None]
@@ -248,6 +272,7 @@ def assemble(site: Site, variables: Variables, rules: Sequence[Rule], cost: Floa
     integer = np.zeros(variables.columns, dtype=np.bool_)
     integer[variables.importing] = True
     integer[variables.storing] = True
+    integer[variables.taking] = True
     return Program(
         matrix=Matrix(
             start=start,

@@ -29,6 +29,8 @@ from optimizer.domain import (
     Session,
     Settings,
     SharedPower,
+    Taper,
+    VehicleToGrid,
 )
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday, midnight, no clock change near
@@ -228,7 +230,18 @@ def _richer_session(draw: st.DrawFn, session: Session, evse: Evse) -> Session:
         session = replace(session, max_energy_kwh=session.required_energy_kwh + 5)
     elif kind == "expected":
         session = replace(session, probability=0.4)
-    return session
+    vehicle = draw(st.sampled_from(("unknown", "unknown", "taper", "v2g", "both")))
+    if vehicle == "unknown":
+        return session
+    soc = draw(st.sampled_from((0.2, 0.6, 0.85)))
+    fits_kwh = session.max_energy_kwh or session.required_energy_kwh
+    return replace(
+        session,
+        soc=soc,
+        capacity_kwh=max(fits_kwh * evse.efficiency / (1 - soc) * draw(st.sampled_from((1.0, 3.0))), 5.0),
+        taper=Taper(0.7, draw(st.sampled_from((0.95, 1.0)))) if vehicle in ("taper", "both") else None,
+        v2g=VehicleToGrid(6.0, draw(st.sampled_from((0.0, 10.0))), 0.02) if vehicle in ("v2g", "both") else None,
+    )
 
 
 def _circuits(draw: st.DrawFn) -> tuple[Circuit, ...]:

@@ -15,6 +15,7 @@ from optimizer.constraints import ALL
 from optimizer.domain import CONNECTION, PHASES, Evse, Problem, Schedule, Session
 from optimizer.doors import door
 from optimizer.objectives import money, unmet_price
+from optimizer.presence import full_power_kw
 from optimizer.program import Site, Variables, assemble
 from optimizer.solve import solve
 from tests.optimizer.builders import problems, rich_problems
@@ -265,7 +266,10 @@ def test_stations_share_their_supply_and_an_open_limit_is_never_exceeded(problem
             limit_a = evse.shared_power.max_current_a
             fixed = [one.current_a for one in problem.reservations if one.evse_id == evse.evse_id]
             if is_open and evse.in_force is not None:
-                fixed.append(tuple(evse.in_force.limit_a if phase in evse.phases else 0.0 for phase in PHASES))
+                limit = evse.in_force.limit_a
+                fixed.append(
+                    (limit * ("L1" in evse.phases), limit * ("L2" in evse.phases), limit * ("L3" in evse.phases))
+                )
             else:
                 drawn_a = [a + b for a, b in zip(drawn_a, amps, strict=True)]
             for one in fixed:
@@ -275,10 +279,43 @@ def test_stations_share_their_supply_and_an_open_limit_is_never_exceeded(problem
 
 
 def got_before(problem: Problem, schedule: Schedule, session: Session, moment: datetime) -> float:
-    """kWh that the limits deliver before a moment of the stay."""
+    """kWh at the meter that the limits deliver before a moment of the stay, less what giving takes."""
     early = replace(session, departure=moment, scenarios=(), floor_energy_kwh=0, floor_by=None)
+    loss = 1 / problem.evse(session.evse_id).efficiency ** 2
     powers = schedule.power_kw[session.evse_id]
-    return sum(power_kw * hours_there(problem, early, slot) for slot, power_kw in enumerate(powers))
+    return sum(
+        power_kw * (loss if power_kw < 0 else 1) * hours_there(problem, early, slot)
+        for slot, power_kw in enumerate(powers)
+    )
+
+
+@law(60)
+@given(rich_problems())
+def test_a_vehicle_takes_and_gives_what_its_battery_can(problem: Problem) -> None:
+    schedule = solve(problem)
+
+    for session in problem.sessions:
+        powers = schedule.power_kw[session.evse_id]
+        if session.v2g is None:
+            assert all(power_kw >= 0 for slot, power_kw in enumerate(powers) if hours_there(problem, session, slot) > 0)
+        if session.soc is None or session.capacity_kwh is None:
+            continue
+        evse = problem.evse(session.evse_id)
+        held_kwh = session.soc * session.capacity_kwh
+        for slot, power_kw in enumerate(powers):
+            hours = hours_there(problem, session, slot)
+            if hours <= 1e-6:
+                continue
+            held_kwh += power_kw * hours * (evse.efficiency if power_kw > 0 else 1 / evse.efficiency)
+            assert held_kwh <= session.capacity_kwh + 0.2  # a step of one slot
+            if power_kw < 0 and session.v2g is not None:
+                assert power_kw >= -session.v2g.max_discharge_kw - NOISE
+                assert held_kwh >= session.v2g.floor_energy_kwh - NOISE
+            if session.taper is not None and session.max_power_kw is not None and power_kw > 0:
+                span_soc = session.taper.zero_at_soc - session.taper.from_soc
+                taken = (session.taper.zero_at_soc - held_kwh / session.capacity_kwh) / span_soc
+                full_kw = min(session.max_power_kw, full_power_kw(problem)[problem.sessions.index(session)])
+                assert power_kw <= full_kw * taken + NOISE
 
 
 @law(40)
