@@ -7,6 +7,7 @@ ranges are those of the JSON edge; a problem that was built in Python meets them
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from optimizer.domain import Problem
 from optimizer.errors import InvalidProblemError
@@ -32,7 +33,7 @@ def refuse_beyond_any_site(problem: Problem) -> None:
     _refuse(problem, "")
 
 
-def _refuse(item: object, path: str) -> None:
+def _refuse(item: Any, path: str) -> None:
     limits, others = _plan(type(item))
     for name, least, most in limits:
         value = getattr(item, name)
@@ -56,7 +57,7 @@ def _said(value: float, least: float, most: float) -> str:
 
 
 @cache
-def _plan(noun: type) -> tuple[tuple[tuple[str, float, float], ...], tuple[str, ...]]:
+def _plan(noun: type[Any]) -> tuple[tuple[tuple[str, float, float], ...], tuple[str, ...]]:
     """The fields of a noun that carry a unit, with their ranges, and those that may hold other nouns."""
     limits, others = [], []
     for field in fields(noun):
@@ -68,7 +69,7 @@ def _plan(noun: type) -> tuple[tuple[tuple[str, float, float], ...], tuple[str, 
     return tuple(limits), tuple(others)
 
 
-def _id(member: object, number: int) -> str:
+def _id(member: Any, number: int) -> str:
     """Its id, which most nouns with a plural have as their first field; else its number."""
     first = getattr(member, fields(type(member))[0].name)
     return first if isinstance(first, str) else str(number)

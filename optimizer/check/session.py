@@ -97,7 +97,10 @@ def vehicle_battery(plan: Plan) -> Iterator[Violation]:
             if power_kw > 0 and session.taper is not None:
                 begins, ends = session.taper.from_soc, session.taper.zero_at_soc
                 left = max(0.0, ends - held_kwh / session.capacity_kwh) / (ends - begins)
-                most_kw = full_power_kw(plan.problem, session, evse) * min(1.0, left)
+                full_kw = session.max_power_kw  # the taper is the vehicle's own; unknown: it begins at the EVSE's limit
+                if full_kw is None:
+                    full_kw = full_power_kw(plan.problem, session, evse)
+                most_kw = full_kw * min(1.0, left)
                 if power_kw > most_kw + slack(power_kw):
                     yield Violation("taper", session.session_id, power_kw - most_kw, "kW", slot)
 

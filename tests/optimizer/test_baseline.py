@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from optimizer.baseline import (
     earliest_deadline_first,
@@ -16,14 +17,28 @@ from optimizer.baseline import (
     uncontrolled,
 )
 from optimizer.check import violations
-from optimizer.domain import Circuit, Connection, DemandCharge, Evse, Problem, Schedule
+from optimizer.domain import Circuit, Connection, DemandCharge, Evse, Problem, Schedule, Taper
 from optimizer.errors import InvalidProblemError
 from optimizer.foresight import hindsight, perfect_foresight
 from optimizer.program import Site
 from optimizer.share import slots_of
-from tests.optimizer.builders import START, a_battery, a_problem, a_session, an_evse, problems
+from tests.optimizer.builders import START, a_battery, a_problem, a_session, an_evse, problems, rich_problems
 
-DRAWING = {"connection_import", "connection_current", "circuit_power", "circuit_current"}
+DRAWING = {"connection_import", "connection_current", "circuit_power", "circuit_current", "shared_power"}
+
+
+@st.composite
+def full_sites(draw: st.DrawFn) -> Problem:
+    """Sites with everything, and vehicles that taper."""
+    problem = draw(problems() | rich_problems())
+    efficiency = {evse.evse_id: evse.efficiency for evse in problem.evses}
+    sessions = []
+    for session in problem.sessions:
+        room_kwh = session.required_energy_kwh * efficiency[session.evse_id]
+        taper = Taper(draw(st.sampled_from((0.2, 0.6))), draw(st.sampled_from((0.9, 1.0))))
+        vehicle = replace(session, soc=0.4, capacity_kwh=room_kwh / 0.6 + 1, taper=taper)
+        sessions.append(vehicle if draw(st.booleans()) else session)
+    return replace(problem, sessions=tuple(sessions))
 
 
 def a_row_of(vehicles: int, *, max_current_a: float, required_energy_kwh: float = 22.08, **more: object) -> Problem:
@@ -172,6 +187,27 @@ def test_batteries_do_nothing() -> None:
     assert battery.energy_kwh == pytest.approx((5, 5))
 
 
+@pytest.mark.parametrize("policy", [uncontrolled, equal_share, earliest_deadline_first], ids=lambda one: one.__name__)
+def test_a_nearly_full_vehicle_takes_less(policy: Callable[[Problem], Schedule]) -> None:
+    tapering = a_session(
+        evse_id="dc", hours=2, required_energy_kwh=20, max_power_kw=20, soc=0.5, capacity_kwh=40, taper=Taper(0.6, 1.0)
+    )
+    problem = a_problem(prices=[0.3] * 2, evses=[Evse("dc", "connection", max_power_kw=50)], sessions=[tapering])
+
+    schedule = policy(problem)
+
+    # p = 20 · (0.5 - p / 40) / 0.4 gives 11.111 kW; then p = 20 · (0.2222 - p / 40) / 0.4 gives 4.938 kW.
+    assert schedule.power_kw["dc"] == pytest.approx((11.111, 4.938), abs=1e-3)
+    assert violations(problem, schedule).all == ()
+
+
+def test_a_vehicle_is_filled_up_to_its_need_even_if_it_may_take_more() -> None:
+    problem = a_problem(prices=[0.3] * 3, sessions=[a_session(required_energy_kwh=11.04, max_energy_kwh=30)])
+
+    assert uncontrolled(problem).power_kw["evse-1"] == pytest.approx((11.04, 0, 0))
+    assert equal_share(problem).power_kw["evse-1"] == pytest.approx((11.04, 0, 0))
+
+
 def test_nothing_happens_before_now() -> None:
     problem = a_problem(prices=[0.1] * 3, now=START + timedelta(minutes=90), base_load_kw=1, sessions=[a_session()])
 
@@ -313,14 +349,14 @@ def test_a_dc_vehicle_has_neither_steps_of_current_nor_a_minimum() -> None:
     assert schedule.current_a["dc"] is None
 
 
-@given(problems())
+@given(full_sites())
 @settings(deadline=None)  # shared cores
 def test_equal_share_breaks_no_rule_on_any_site(problem: Problem) -> None:
     assert violations(problem, equal_share(problem)).caused == ()
 
 
 @pytest.mark.parametrize("policy", [earliest_deadline_first, least_laxity_first], ids=lambda policy: policy.__name__)
-@given(problem=problems())
+@given(problem=full_sites())
 @settings(deadline=None, max_examples=60)  # shared cores
 def test_turns_break_no_rule_on_any_site(policy: Callable[[Problem], Schedule], problem: Problem) -> None:
     schedule = policy(problem)
@@ -345,7 +381,7 @@ def test_nobody_serves_better_or_cheaper_than_perfect_foresight(problem: Problem
             assert best.cost.total <= other.cost.total + best.gap * max(most_gross, 0.01) + 0.011
 
 
-@given(problems())
+@given(full_sites())
 @settings(deadline=None, max_examples=50)  # shared cores
 def test_without_charging_every_violation_is_unavoidable(problem: Problem) -> None:
     assert violations(problem, nothing_charges(problem)).caused == ()
@@ -359,7 +395,7 @@ def test_uncontrolled_leaves_no_more_unmet_than_equal_share(problem: Problem) ->
     assert free.unmet_kwh <= shared.unmet_kwh + 1e-6
 
 
-@given(problems())
+@given(full_sites())
 @settings(deadline=None)  # shared cores
 def test_program_and_checker_agree_on_what_is_overloaded(problem: Problem) -> None:
     schedule = uncontrolled(problem)

@@ -118,7 +118,7 @@ def powered(evse_id: str, *power_kw: float, amps: tuple[float, ...] | None = Non
     )
 
 
-def result_of(session_id: str, **changed: float) -> Schedule:
+def result_of(session_id: str, **changed: Any) -> Schedule:
     result = replace(GOOD.sessions[session_id], **changed)
     return replace(GOOD, sessions={**GOOD.sessions, session_id: result})
 

@@ -12,7 +12,7 @@ from optimizer.check import violations
 from optimizer.domain import Circuit, Connection, DemandCharge, Problem, Reservation, Schedule, Settings
 from optimizer.errors import InvalidProblemError, SolverError
 from optimizer.optimise import Solve, optimise
-from tests.optimizer.builders import a_battery, a_problem, a_session, an_evse, problems
+from tests.optimizer.builders import a_battery, a_problem, a_session, an_evse, problems, rich_problems
 
 PROBLEM = a_problem(prices=[0.3, 0.1, 0.4], sessions=[a_session(hours=3, required_energy_kwh=11.04)])
 
@@ -266,7 +266,7 @@ def test_takes_what_a_very_large_site_has() -> None:
     assert optimise(problem).status == "optimal"
 
 
-@given(problems())
+@given(problems() | rich_problems())
 @settings(deadline=None, max_examples=40)  # shared cores
 def test_no_answer_breaks_a_rule_that_the_checker_knows(problem: Problem) -> None:
     schedule = optimise(problem)
@@ -275,7 +275,7 @@ def test_no_answer_breaks_a_rule_that_the_checker_knows(problem: Problem) -> Non
     assert all(violation.unavoidable for violation in schedule.violations)
 
 
-@given(problems())
+@given(problems() | rich_problems())
 @settings(deadline=None, max_examples=40)  # shared cores
 def test_the_fallback_of_any_site_breaks_no_rule(problem: Problem) -> None:
     schedule = optimise(problem, baselines=False, solve=raises(SolverError("gone")))
