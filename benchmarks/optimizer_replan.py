@@ -7,8 +7,8 @@ medians in milliseconds, simplex iterations, and how often the live program chos
 """
 
 import argparse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from statistics import median
 from time import perf_counter
 
@@ -101,33 +101,46 @@ KINDS = (
 )
 
 
-def timed(work: Callable[[], LivePlan]) -> tuple[float, LivePlan]:
+@dataclass
+class Row:
+    """What one kind of change took, one entry a repetition."""
+
+    warm_ms: list[float] = field(default_factory=list)
+    cold_ms: list[float] = field(default_factory=list)
+    iterations: list[int] = field(default_factory=list)
+    cold_iterations: list[int] = field(default_factory=list)
+    started_cold: int = 0
+
+    def __str__(self) -> str:
+        warm_ms, cold_ms = median(self.warm_ms), median(self.cold_ms)
+        times = f"{warm_ms:7.1f} {cold_ms:7.1f} | {cold_ms / warm_ms:5.1f}x"
+        simplex = f"{median(self.iterations):6.0f} {median(self.cold_iterations):6.0f}"
+        return f"{times} | {simplex} | {self.started_cold}/{len(self.warm_ms)}"
+
+
+def timed(work: Callable[..., LivePlan | LiveProgram], *given: object) -> tuple[float, LivePlan]:
     started = perf_counter()
-    plan = work()
-    return (perf_counter() - started) * 1000, plan
+    done = work(*given)
+    took_ms = (perf_counter() - started) * 1000
+    return took_ms, done.plan if isinstance(done, LiveProgram) else done
 
 
-def measure(problem: Problem, repeat: int) -> Iterator[str]:
-    """One line a kind; each change is made on top of the last one."""
-    for kind in KINDS:
-        random = np.random.default_rng(7)
-        changed = replace(problem, sessions=problem.sessions[:-repeat])
-        live = LiveProgram(changed)
-        warm_ms, cold_ms, iterations, cold_iterations, starts = [], [], [], [], 0
-        for _ in range(repeat):
-            changed = kind.change(changed, random)
-            took_ms, plan = timed(lambda: kind.go(live, changed))
-            warm_ms.append(took_ms)
-            iterations.append(plan.iterations)
-            starts += not plan.warm
-            took_ms, fresh = timed(lambda: LiveProgram(changed).plan)
-            cold_ms.append(took_ms)
-            cold_iterations.append(fresh.iterations)
-            assert abs(plan.objective - fresh.objective) < 1e-6 * max(1, abs(fresh.objective))
-        yield (
-            f"{kind.name:24} | {median(warm_ms):7.1f} {median(cold_ms):7.1f} | {median(cold_ms) / median(warm_ms):5.1f}x"
-            f" | {median(iterations):6.0f} {median(cold_iterations):6.0f} | {starts}/{repeat}"
-        )
+def measure(problem: Problem, kind: Kind, repeat: int) -> Row:
+    """Each change is made on top of the last one."""
+    random, row = np.random.default_rng(7), Row()
+    changed = replace(problem, sessions=problem.sessions[:-repeat])
+    live = LiveProgram(changed)
+    for _ in range(repeat):
+        changed = kind.change(changed, random)
+        took_ms, plan = timed(kind.go, live, changed)
+        row.warm_ms.append(took_ms)
+        row.iterations.append(plan.iterations)
+        row.started_cold += not plan.warm
+        took_ms, fresh = timed(LiveProgram, changed)
+        row.cold_ms.append(took_ms)
+        row.cold_iterations.append(fresh.iterations)
+        assert abs(plan.objective - fresh.objective) < 1e-6 * max(1, abs(fresh.objective))
+    return row
 
 
 def main() -> None:
@@ -142,8 +155,8 @@ def main() -> None:
             print(
                 f"\n{name + title}\nchange                   | warm ms cold ms | ratio | iterations    | started cold"
             )
-            for line in measure(one, options.repeat):
-                print(line, flush=True)
+            for kind in KINDS:
+                print(f"{kind.name:24} | {measure(one, kind, options.repeat)}", flush=True)
 
 
 if __name__ == "__main__":

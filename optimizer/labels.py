@@ -59,6 +59,8 @@ class Labels:
                     labels[first:end] = kind + slot[at]
                 case "energy_by_departure", (session,):
                     labels[first:end] = kind + sessions[session] * WHICH
+                case "vehicle_energy" | "taper", (session, at):
+                    labels[first:end] = kind + sessions[session] * WHICH + slot[at]
                 case "circuit_power" | "circuit_feed", (node, at):
                     labels[first:end] = kind + nodes[node] * WHICH + slot[at]
                 case "circuit_current", (node, phase, at):

@@ -18,11 +18,13 @@ from optimizer.in_place import Basis, InPlaceModel, Labelled
 from optimizer.labels import Labels
 from optimizer.objectives import money, unmet_price
 from optimizer.program import Program, Site, Variables, assemble
-from optimizer.service import UNMET_NOISE_KWH
+from optimizer.service import UNMET_NOISE_KWH, missed
 
 __all__ = ["Basis", "LivePlan", "LiveProgram"]
 
-FREE_UNTIL_ASKED = frozenset({"cost_bound", "shortfall"})  # rows for later solves; the first holds every price
+FREE_UNTIL_ASKED = frozenset(
+    {"cost_bound", "shortfall", "floor_shortfall"}
+)  # rows for later solves; the first holds every price
 RULES = tuple(rule for rule in ALL if rule.__name__ not in FREE_UNTIL_ASKED)
 
 
@@ -47,7 +49,7 @@ class LivePlan:
 
         If not, some wish cannot be met or flows go in a circle: `solve` divides the shortfall and finds directions.
         """
-        unmet_kwh = self.x[self.variables.unmet].max(initial=0.0)
+        unmet_kwh = self.x[missed(self.site, self.variables)].max(initial=0.0)
         return bool(unmet_kwh <= UNMET_NOISE_KWH) and not is_circular(self.site, self.variables, self.x)
 
     @property
@@ -147,5 +149,5 @@ def _program(site: Site, v: Variables) -> Program:
 
 def _cost(site: Site, v: Variables) -> Floats:
     cost = money(site, v)
-    cost[v.unmet] = unmet_price(site)
+    cost[missed(site, v)] = unmet_price(site)
     return cost

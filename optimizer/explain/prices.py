@@ -14,16 +14,17 @@ from optimizer.explain.reasons import Binding
 from optimizer.explain.shadow import PRICE_NOISE, Shadow, names_of
 from optimizer.program import Site, Variables
 
-NEED = "energy_by_departure"
+NEEDS = ("energy_by_departure", "energy_by_moment", "vehicle_energy")  # what a vehicle's kWh are worth
 BALANCE = "power_balance"
-NO_LIMIT = frozenset({NEED, BALANCE, "battery_energy", "shortfall", "cost_bound"})  # rows that displace nobody
+NO_LIMIT = frozenset({*NEEDS, BALANCE, "battery_energy", "shortfall", "floor_shortfall", "cost_bound"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prices:
     """One entry a charge column, currency per kWh at the EVSE: what energy costs, with displacement, and is worth.
 
-    `binding` holds the rules that displace somebody in a column; `need` (session) is the price of a session's next kWh.
+    `binding` holds the rules that displace somebody in a column; `need` (session) is the price of a session's next kWh,
+    in time for all that it is needed for.
     """
 
     energy: Floats
@@ -42,7 +43,7 @@ def prices_of(site: Site, v: Variables, shadow: Shadow) -> Prices:
     entries = np.flatnonzero((place[shadow.column] >= 0) & (shadow.duals.rows[shadow.row] != 0))
     column, row = place[shadow.column[entries]], shadow.row[entries]
     paid = shadow.price_of_entries()[entries] / kwh_per_kw[column]
-    of_need, of_balance = shadow.rows_of(NEED)[row], shadow.rows_of(BALANCE)[row]
+    of_need, of_balance = shadow.rows_of(*NEEDS)[row], shadow.rows_of(BALANCE)[row]
     displaces = ~of_need & ~of_balance
 
     def total(chosen: Flags) -> Floats:
@@ -55,8 +56,7 @@ def prices_of(site: Site, v: Variables, shadow: Shadow) -> Prices:
     for at, number, price in zip(column[seen].tolist(), row[seen].tolist(), paid[seen].tolist(), strict=True):
         name = names[number]
         binding[at] = (*binding.get(at, ()), Binding(name.rule, name.where, price, name.slot, name.phase))
-    needs = shadow.duals.rows[shadow.program.rows(NEED)]
-    return Prices(energy, energy + total(displaces), -total(of_need), needs, binding)
+    return Prices(energy, energy + total(displaces), -total(of_need), _needs(site, shadow), binding)
 
 
 def site_binding(site: Site, v: Variables, shadow: Shadow) -> tuple[Binding, ...]:
@@ -113,10 +113,18 @@ def headroom_kw(site: Site, v: Variables, shadow: Shadow, schedule: Schedule) ->
 
 
 def planned_kw(site: Site, schedule: Schedule) -> Floats:
-    """The schedule's power of every charge column."""
+    """The schedule's power of every charge column; what a vehicle gives is none."""
     power_kw = np.array([schedule.power_kw[evse.evse_id] for evse in site.problem.evses])
-    planned: Floats = power_kw[site.charge.evse, site.charge.slot + site.grid.first]
+    planned: Floats = np.maximum(power_kw[site.charge.evse, site.charge.slot + site.grid.first], 0.0)
     return planned
+
+
+def _needs(site: Site, shadow: Shadow) -> Floats:
+    needs = np.zeros(site.sessions)
+    for rule, key, first, end in shadow.program.blocks:
+        if rule in NEEDS[:2]:
+            np.add.at(needs, key[0], shadow.duals.rows[first:end])
+    return needs
 
 
 def _peaks(site: Site, v: Variables, shadow: Shadow) -> list[Binding]:

@@ -31,6 +31,7 @@ class Plan:
 
     problem: Problem
     unmet_kwh: Mapping[str, float]
+    floor_unmet_kwh: Mapping[str, float]
     money: float
     time_limit_s: float
 
@@ -38,8 +39,9 @@ class Plan:
     def of(cls, problem: Problem, schedule: Schedule) -> "Plan":
         """Raise `SolverError` when the schedule breaks a rule of the problem."""
         unmet_kwh = {session_id: result.unmet_kwh for session_id, result in schedule.sessions.items()}
+        floors_kwh = {session_id: result.floor_unmet_kwh for session_id, result in schedule.sessions.items()}
         limit_s = problem.settings.time_limit_s
-        return cls(problem, unmet_kwh, _least_money(problem, unmet_kwh, limit_s), limit_s)
+        return cls(problem, unmet_kwh, floors_kwh, _least_money(problem, unmet_kwh, floors_kwh, limit_s), limit_s)
 
 
 def repairs(plan: Plan, session: Session) -> tuple[Repair, ...]:
@@ -90,7 +92,7 @@ def money_when_met(plan: Plan, changed: Problem, session: Session) -> float | No
     """
     allowed_kwh = {**plan.unmet_kwh, session.session_id: 0.0}
     try:
-        return _least_money(changed, allowed_kwh, plan.time_limit_s)
+        return _least_money(changed, allowed_kwh, plan.floor_unmet_kwh, plan.time_limit_s)
     except SolverError:
         return None
 
@@ -119,14 +121,19 @@ def raised(problem: Problem, where: str, more_kw: float) -> Problem:
     return replace(problem, circuits=circuits)
 
 
-def _least_money(problem: Problem, unmet_kwh: Mapping[str, float], time_limit_s: float) -> float:
-    """Of plans that leave nobody short of more than `unmet_kwh`."""
+def _least_money(
+    problem: Problem, unmet_kwh: Mapping[str, float], floors_kwh: Mapping[str, float], time_limit_s: float
+) -> float:
+    """Of plans that leave nobody short of more than `unmet_kwh`, nor below a floor by more than `floors_kwh`."""
     site = Site.of(problem)
     v = Variables.of(site)
     program = assemble(site, v, ALL, money(site, v))
     allowed_kwh = np.array([unmet_kwh[session.session_id] for session in problem.sessions])
     upper = program.upper.copy()
     upper[v.unmet] = np.minimum(site.needs.owed_kwh, allowed_kwh + UNMET_NOISE_KWH)
+    floors = site.milestones.floors
+    floor_kwh = np.array([floors_kwh[session.session_id] for session in problem.sessions])
+    upper[v.behind[floors]] = floor_kwh[site.milestones.session[floors]] + UNMET_NOISE_KWH
     return HighsDoor().solve(replace(program, upper=upper), time_limit_s=time_limit_s).objective
 
 

@@ -37,11 +37,11 @@ class Shadow:
         """What each non-zero adds to the price of its column: positive makes it dearer."""
         return -self.duals.rows[self.row] * self.program.matrix.value
 
-    def rows_of(self, name: str) -> Flags:
-        """Which rows belong to a rule, all of its blocks."""
+    def rows_of(self, *names: str) -> Flags:
+        """Which rows belong to some rules, all of their blocks."""
         chosen = np.zeros(self.program.matrix.rows, dtype=np.bool_)
         for rule, _, first, end in self.program.blocks:
-            chosen[first:end] |= rule == name
+            chosen[first:end] |= rule in names
         return chosen
 
 
@@ -63,7 +63,7 @@ def shadow_of(site: Site, v: Variables, schedule: Schedule, *, time_limit_s: flo
     would pay. Raise `SolverError` when the schedule breaks a rule
     that the program knows, as a fallback may.
     """
-    program = at_unmet(site, v, _unmet_kwh(site, schedule))
+    program = at_unmet(site, v, schedule)
     upper, first = program.upper.copy(), site.grid.first
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
     balance = program.rows("power_balance")
@@ -86,12 +86,17 @@ def shadow_of(site: Site, v: Variables, schedule: Schedule, *, time_limit_s: flo
     return Shadow(program, solution.x, chosen.duals(), row)
 
 
-def at_unmet(site: Site, v: Variables, unmet_kwh: Floats) -> Program:
-    """The money program in which every session goes without `unmet_kwh`, neither more nor less."""
+def at_unmet(site: Site, v: Variables, schedule: Schedule) -> Program:
+    """The money program in which every session goes without what it does in the schedule, neither more nor less."""
     program = assemble(site, v, ALL, money(site, v))
+    results = [schedule.sessions[session.session_id] for session in site.problem.sessions]
+    unmet_kwh = np.minimum(np.array([result.unmet_kwh for result in results], dtype=float), site.needs.owed_kwh)
+    floor_kwh = np.array([result.floor_unmet_kwh for result in results], dtype=float)
     lower, upper = program.lower.copy(), program.upper.copy()
     lower[v.unmet] = np.maximum(unmet_kwh - UNMET_NOISE_KWH, 0.0)
     upper[v.unmet] = unmet_kwh
+    floors = site.milestones.floors
+    upper[v.behind[floors]] = floor_kwh[site.milestones.session[floors]] + UNMET_NOISE_KWH
     return replace(program, lower=lower, upper=upper)
 
 
@@ -104,8 +109,10 @@ def row_name(site: Site, rule: str, key: tuple[int, ...]) -> RowName:
         return RowName(rule, site.headroom.names[key[0]], slot, PHASES[key[1]])
     if rule == "demand_peak":
         return RowName(rule, site.problem.demand_charges[key[0]].charge_id)
-    if rule == "energy_by_departure":
+    if rule in ("energy_by_departure", "energy_by_moment"):
         return RowName(rule, site.problem.sessions[key[0]].session_id)
+    if rule in ("vehicle_energy", "taper"):
+        return RowName(rule, site.problem.sessions[key[0]].session_id, slot)
     return RowName(rule, " ".join(map(str, key)))
 
 
@@ -116,12 +123,6 @@ def names_of(site: Site, program: Program, rows: Ints) -> dict[int, RowName]:
         for row in rows[(rows >= first) & (rows < end)].tolist():
             names[row] = row_name(site, rule, tuple(int(part[row - first]) for part in key))
     return names
-
-
-def _unmet_kwh(site: Site, schedule: Schedule) -> Floats:
-    unmet = [schedule.sessions[session.session_id].unmet_kwh for session in site.problem.sessions]
-    unmet_kwh: Floats = np.minimum(np.array(unmet, dtype=float), site.needs.owed_kwh)
-    return unmet_kwh
 
 
 def _batteries_one_way(site: Site, v: Variables, program: Program, schedule: Schedule) -> Program:

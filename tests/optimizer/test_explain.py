@@ -343,3 +343,18 @@ def test_every_repair_meets_its_wish_when_it_is_solved_again(problem: Problem) -
             again = solve(repaired(others_content(problem, schedule, session), session, repair))
 
             assert again.sessions[wish.session_id].unmet_kwh < 0.02, repair
+
+
+def test_a_floor_makes_the_early_slots_worth_more() -> None:
+    early = a_session(
+        hours=3,
+        required_energy_kwh=11.04,
+        floor_energy_kwh=5.0,
+        floor_by=a_problem().horizon.start + timedelta(hours=1),
+    )
+    problem = a_problem(prices=[0.30, 0.10, 0.40], sessions=[early])
+
+    reasons = explained(problem)
+
+    assert [slot.worth_per_kwh for slot in reasons.evses["evse-1"]] == pytest.approx([0.30, 0.10, 0.10])
+    assert reasons.sessions["tx-1"].marginal_price_per_kwh == pytest.approx(0.30)
