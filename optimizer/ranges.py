@@ -34,7 +34,8 @@ def refuse_beyond_any_site(problem: Problem) -> None:
 
 
 def _refuse(item: Any, path: str) -> None:
-    limits, others = _plan(type(item))
+    noun: Any = type(item)
+    limits, others = _plan(noun)
     for name, least, most in limits:
         value = getattr(item, name)
         if isinstance(value, tuple):
@@ -57,7 +58,7 @@ def _said(value: float, least: float, most: float) -> str:
 
 
 @cache
-def _plan(noun: type[Any]) -> tuple[tuple[tuple[str, float, float], ...], tuple[str, ...]]:
+def _plan(noun: Any) -> tuple[tuple[tuple[str, float, float], ...], tuple[str, ...]]:
     """The fields of a noun that carry a unit, with their ranges, and those that may hold other nouns."""
     limits, others = [], []
     for field in fields(noun):

@@ -206,7 +206,7 @@ def a_shorter_fuse(good: Good) -> tuple[Problem, Schedule] | None:
     where = good.random.choice(("connection", *above))
     by_current = good.random.random() < 0.5
     # Half the power over three phases is at most half of the current on each of those in use.
-    limit = (
+    limit: dict[str, Any] = (
         {"max_current_a": half_kw * 1000 / good.problem.connection.voltage_v / 3}
         if by_current
         else {"max_power_kw": half_kw}
@@ -356,6 +356,20 @@ def another_sun(good: Good) -> tuple[Problem, Schedule]:
     return good.tightened(pv_kw=good.one_off(good.problem.pv_kw, OFF))
 
 
+def an_export_limit(good: Good) -> tuple[Problem, Schedule] | None:
+    """Half of what is exported, where all PV could have been curtailed."""
+    most_kw = max(good.schedule.export_kw[slot] for slot in good.live)
+    if most_kw < LEAST_KW or not good.problem.pv_curtailable:
+        return None
+    return good.tightened(connection=replace(good.problem.connection, max_export_kw=most_kw / 2))
+
+
+def sun_that_must_not_be_curtailed(good: Good) -> tuple[Problem, Schedule] | None:
+    if max(good.schedule.curtail_kw) < LEAST_KW:
+        return None
+    return good.tightened(pv_curtailable=False)
+
+
 def a_weaker_battery(good: Good) -> tuple[Problem, Schedule] | None:
     """A battery whose limits, or whose losses, are others where it moves at least half a kW."""
     batteries = list(good.problem.batteries)
@@ -369,7 +383,8 @@ def a_weaker_battery(good: Good) -> tuple[Problem, Schedule] | None:
             limit = -min(powers) - OFF if name == "max_discharge_kw" else 0.5
         else:
             continue
-        batteries[index] = replace(battery, **{name: limit})
+        changed: dict[str, Any] = {name: limit}
+        batteries[index] = replace(battery, **changed)
         return good.tightened(batteries=tuple(batteries))
     return None
 
@@ -404,6 +419,8 @@ OPERATORS: tuple[Operator, ...] = (
     another_price,
     another_base_load,
     another_sun,
+    an_export_limit,
+    sun_that_must_not_be_curtailed,
     a_weaker_battery,
 )
 
