@@ -52,6 +52,7 @@ def energy_by_departure(site: Site, v: Variables) -> Iterator[Rows]:
     .. math:: owed_s \le \sum_t h_{s,t} (p_{s,t} - \tfrac{1}{\eta^2} g_{s,t}) + unmet_s \le required_s
 
     h is how long the vehicle is there in the slot, g what it gives there. Soft: `unmet` is a wish that failed.
+    A belief owes nothing, and may even be left with less than it came with: its scenarios have the price of that.
     Unit: kWh.
     """
     sessions = np.arange(site.sessions)
@@ -65,7 +66,7 @@ def energy_by_departure(site: Site, v: Variables) -> Iterator[Rows]:
         coefficient=np.concatenate(
             [charge.overlap_h, -(vehicles.hours * vehicles.loss)[giving], np.ones(site.sessions)]
         ),
-        lower=site.needs.owed_kwh,
+        lower=np.where(site.needs.is_belief, -inf, site.needs.owed_kwh),
         upper=site.needs.required_kwh,
     )
 

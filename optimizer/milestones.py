@@ -18,11 +18,14 @@ from optimizer.vehicles import Vehicles
 class Milestones:
     """One entry a milestone: `session`, `owed_kwh` at the EVSE's meter, `probability` (0 for a floor), `is_floor`.
 
+    `most_kwh` is what can be missing at most: what is owed, and what the vehicle may have given by then.
+
     One entry a non-zero: `milestone`, `column` (of `Charge`), and `hours` of presence in its slot before the moment.
     """
 
     session: Ints
     owed_kwh: Floats
+    most_kwh: Floats
     probability: Floats
     is_floor: Flags
     milestone: Ints
@@ -57,7 +60,7 @@ class Milestones:
         return entry, given, vehicles.loss[vehicles.giving[given]]
 
 
-def milestones_of(problem: Problem, grid: Grid, charge: Charge) -> Milestones:
+def milestones_of(problem: Problem, grid: Grid, charge: Charge, vehicles: Vehicles) -> Milestones:
     """Every floor and every scenario; one whose moment lies after the horizon owes what cannot be got later."""
     stated = [
         (number, session.floor_by, session.floor_energy_kwh, 0.0, True)
@@ -75,6 +78,9 @@ def milestones_of(problem: Problem, grid: Grid, charge: Charge) -> Milestones:
     if stated:
         owed_kwh = np.maximum(owed_kwh - later_kwh(problem, session, moment_s), 0.0)
 
+    least_kwh = np.zeros(len(problem.sessions))
+    least_kwh[vehicles.session] = vehicles.least_kwh
+
     order = np.argsort(charge.session, kind="stable")
     first = np.searchsorted(charge.session[order], np.arange(len(problem.sessions) + 1))
     count = (first[1:] - first[:-1])[session]
@@ -89,6 +95,7 @@ def milestones_of(problem: Problem, grid: Grid, charge: Charge) -> Milestones:
     return Milestones(
         session=session,
         owed_kwh=owed_kwh,
+        most_kwh=owed_kwh - least_kwh[session],
         probability=np.array([probability for *_, probability, _ in stated], dtype=float),
         is_floor=np.array([is_floor for *_, is_floor in stated], dtype=np.bool_),
         milestone=milestone[counts],

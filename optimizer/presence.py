@@ -81,6 +81,7 @@ class Needs:
 
     owed_kwh: Floats
     required_kwh: Floats
+    is_belief: Flags
     service_class: Ints  # 0 is served first: by priority, plugged in before expected
 
     @property
@@ -161,6 +162,7 @@ def needs_of(problem: Problem) -> Needs:
     return Needs(
         owed_kwh=owed,
         required_kwh=_most_kwh(problem, required),
+        is_belief=np.array([bool(session.scenarios) for session in problem.sessions], dtype=np.bool_),
         service_class=np.array([order[key] for key in rank], dtype=np.int64),
     )
 

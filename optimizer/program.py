@@ -49,6 +49,7 @@ class Site:
         refuse_overlapping_stays(problem)
         grid = Grid.of(problem.horizon)
         charge = charge_of(problem, grid)
+        vehicles = vehicles_of(problem, charge)
         headroom = headroom_of(problem, grid)
         controllable = [battery.controllable for battery in problem.batteries]
         batteries = tuple(battery for battery in problem.batteries if battery.controllable)
@@ -61,8 +62,8 @@ class Site:
             grid=grid,
             needs=needs_of(problem),
             charge=charge,
-            milestones=milestones_of(problem, grid, charge),
-            vehicles=vehicles_of(problem, charge),
+            milestones=milestones_of(problem, grid, charge, vehicles),
+            vehicles=vehicles,
             headroom=headroom,
             intervals=tuple(intervals_of(problem, one, grid) for one in problem.demand_charges),
             batteries=batteries,
@@ -181,7 +182,7 @@ class Variables:
         upper[blocks["give"]] = give_kw
         upper[blocks["charge"]] = site.charge.max_kw
         upper[blocks["unmet"]] = site.needs.owed_kwh
-        upper[blocks["behind"]] = site.milestones.owed_kwh
+        upper[blocks["behind"]] = site.milestones.most_kwh
         upper[blocks["imported"]] = np.minimum(site.max_import_kw, site.base_load_kw + can_draw_kw + store_kw.sum())
         upper[blocks["exported"]] = np.minimum(
             site.max_export_kw, site.pv_kw + draw_kw.sum() + sum_by(give_slot, give_kw, slots)

@@ -64,7 +64,8 @@ def repair(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, s
 
 def _wants_more(site: Site) -> Flags:
     """Sessions that take what pays, not only what they are owed: beliefs, and those that may go beyond their need."""
-    return np.array([bool(s.scenarios) or s.max_energy_kwh is not None for s in site.problem.sessions], dtype=np.bool_)
+    beyond = np.array([session.max_energy_kwh is not None for session in site.problem.sessions], dtype=np.bool_)
+    return site.needs.is_belief | beyond
 
 
 def _floors_missed_kwh(site: Site, floors_kwh: Floats, power_kw: Floats) -> float:
@@ -83,7 +84,7 @@ def _settle(site: Site, v: Variables, program: Program, x: Floats, steps: Ints, 
     lower[v.give] = upper[v.give] = np.maximum(-power_kw[site.vehicles.column[site.vehicles.giving]], 0.0)
     lower[v.level], upper[v.level] = -np.inf, np.inf
     row_upper[program.rows("taper")] = np.inf
-    upper[v.behind] = site.milestones.owed_kwh
+    upper[v.behind] = site.milestones.most_kwh
     row_upper[program.rows("floor_shortfall")] = np.inf
     energy = program.rows("energy_by_departure")
     row_lower[energy], row_upper[energy] = -np.inf, np.inf
@@ -99,7 +100,7 @@ def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run) -> Fl
     charge = site.charge
     lower, upper = program.lower.copy(), program.upper.copy()
     upper[v.unmet] = site.needs.owed_kwh
-    upper[v.behind] = site.milestones.owed_kwh
+    upper[v.behind] = site.milestones.most_kwh
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
     energy = program.rows("energy_by_departure")
     row_lower[energy] -= x[v.unmet] + ENERGY_SLACK_KWH

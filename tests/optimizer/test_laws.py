@@ -221,8 +221,8 @@ def test_the_cost_is_that_of_the_flows_and_never_below_the_bound(problem: Proble
     assert schedule.status == ("optimal" if schedule.reason is None else "feasible")
 
 
-@law(25)
-@given(problems(max_slots=8))
+@law(30)
+@given(problems(max_slots=8) | rich_problems(max_slots=8))
 def test_both_doors_find_the_same_optimum_of_the_same_program(problem: Problem) -> None:
     site = Site.of(problem)
     variables = Variables.of(site)
@@ -242,7 +242,7 @@ def test_both_doors_find_the_same_optimum_of_the_same_program(problem: Problem) 
 
 
 @law(20)
-@given(problems())
+@given(problems() | rich_problems())
 def test_the_same_problem_gives_the_same_bits(problem: Problem) -> None:
     assert replace(solve(problem), timing_ms={}) == replace(solve(problem), timing_ms={})
 

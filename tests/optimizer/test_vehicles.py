@@ -1,14 +1,28 @@
 """What a plan does with a vehicle's battery: SoC, a taper, and energy that it gives back. Slots are hours."""
 
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import accumulate, product
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.problem_json import problem_from_json
-from optimizer.domain import Circuit, Connection, Problem, Session, Taper, VehicleToGrid, energy_for_soc
+from optimizer.domain import (
+    Circuit,
+    Connection,
+    Problem,
+    Scenario,
+    Session,
+    Taper,
+    VehicleToGrid,
+    energy_for_soc,
+)
 from optimizer.errors import InvalidProblemError
 from optimizer.solve import solve
-from tests.optimizer.builders import a_problem, a_session, an_evse
+from tests.optimizer.builders import START, a_problem, a_session, an_evse
 
 
 def test_losses_lie_between_the_meter_and_the_vehicles_battery() -> None:
@@ -182,3 +196,71 @@ def test_a_vehicle_that_has_given_leaves_with_what_was_promised() -> None:
 
     assert schedule.power_kw["evse-1"][0] < -1
     assert schedule.sessions["tx-1"].unmet_kwh == pytest.approx(0, abs=0.01)
+
+
+PRICE = st.integers(-10, 50).map(lambda cents: cents / 100)
+LOSS = 1 / 0.9**2
+
+
+@st.composite
+def gambles(draw: st.DrawFn) -> Problem:
+    """A belief that may give and tapers, in three hours of steps of 8 A: few enough plans to try every one."""
+    early, late = (draw(st.sampled_from((2.0, 6.0, 10.0))) for _ in range(2))
+    car = a_session(
+        scenarios=(
+            Scenario(0.3, START + timedelta(hours=1.5), early),
+            Scenario(0.7, START + timedelta(hours=3), late),
+        ),
+        required_energy_kwh=max(early, late),
+        soc=0.5,
+        capacity_kwh=20,
+        probability=draw(st.sampled_from((1.0, 0.5))),
+        taper=draw(st.sampled_from((None, Taper(0.6, 1.0)))),
+        v2g=draw(st.sampled_from((None, VehicleToGrid(11.04, 4.0, 0.03)))),
+    )
+    import_price = draw(st.lists(PRICE, min_size=3, max_size=3))
+    return a_problem(
+        prices=import_price,
+        export_prices=[price - 0.05 for price in import_price],
+        evses=[an_evse(min_current_a=0, current_step_a=8, efficiency=0.9)],
+        sessions=[car],
+        unmet_price_per_kwh=draw(st.sampled_from((0.1, 0.4, 1.0))),
+        base_load_kw=2,
+    )
+
+
+def every_plan(problem: Problem) -> Iterator[float]:
+    """The money of every plan that keeps the vehicle's rules, with the price of what is expected to be missing."""
+    car = problem.sessions[0]
+    for steps in product(range(-2, 3) if car.v2g else range(3), repeat=3):
+        powers = [5.52 * step for step in steps]
+        metered = [power_kw if power_kw > 0 else power_kw * LOSS for power_kw in powers]
+        levels = list(accumulate(metered))
+        held = [10 + level * 0.9 for level in levels]
+        if min(held) < 4 or max(held) > 20 or levels[-1] > car.required_energy_kwh:
+            continue
+        if car.taper and any(p > 11.04 * (20 - kwh) / 8 for p, kwh in zip(powers, held, strict=True) if p > 0):
+            continue
+        missing = 0.3 * max(car.scenarios[0].required_energy_kwh - metered[0] - metered[1] / 2, 0) + 0.7 * max(
+            car.scenarios[1].required_energy_kwh - levels[-1], 0
+        )
+        net = [2 + power_kw * car.probability for power_kw in powers]
+        prices = zip(problem.import_price_per_kwh, problem.export_price_per_kwh, net, strict=True)
+        money = sum(kw * (buy if kw > 0 else sell) for buy, sell, kw in prices)
+        money += 0.03 * car.probability * sum(max(-power_kw, 0) for power_kw in powers)
+        yield money + missing * (problem.unmet_price_per_kwh or 0)
+
+
+@settings(max_examples=80, deadline=None)
+@given(gambles())
+def test_no_plan_of_all_that_there_are_undercuts_the_bound(problem: Problem) -> None:
+    schedule = solve(problem)
+
+    powers = schedule.power_kw["evse-1"]
+    drawn = zip(problem.import_price_per_kwh, powers, strict=True)
+    gross = sum(abs(price) * max(kw, 0) * problem.sessions[0].probability for price, kw in drawn)
+    assert schedule.gap is not None
+    bound = schedule.cost.minimised - schedule.gap * max(gross, 0.01)
+    cheapest = min(every_plan(problem))
+    assert bound <= cheapest + 1e-6
+    assert schedule.cost.minimised >= bound - 1e-6
