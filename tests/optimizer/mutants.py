@@ -266,9 +266,11 @@ def a_smaller_need(good: Good) -> tuple[Problem, Schedule] | None:
     if (found := good.drawing()) is None:
         return None
     evse, session, _ = found
-    planned_kwh = good.schedule.sessions[session.session_id].planned_energy_kwh
+    result = good.schedule.sessions[session.session_id]
+    planned_kwh = result.planned_energy_kwh
     step_kwh = 3 * evse.current_step_a * good.problem.connection.voltage_v / 1000 * good.problem.horizon.slot_hours
-    if session.scenarios or session.floor_energy_kwh or planned_kwh < 2 * step_kwh + 0.1:
+    has_more = session.scenarios or session.floor_energy_kwh or result.unmet_kwh
+    if has_more or planned_kwh < 2 * step_kwh + 0.1:
         return None
     return good.with_session(session, required_energy_kwh=planned_kwh / 2 - 0.01, max_energy_kwh=None)
 

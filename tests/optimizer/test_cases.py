@@ -65,6 +65,9 @@ PAINS = (
     "surplus charging flaps",
     "two masters",
     "departure times are ignored",
+    "accepted but has no effect",
+    "surplus charging without a target",
+    "state of charge is read as 0 %",
     "compared to what",
 )
 

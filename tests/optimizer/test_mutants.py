@@ -5,7 +5,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given, seed, settings
 
 from optimizer.baseline import equal_share
 from optimizer.check import RULES, violations
@@ -16,9 +16,9 @@ from optimizer.optimise import optimise
 from tests.optimizer.builders import problems, rich_problems
 from tests.optimizer.mutants import OPERATORS, Mutant, mutants
 
-SITES = 250
+SITES = 160
 LEAST_MUTANTS = 1000
-LEAST_OF_A_KIND = 5
+LEAST_OF_A_KIND = 3
 LEAST_CAUGHT = 0.95
 ONLY_WITH_OTHERS = {  # one value alone cannot break them here: test_check and test_check_vehicles do
     "one_direction",  # a flow that is moved is off the balance too
@@ -40,9 +40,8 @@ def test_at_least_95_percent_of_the_mutants_are_caught_and_every_rule_is_needed(
     made, caught, alone, together = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
 
     @given(problems(max_slots=10, max_evses=3) | rich_problems(max_slots=10))
-    @settings(
-        max_examples=SITES, derandomize=True, database=None, phases=[Phase.generate], deadline=None
-    )  # always the same sites, none of them shrunk
+    @seed(1)  # always the same sites
+    @settings(max_examples=SITES, database=None, phases=[Phase.generate], deadline=None)
     def mutate(problem: Problem) -> None:
         random = Random(made.total())
         planned = equal_share(problem) if random.random() < 0.5 else optimise(problem, baselines=False)
