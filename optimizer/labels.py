@@ -33,6 +33,10 @@ class Labels:
             kind = self._number("column", name) * KIND
             if name == "charge":
                 labels[block] = kind + self._evses(site)[site.charge.evse] * WHICH + slot[site.charge.slot]
+            elif name in ("level", "give"):
+                vehicles = site.vehicles
+                followed = self._sessions(site)[vehicles.session] * WHICH + slot[site.charge.slot[vehicles.column]]
+                labels[block] = kind + (followed if name == "level" else followed[vehicles.giving])
             elif name == "unmet":
                 labels[block] = kind + self._sessions(site) * WHICH
             elif name in _BY_SLOT:

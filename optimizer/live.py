@@ -54,10 +54,12 @@ class LivePlan:
 
     @property
     def power_kw(self) -> Floats:
-        """(EVSE, slot of the horizon) kW."""
-        charge, problem = self.site.charge, self.site.problem
+        """(EVSE, slot of the horizon) kW; below 0 a vehicle gives."""
+        charge, vehicles, problem = self.site.charge, self.site.vehicles, self.site.problem
+        net_kw = self.x[self.variables.charge]
+        net_kw[vehicles.column[vehicles.giving]] -= self.x[self.variables.give]
         power_kw = np.zeros((len(problem.evses), problem.horizon.slots))
-        power_kw[charge.evse, charge.slot + self.site.grid.first] = self.x[self.variables.charge]
+        power_kw[charge.evse, charge.slot + self.site.grid.first] = net_kw
         return power_kw
 
 

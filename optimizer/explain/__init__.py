@@ -66,7 +66,7 @@ def explain(problem: Problem, schedule: Schedule, *, evse_id: str | None = None)
             session.session_id,
             session.evse_id,
             float(prices.need[number]),
-            _next_best(site, prices, np.where(power_kw > POWER_NOISE_KW, 0.0, room_kw), number),
+            _next_best(site, prices, np.where(np.abs(power_kw) > POWER_NOISE_KW, 0.0, room_kw), number),
         )
         for number, session in enumerate(problem.sessions)
         if evse_id in (None, session.evse_id)

@@ -92,7 +92,7 @@ def headroom_kw(site: Site, v: Variables, shadow: Shadow, schedule: Schedule) ->
     """How much more each charge column could take beside the plan as it is, on every limit of the site."""
     charge, first, program = site.charge, site.grid.first, shadow.program
     x = np.zeros(program.matrix.columns)
-    x[v.charge] = planned_kw(site, schedule)
+    x[v.charge] = np.maximum(planned_kw(site, schedule), 0.0)
     x[v.imported], x[v.curtail] = schedule.import_kw[first:], schedule.curtail_kw[first:]
     for index, battery in enumerate(site.batteries):
         power_kw = np.array(schedule.batteries[battery.battery_id].power_kw[first:])
@@ -113,9 +113,9 @@ def headroom_kw(site: Site, v: Variables, shadow: Shadow, schedule: Schedule) ->
 
 
 def planned_kw(site: Site, schedule: Schedule) -> Floats:
-    """The schedule's power of every charge column; what a vehicle gives is none."""
+    """The schedule's power of every charge column; below 0 a vehicle gives."""
     power_kw = np.array([schedule.power_kw[evse.evse_id] for evse in site.problem.evses])
-    planned: Floats = np.maximum(power_kw[site.charge.evse, site.charge.slot + site.grid.first], 0.0)
+    planned: Floats = power_kw[site.charge.evse, site.charge.slot + site.grid.first]
     return planned
 
 

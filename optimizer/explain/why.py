@@ -23,6 +23,8 @@ def why(
     """`at_site` are the limits of the whole site that are part of `energy_price` in this slot."""
     cost = _cost(energy_price, price, binding, at_site, currency)
     gain = worth - price
+    if power_kw < -POWER_NOISE_KW:
+        return f"gives {-power_kw:.3f} kW: {cost}, its last kWh {worth:.4f}"
     if power_kw <= POWER_NOISE_KW:
         return _rests(cost, gain, worth)
     held_by = f", held back by {' and '.join(map(_place, binding))}" if binding else ""

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from optimizer.domain import CONNECTION, Circuit, Connection, DemandCharge, Problem, Schedule, Session
+from optimizer.domain import (
+    CONNECTION,
+    Circuit,
+    Connection,
+    DemandCharge,
+    Problem,
+    Schedule,
+    Session,
+    Taper,
+    VehicleToGrid,
+)
 from optimizer.explain import Explanation, Repair, explain
 from optimizer.explain.prices import prices_of, site_binding
 from optimizer.explain.shadow import shadow_of
@@ -358,3 +368,32 @@ def test_a_floor_makes_the_early_slots_worth_more() -> None:
 
     assert [slot.worth_per_kwh for slot in reasons.evses["evse-1"]] == pytest.approx([0.30, 0.10, 0.10])
     assert reasons.sessions["tx-1"].marginal_price_per_kwh == pytest.approx(0.30)
+
+
+def test_says_what_a_vehicle_gives_for() -> None:
+    lender = a_session(
+        hours=2,
+        required_energy_kwh=2,
+        soc=0.5,
+        capacity_kwh=60,
+        v2g=VehicleToGrid(max_discharge_kw=5, floor_energy_kwh=5),
+    )
+    problem = a_problem(prices=[0.60, 0.10], base_load_kw=8, sessions=[lender])
+
+    first, second = explained(problem).evses["evse-1"]
+
+    assert first.power_kw == pytest.approx(-5, abs=0.1)
+    assert first.why.startswith("gives 4.968 kW: a kWh costs 0.6000 EUR, its last kWh 0.1000")
+    assert second.power_kw > 0
+
+
+def test_a_taper_is_named_where_it_holds_a_vehicle_back() -> None:
+    nearly_full = a_session(
+        hours=4, required_energy_kwh=7.5, soc=0.8, capacity_kwh=50, taper=Taper(from_soc=0.85, zero_at_soc=1.0)
+    )
+    problem = a_problem(prices=[0.40, 0.10, 0.40, 0.40], evses=[an_evse(min_current_a=0.0)], sessions=[nearly_full])
+
+    reasons = explained(problem)
+
+    assert {one.rule for slot in reasons.evses["evse-1"] for one in slot.binding} == {"taper"}
+    assert any(one.where == "tx-1" for one in reasons.binding)
