@@ -17,14 +17,19 @@ def limits(plan: Plan) -> Iterator[Violation]:
         most_kw = inf if evse.max_power_kw is None else evse.max_power_kw
         most_a = inf if evse.max_current_a is None else evse.max_current_a
         for slot, power_kw in enumerate(powers_kw):
-            there = [session for session, _ in plan.present[evse.evse_id].get(slot, [])]
-            gives = min(map(gives_kw, there), default=0.0)
-            if power_kw < -gives - slack(gives):
-                rule = "negative_power" if gives == 0 else "discharge_power"
-                yield Violation(rule, evse.evse_id, -power_kw - gives, "kW", slot)
+            if power_kw == 0:
+                continue
+            if power_kw < 0:
+                there = [session for session, _ in plan.present[evse.evse_id].get(slot, [])]
+                gives = min(map(gives_kw, there), default=0.0)
+                if power_kw < -gives - slack(gives):
+                    rule = "negative_power" if gives == 0 else "discharge_power"
+                    yield Violation(rule, evse.evse_id, -power_kw - gives, "kW", slot)
             if abs(power_kw) > most_kw and abs(power_kw) > most_kw + slack(most_kw):
                 yield Violation("evse_power", evse.evse_id, abs(power_kw) - most_kw, "kW", slot)
         for slot, current_a in enumerate(currents_a or ()):
+            if current_a == 0:
+                continue
             if current_a < 0 <= powers_kw[slot]:
                 yield Violation("negative_current", evse.evse_id, -current_a, "A", slot)
             if abs(current_a) > most_a and abs(current_a) > most_a + slack(most_a):

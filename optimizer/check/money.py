@@ -37,8 +37,9 @@ def costs(plan: Plan) -> Iterator[Violation]:
             charge_kw = max(0.0, schedule.batteries[battery.battery_id].power_kw[slot])
             wear += charge_kw * hours * battery.wear_price_per_kwh
     unmet = 0.0
+    evses = {evse.evse_id: evse for evse in problem.evses}
     for session in problem.sessions:
-        evse = next(evse for evse in problem.evses if evse.evse_id == session.evse_id)
+        evse = evses[session.evse_id]
         if session.v2g is not None:
             given_kwh = sum(max(0.0, -energy_kwh) for energy_kwh in metered_kwh(plan, session, evse).values())
             wear += given_kwh * session.probability * session.v2g.wear_price_per_kwh

@@ -16,7 +16,7 @@ def shape(problem: Problem, schedule: Schedule) -> Iterator[Violation]:
             yield Violation(f"missing_{name}", where, slots, "values")
         elif len(values) != slots:
             yield Violation(f"length_of_{name}", where, abs(len(values) - slots), "values")
-        else:
+        elif not all(map(isfinite, values)):
             for slot, value in enumerate(values):
                 if not isfinite(value):
                     yield Violation(f"finite_{name}", where, value, "value", slot)
