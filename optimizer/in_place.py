@@ -19,7 +19,7 @@ from optimizer.program import Matrix, Program
 MOST_PARKED = 0.3  # of what HiGHS holds: above, the model is passed anew with the basis that it has
 MOST_COEFFICIENTS = 5_000  # a call each, 1 µs: above, a new model is faster
 MOST_PRICED = 0.25  # of the costs: above, with bounds that changed as well, nothing of the last optimum is left
-WARM_BUDGET = {DUAL_SIMPLEX: 0.25, PRIMAL_SIMPLEX: 0.1}  # of a cold solve's iterations; a primal one takes longer
+WARM_BUDGET = 0.1  # of a cold solve's iterations, each of which is cheaper: a warm start that takes more is given up
 LEAST_BUDGET = 100
 NO_LIMIT = 2_147_483_647
 PAIR = 1 << 32  # more than there are columns
@@ -112,7 +112,7 @@ class InPlaceModel:
         Raise `SolverError` when there is none, and after a warm start that turns out no faster than a cold one.
         """
         highs = self._highs
-        budget = max(int(WARM_BUDGET[self._strategy] * self._cold_iterations), LEAST_BUDGET)
+        budget = max(int(WARM_BUDGET * self._cold_iterations), LEAST_BUDGET)
         limit = budget if self._warm and self._cold_iterations else NO_LIMIT
         _ok(highs.setOptionValue("simplex_iteration_limit", limit), "simplex_iteration_limit")
         # Perturbed costs help a long way and hinder a short one: 160 and 129 iterations became 103 and 90.
