@@ -19,7 +19,7 @@ from optimizer.program import Matrix, Program
 MOST_PARKED = 0.3  # of what HiGHS holds: above, the model is passed anew with the basis that it has
 MOST_COEFFICIENTS = 5_000  # a call each, 1 µs: above, a new model is faster
 MOST_PRICED = 0.25  # of the costs: above, with bounds that changed as well, nothing of the last optimum is left
-WARM_BUDGET = 0.1  # of a cold solve's iterations, each of which is cheaper: a warm start that takes more is given up
+WARM_BUDGET = 0.2  # of the iterations of a cold solve: a warm start that takes more of them is given up
 LEAST_BUDGET = 100
 NO_LIMIT = 2_147_483_647
 PAIR = 1 << 32  # more than there are columns
