@@ -28,7 +28,7 @@ class Rounding:
         steps = np.where(planned_kw > 0, np.minimum(steps, charge.max_steps), steps)
         steps = np.where(steps < charge.min_steps, 0, np.where(planned_kw < 0, -steps, steps))
         self._levels = Levels(site.vehicles, charge)
-        self._steps = self._levels.keep_within(steps)
+        self._steps = self._levels.keep_within(steps, site.needs.required_kwh)
         self._room = Room(site)
         self._room.take_batteries(site, x[v.store])
         change_kw = mean_kw(site, self._steps * charge.step_kw - planned_kw)
@@ -64,6 +64,8 @@ class Rounding:
             self._raise_floors(session, keep_peak=keep_peak)
         for session in short[order].tolist():
             self._raise(session, keep_peak=keep_peak)
+            if self._site.needs.is_belief[session]:  # it is promised nothing: only what pays is worth a new plan
+                continue
             for remedy, keep in ((self._refill, True), (self._spread, False), (self._refill, False)):
                 if self._missing_of(session) > SERVED_KWH and (keep_peak or not keep):
                     remedy(session, keep_peak=keep)
@@ -180,8 +182,10 @@ class Rounding:
             # Slots of one metering interval share its slack: look again.
             fewer = min(steps, self._free_steps(column, keep_peak=keep_peak)) if steps else 0
             self._set(column, fewer if fewer >= self._charge.min_steps[column] else 0)
-        served = choices.missing_kwh(self._steps[columns], need_kwh), self._money(session, slots) + MONEY_NOISE
-        if served >= (choices.missing_kwh(before, need_kwh), money_before):
+        now_missing, was_missing = (choices.missing_kwh(one, need_kwh) for one in (self._steps[columns], before))
+        if self._site.needs.is_belief[session]:  # what it misses is in the money
+            now_missing = was_missing
+        if (now_missing, self._money(session, slots) + MONEY_NOISE) >= (was_missing, money_before):
             for column, steps in zip(columns, before.tolist(), strict=True):
                 self._set(column, steps)
 

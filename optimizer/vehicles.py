@@ -10,8 +10,12 @@ from math import inf
 import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints, sum_by
-from optimizer.domain import Problem, Session, room_in_vehicle_kwh
+from optimizer.domain import Evse, Problem, Session, room_in_vehicle_kwh
 from optimizer.presence import Charge, evse_limit_kw, full_power_kw
+
+STEP_KWH_PER_A = 1.3  # three phases of 400 V and more, for an hour
+EXCESS_NOISE_KWH = 1e-3
+ATTEMPTS = 4  # to make what is taken fit what is given; then nothing is given
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +59,7 @@ class Vehicles:
 def vehicles_of(problem: Problem, charge: Charge) -> Vehicles:
     """Follow every vehicle with a taper or with leave to give."""
     evses = {evse.evse_id: evse for evse in problem.evses}
-    followed = np.array([s.taper is not None or s.v2g is not None for s in problem.sessions], dtype=np.bool_)
+    followed = np.array([s.v2g is not None or _can_bind(s, evses[s.evse_id]) for s in problem.sessions], dtype=np.bool_)
     pair = np.flatnonzero(followed[charge.session]) if followed.any() else np.zeros(0, dtype=np.int64)
     session, column = charge.session[pair], charge.column[pair]
     full_kw = full_power_kw(problem) if followed.any() else np.zeros(0)
@@ -87,6 +91,14 @@ def vehicles_of(problem: Problem, charge: Charge) -> Vehicles:
     )
 
 
+def _can_bind(session: Session, evse: Evse) -> bool:
+    """Whether the vehicle can come into its taper with what it may take; one step of an hour beyond included."""
+    if session.taper is None or session.soc is None or session.capacity_kwh is None:
+        return False
+    most_kwh = (session.max_energy_kwh or session.required_energy_kwh) + max(evse.current_step_a, 1.0) * STEP_KWH_PER_A
+    return session.soc + most_kwh * evse.efficiency / session.capacity_kwh > session.taper.from_soc
+
+
 def _bounds_kwh(session: Session, efficiency: float) -> float:
     """How far the energy may fall: not below the floor, and not at all where the vehicle starts below it."""
     if session.v2g is None or session.soc is None or session.capacity_kwh is None:
@@ -115,7 +127,46 @@ class Levels:
         for entry, column in enumerate(vehicles.column.tolist()):
             self._places.setdefault(column, []).append(entry)
 
-    def keep_within(self, steps: Ints) -> Ints:
+    def keep_within(self, steps: Ints, required_kwh: Floats) -> Ints:
+        """The steps, lowered where a vehicle would not take, or could not give, that much; no more than is required.
+
+        What rounding takes from giving is energy that stays in the vehicle: taking is lowered by it, the latest first.
+        Where that cannot be made to fit, the vehicle gives nothing.
+        """
+        steps = self._follow(steps)
+        for session in np.unique(self._vehicles.session[self._vehicles.giving]).tolist():
+            columns = self._vehicles.column[self._entries[session]]
+            for attempt in range(ATTEMPTS + 1):
+                excess_kwh = self._net_kwh(session, steps) - float(required_kwh[session])
+                if excess_kwh <= EXCESS_NOISE_KWH:
+                    break
+                if attempt >= ATTEMPTS - 1:
+                    steps[columns] = np.maximum(steps[columns], 0)
+                self._lower(session, steps, excess_kwh)
+                if attempt < ATTEMPTS - 1:
+                    steps = self._follow(steps)
+        return steps
+
+    def _net_kwh(self, session: int, steps: Ints) -> float:
+        entries = self._entries[session]
+        column = self._vehicles.column[entries]
+        power_kw = steps[column] * self._charge.step_kw[column]
+        metered_kw = np.where(power_kw < 0, power_kw * self._vehicles.loss[entries], power_kw)
+        return float(metered_kw @ self._vehicles.hours[entries])
+
+    def _lower(self, session: int, steps: Ints, excess_kwh: float) -> None:
+        """Take steps from the slots in which the vehicle takes energy, the latest first."""
+        for entry in self._entries[session][::-1].tolist():
+            column = self._vehicles.column[entry]
+            if excess_kwh <= EXCESS_NOISE_KWH or steps[column] <= 0:
+                continue
+            step_kwh = float(self._charge.step_kw[column] * self._vehicles.hours[entry])
+            fewer = max(int(steps[column]) - int(np.ceil(excess_kwh / step_kwh)), 0)
+            fewer = fewer if fewer >= self._charge.min_steps[column] else 0
+            excess_kwh -= (int(steps[column]) - fewer) * step_kwh
+            steps[column] = fewer
+
+    def _follow(self, steps: Ints) -> Ints:
         """The steps, lowered from the first slot on where a vehicle would not take, or could not give, that much."""
         vehicles, charge = self._vehicles, self._charge
         steps = steps.copy()
