@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimizer.arrays import Floats, Ints, sum_by
-from optimizer.directions import net_battery_kw
+from optimizer.directions import net_battery_kw, net_vehicle_kw
 from optimizer.domain import BatteryResult, Cost, Problem, Series, SessionResult
 from optimizer.program import Site, Variables
 
@@ -35,10 +35,13 @@ def flows(site: Site, v: Variables, x: Floats, power_kw: Floats) -> Flows:
     Where curtailment was used, or exporting costs money, it takes up what rounding changed; else the connection does.
     """
     charge, slots = site.charge, site.grid.slots
-    change_kw = sum_by(charge.slot, (power_kw - x[v.charge]) * charge.present, slots)
+    change_kw = sum_by(charge.slot, (power_kw - net_vehicle_kw(site, v, x)) * charge.present, slots)
     battery_kw = _quiet(net_battery_kw(site, v, x))
     most_kw = site.pv_kw if site.problem.pv_curtailable else np.zeros(slots)
-    drawn_kw = -np.minimum(battery_kw, 0).sum(axis=0)  # the safety row at the connection: what must be curtailed
+    fed_kw = np.maximum(-power_kw, 0.0) * site.feed_weight(np.arange(charge.columns))
+    drawn_kw = -np.minimum(battery_kw, 0).sum(axis=0) + sum_by(
+        charge.slot, fed_kw, slots
+    )  # the safety row at the connection: what must be curtailed
     least_kw = np.clip(drawn_kw - site.headroom.feed_kw[0], 0.0, most_kw)
     planned_kw = np.clip(_quiet(x[v.curtail]), least_kw, most_kw)
     follows = (site.sell_price < 0) | (planned_kw > least_kw + FLOW_NOISE_KW)
@@ -53,8 +56,11 @@ def flows(site: Site, v: Variables, x: Floats, power_kw: Floats) -> Flows:
     )
 
 
-def cost_of(site: Site, seen: Flows) -> Cost:
-    """The site's money from now to the end of the horizon, cause by cause; `ev` is left open."""
+def cost_of(site: Site, seen: Flows, power_kw: Floats) -> Cost:
+    """The site's money from now to the end of the horizon, cause by cause; `ev` is left open.
+
+    `power_kw` (charge column) says what beliefs are expected to miss.
+    """
     problem, hours, first = site.problem, site.grid.hours, site.grid.first
     buy = np.array(problem.import_price_per_kwh)[first:]
     wears = np.array([battery.wear_price_per_kwh for battery in site.batteries])[:, None]
@@ -68,8 +74,17 @@ def cost_of(site: Site, seen: Flows) -> Cost:
             start=0.0,
         ),
         carbon=float(np.sum(hours * seen.imported_kw * (site.buy_price - buy))),
-        wear=float(np.sum(np.maximum(seen.battery_kw, 0.0) * wears * hours)),
+        wear=float(np.sum(np.maximum(seen.battery_kw, 0.0) * wears * hours)) + _vehicle_wear(site, power_kw),
+        unmet=float(site.milestones.probability @ site.milestones.missing_kwh(power_kw, site.vehicles))
+        * (problem.unmet_price_per_kwh or 0.0),
     )
+
+
+def _vehicle_wear(site: Site, power_kw: Floats) -> float:
+    vehicles, charge = site.vehicles, site.charge
+    column = vehicles.column[vehicles.giving]
+    given_kwh = np.maximum(-power_kw[column], 0.0) * charge.present[column] * site.grid.hours[charge.slot[column]]
+    return float(given_kwh @ vehicles.wear_price[vehicles.giving])
 
 
 def peaks(site: Site, seen: Flows) -> Mapping[str, float]:
@@ -100,20 +115,34 @@ def evse_series(site: Site, steps: Ints) -> tuple[Mapping[str, Series], Mapping[
 def session_results(site: Site, steps: Ints) -> Mapping[str, SessionResult]:
     """What each session gets, and what it lacks of what it is owed within the horizon."""
     charge = site.charge
-    planned_kwh = charge.delivered_kwh(steps * charge.step_kw, site.sessions)
+    power_kw = steps * charge.step_kw
+    planned_kwh = site.delivered_kwh(power_kw)
     unmet_kwh = np.maximum(site.needs.owed_kwh - planned_kwh, 0.0)
     unmet_kwh[unmet_kwh < UNMET_NOISE_KWH] = 0.0
+    milestones = site.milestones
+    behind_kwh = milestones.missing_kwh(power_kw, site.vehicles)
+    behind_kwh[behind_kwh < UNMET_NOISE_KWH] = 0.0
+    floor_kwh = sum_by(milestones.session, behind_kwh * milestones.is_floor, site.sessions)
+    expected_kwh = sum_by(milestones.session, behind_kwh * milestones.probability, site.sessions)
+    owes = site.needs.owed_kwh > 0
+    met_share = 1 - np.divide(unmet_kwh, site.needs.owed_kwh, out=np.zeros(site.sessions), where=owes)
     least_kwh = np.full(site.sessions, np.inf)
     np.minimum.at(least_kwh, charge.session, charge.min_kw[charge.column] * charge.overlap_h)
     windows = np.bincount(charge.session, minlength=site.sessions)
     return {
-        session.session_id: SessionResult(planned, unmet, _note(unmet, least, count))
-        for session, planned, unmet, least, count in zip(
+        session.session_id: SessionResult(
+            planned, unmet, _note(unmet, least, count), floor, expected, share if owed else None
+        )
+        for session, planned, unmet, least, count, floor, expected, share, owed in zip(
             site.problem.sessions,
             np.round(planned_kwh, DECIMALS).tolist(),
             np.round(unmet_kwh, DECIMALS).tolist(),
             least_kwh.tolist(),
             windows.tolist(),
+            np.round(floor_kwh, DECIMALS).tolist(),
+            np.round(expected_kwh, DECIMALS).tolist(),
+            np.round(met_share, DECIMALS).tolist(),
+            owes.tolist(),
             strict=True,
         )
     }

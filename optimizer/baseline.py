@@ -1,22 +1,27 @@
 """Simple policies: what a plan is compared with, and what is sent when no plan could be made.
 
 `uncontrolled` is a site without any control: every vehicle draws all it can from its arrival on. It breaks fuses
-where there are too many, and says so. `equal_share` divides what every circuit can carry equally, slot by slot,
-knows nothing of prices, and keeps every rule. In both, batteries do nothing.
+where there are too many, and says so. The others divide what every circuit can carry slot by slot, know nothing of
+prices or priorities, and keep every rule: `equal_share` among all, `earliest_deadline_first` and
+`least_laxity_first` in turns. In all of them, batteries do nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
 import numpy as np
 
+from optimizer.acceptance import Acceptance, acceptance_of
 from optimizer.answer import Flows, battery_results, cost_of, evse_series, over_horizon, peaks, session_results
 from optimizer.check import SAFETY, violations
 from optimizer.domain import Baseline, Problem, Schedule
 from optimizer.errors import InvalidProblemError
-from optimizer.presence import Floats, Ints
+from optimizer.presence import Floats, Ints, seconds
 from optimizer.program import Site
 from optimizer.share import STEP_NOISE, Slot, slots_of
+
+Divide = Callable[[Slot, Ints, Floats], Ints]  # slot, steps wanted, kWh left of each need → steps
 
 
 def uncontrolled(problem: Problem) -> Schedule:
@@ -28,9 +33,11 @@ def uncontrolled(problem: Problem) -> Schedule:
     """
     site = Site.of(problem)
     steps = np.zeros(site.charge.columns)
-    left_kwh = site.needs.required_kwh.copy()
+    need_kwh = _need_kwh(site)
+    left_kwh, accepts = need_kwh.copy(), acceptance_of(problem)
     for slot in slots_of(site):
-        power_kw = slot.wanted_kw(left_kwh)
+        accepted_kw = _accepted_kw(slot, accepts, need_kwh - left_kwh)
+        power_kw = np.minimum(slot.wanted_kw(left_kwh), accepted_kw)
         steps[slot.column] = power_kw / slot.step_kw
         left_kwh -= slot.delivered_kwh(power_kw, site.sessions)
     nothing_kw = np.zeros(site.grid.slots)
@@ -48,17 +55,45 @@ def equal_share(problem: Problem) -> Schedule:
     Raises `InvalidProblemError` when two sessions are at one EVSE at once.
     """
     site = Site.of(problem)
-    required_kwh = site.needs.required_kwh
-    steps = np.zeros(site.charge.columns)
-    left_kwh = required_kwh.copy()
-    later_kwh = _least_of_the_next_slot(site)
-    for slot in slots_of(site):
-        met_share = 1 - left_kwh / np.where(required_kwh > 0, required_kwh, 1.0)
-        equal = slot.equal_steps(_wanted_steps(slot, left_kwh), np.argsort(slot.met(met_share), kind="stable"))
-        steps[slot.column] = _leave_enough(slot, equal, left_kwh, later_kwh[slot.column])
-        left_kwh -= slot.delivered_kwh(steps[slot.column] * slot.step_kw, site.sessions)
-    schedule = _settled(site, steps, curtail_kw=_curtailed(site), reason="equal share: nothing is optimised")
-    return replace(schedule, violations=violations(problem, schedule).all)
+    need_kwh = _need_kwh(site)
+    need_kwh[need_kwh <= 0] = 1.0
+
+    def equally(slot: Slot, wanted: Ints, left_kwh: Floats) -> Ints:
+        met_share = slot.least((1 - left_kwh / need_kwh)[slot.session])
+        return slot.equal_steps(wanted, np.argsort(met_share, kind="stable"))
+
+    return _slot_by_slot(site, equally, "equal share: nothing is optimised")
+
+
+def earliest_deadline_first(problem: Problem) -> Schedule:
+    """In every slot, who leaves first takes all it can, then the next, as far as all circuits and phases can carry it.
+
+    Keeps every rule that `check` knows. Raises `InvalidProblemError` when two sessions are at one EVSE at once.
+    """
+    site = Site.of(problem)
+    departure_h = _departure_h(site)
+
+    def by_deadline(slot: Slot, wanted: Ints, left_kwh: Floats) -> Ints:
+        return _in_turn(slot, wanted, left_kwh, departure_h[slot.session])
+
+    return _slot_by_slot(site, by_deadline, "earliest deadline first: nothing is optimised")
+
+
+def least_laxity_first(problem: Problem) -> Schedule:
+    """In every slot, who can wait least takes all it can, then the next, as far as circuits and phases can carry it.
+
+    Laxity is the time until the departure less the time that the rest of the need takes at full power. Keeps every
+    rule that `check` knows. Raises `InvalidProblemError` when two sessions are at one EVSE at once.
+    """
+    site = Site.of(problem)
+    departure_h = _departure_h(site)
+
+    def by_laxity(slot: Slot, wanted: Ints, left_kwh: Floats) -> Ints:
+        begins_h = site.grid.start_s[slot.number] / 3600
+        charging_h = left_kwh[slot.session] / (slot.max_steps * slot.step_kw)[slot.at]
+        return _in_turn(slot, wanted, left_kwh, departure_h[slot.session] - begins_h - charging_h)
+
+    return _slot_by_slot(site, by_laxity, "least laxity first: nothing is optimised")
 
 
 def nothing_charges(problem: Problem) -> Schedule:
@@ -84,11 +119,49 @@ def summary(problem: Problem, schedule: Schedule) -> Baseline:
     )
 
 
-def _wanted_steps(slot: Slot, left_kwh: Floats) -> Ints:
+def _slot_by_slot(site: Site, divide: Divide, reason: str) -> Schedule:
+    """Let `divide` share out every slot in the order of time, knowing what was delivered before."""
+    steps = np.zeros(site.charge.columns)
+    need_kwh = _need_kwh(site)
+    left_kwh, accepts = need_kwh.copy(), acceptance_of(site.problem)
+    later_kwh = _least_of_the_next_slot(site)
+    for slot in slots_of(site):
+        wanted = _wanted_steps(slot, left_kwh, _accepted_kw(slot, accepts, need_kwh - left_kwh))
+        shared = divide(slot, wanted, left_kwh)
+        steps[slot.column] = _leave_enough(slot, shared, left_kwh, later_kwh[slot.column])
+        left_kwh -= slot.delivered_kwh(steps[slot.column] * slot.step_kw, site.sessions)
+    schedule = _settled(site, steps, curtail_kw=_curtailed(site), reason=reason)
+    return replace(schedule, violations=violations(site.problem, schedule).all)
+
+
+def _in_turn(slot: Slot, wanted: Ints, left_kwh: Floats, urgency: Floats) -> Ints:
+    """The smallest `urgency` (of each stay) first; who has all it needs is not urgent."""
+    hungry = left_kwh[slot.session] > STEP_NOISE
+    return slot.steps_in_turn(wanted, np.argsort(slot.least(np.where(hungry, urgency, np.inf)), kind="stable"))
+
+
+def _departure_h(site: Site) -> Floats:
+    """Hours from the start of the horizon to each departure."""
+    horizon = site.problem.horizon
+    return np.array([seconds(session.departure, horizon) / 3600 for session in site.problem.sessions])
+
+
+def _need_kwh(site: Site) -> Floats:
+    """A simple policy fills the need, of a belief the largest, and stops there even where more would pay."""
+    return np.array([session.required_energy_kwh for session in site.problem.sessions], dtype=float)
+
+
+def _accepted_kw(slot: Slot, accepts: Acceptance, delivered_kwh: Floats) -> Floats:
+    """The power of each column that all it serves accept."""
+    return slot.least(accepts.most_kw(slot.session, delivered_kwh, slot.hours))
+
+
+def _wanted_steps(slot: Slot, left_kwh: Floats, accepted_kw: Floats) -> Ints:
     """Enough for the rest of the need, one step too much at most; 0 where the minimum would bring more than that."""
-    steps = np.ceil(slot.wanted_kw(left_kwh) / slot.step_kw - STEP_NOISE).astype(np.int64)
-    steps = np.minimum(steps, slot.max_steps)
-    return np.where(steps >= np.maximum(slot.min_steps, 1), steps, 0)
+    steps = np.ceil(slot.wanted_kw(left_kwh) / slot.step_kw - STEP_NOISE)
+    accepted = np.floor(accepted_kw / slot.step_kw + STEP_NOISE)
+    most = np.minimum(np.minimum(steps, accepted), slot.max_steps).astype(np.int64)
+    return np.where(most >= np.maximum(slot.min_steps, 1), most, 0)
 
 
 def _leave_enough(slot: Slot, steps: Ints, left_kwh: Floats, later_kwh: Floats) -> Ints:
@@ -124,7 +197,8 @@ def _settled(site: Site, steps: Floats, *, curtail_kw: Floats, reason: str) -> S
     """What follows from the steps of each column, whole or not, when batteries do nothing."""
     problem = site.problem
     seen = _seen(site, steps, curtail_kw)
-    cost, idle = cost_of(site, seen), cost_of(site, _seen(site, np.zeros_like(steps), curtail_kw))
+    column_kw, nothing = steps * site.charge.step_kw, np.zeros_like(steps)
+    cost, idle = cost_of(site, seen, column_kw), cost_of(site, _seen(site, nothing, curtail_kw), nothing)
     counted = cast("Ints", steps)  # only multiplied there: fractions of a step are fine
     power_kw, current_a = evse_series(site, counted)
     import_kw, export_kw, curtailed_kw = over_horizon(problem, site, seen)

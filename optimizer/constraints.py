@@ -13,26 +13,34 @@ from optimizer.arrays import Floats, Ints, sum_by
 from optimizer.domain import PHASES
 from optimizer.objectives import money
 from optimizer.program import Rows, Site, Variables
+from optimizer.vehicle_rules import taper, vehicle_energy
 
 
 def power_balance(site: Site, v: Variables) -> Iterator[Rows]:
     r"""What flows in flows out, in every slot, with expected base load and PV. Hard.
 
-    .. math:: i_t - e_t - c_t + \sum_b (b^-_{b,t} - b^+_{b,t}) - \sum_s f_{s,t} p_{s,t} = load_t - pv_t
+    .. math:: i_t - e_t - c_t + \sum_b (b^-_{b,t} - b^+_{b,t}) - \sum_s f_{s,t} (p_{s,t} - g_{s,t}) = load_t - pv_t
 
-    f is the share of the slot in which the vehicle is there: a fuse sees p, the meter its mean. Unit: kW.
+    g is what a vehicle gives, f the share of the slot in which it is there: a fuse sees p, the meter its mean. An
+    expected vehicle is there by its probability. Unit: kW.
     """
     slots = np.arange(site.grid.slots)
     charge = site.charge
     net_kw = site.base_load_kw - site.pv_kw
     batteries = len(site.batteries)
+    given = site.vehicles.column[site.vehicles.giving]
     yield Rows(
         name="power_balance",
         key=(slots,),
-        row=np.concatenate([slots, slots, slots, np.tile(slots, 2 * batteries), charge.slot]),
-        column=np.concatenate([v.imported, v.exported, v.curtail, v.store.ravel(), v.draw.ravel(), v.charge]),
+        row=np.concatenate([slots, slots, slots, np.tile(slots, 2 * batteries), charge.slot, charge.slot[given]]),
+        column=np.concatenate([v.imported, v.exported, v.curtail, v.store.ravel(), v.draw.ravel(), v.charge, v.give]),
         coefficient=np.concatenate(
-            [np.repeat([1.0, -1.0, -1.0], slots.size), np.repeat([-1.0, 1.0], batteries * slots.size), -charge.present]
+            [
+                np.repeat([1.0, -1.0, -1.0], slots.size),
+                np.repeat([-1.0, 1.0], batteries * slots.size),
+                -charge.present,
+                charge.present[given],
+            ]
         ),
         lower=net_kw,
         upper=net_kw,
@@ -42,20 +50,48 @@ def power_balance(site: Site, v: Variables) -> Iterator[Rows]:
 def energy_by_departure(site: Site, v: Variables) -> Iterator[Rows]:
     r"""Every session gets what it is owed, less what is openly unmet, and never more than it asked for.
 
-    .. math:: owed_s \le \sum_t h_{s,t} p_{s,t} + unmet_s \le required_s
+    .. math:: owed_s \le \sum_t h_{s,t} (p_{s,t} - \tfrac{1}{\eta^2} g_{s,t}) + unmet_s \le required_s
 
-    h is how long the vehicle is there in the slot. Soft: `unmet` is a wish that failed. Unit: kWh.
+    h is how long the vehicle is there in the slot, g what it gives there. Soft: `unmet` is a wish that failed.
+    A belief owes nothing, and may even be left with less than it came with: its scenarios have the price of that.
+    Unit: kWh.
     """
     sessions = np.arange(site.sessions)
-    charge = site.charge
+    charge, vehicles = site.charge, site.vehicles
+    giving = vehicles.giving
     yield Rows(
         name="energy_by_departure",
         key=(sessions,),
-        row=np.concatenate([charge.session, sessions]),
-        column=np.concatenate([v.charge[charge.column], v.unmet]),
-        coefficient=np.concatenate([charge.overlap_h, np.ones(site.sessions)]),
-        lower=site.needs.owed_kwh,
+        row=np.concatenate([charge.session, vehicles.session[giving], sessions]),
+        column=np.concatenate([v.charge[charge.column], v.give, v.unmet]),
+        coefficient=np.concatenate(
+            [charge.overlap_h, -(vehicles.hours * vehicles.loss)[giving], np.ones(site.sessions)]
+        ),
+        lower=np.where(site.needs.is_belief, -inf, site.needs.owed_kwh),
         upper=site.needs.required_kwh,
+    )
+
+
+def energy_by_moment(site: Site, v: Variables) -> Iterator[Rows]:
+    r"""A floor by its moment, a scenario by its departure: so much is delivered, or openly behind.
+
+    .. math:: \sum_t h_{m,t} (p_{s,t} - \tfrac{1}{\eta^2} g_{s,t}) + behind_m \ge owed_m
+
+    h is how long the vehicle is there in the slot before the moment. Soft. Unit: kWh.
+    """
+    milestones = site.milestones
+    entry, given, loss = milestones.giving(site.vehicles, site.charge.columns)
+    if not milestones.count:
+        return
+    numbers = np.arange(milestones.count)
+    yield Rows(
+        name="energy_by_moment",
+        key=(milestones.session, numbers),
+        row=np.concatenate([milestones.milestone, milestones.milestone[entry], numbers]),
+        column=np.concatenate([v.charge[milestones.column], v.give[given], v.behind]),
+        coefficient=np.concatenate([milestones.hours, -milestones.hours[entry] * loss, np.ones(milestones.count)]),
+        lower=milestones.owed_kwh,
+        upper=np.full(milestones.count, inf),
     )
 
 
@@ -92,19 +128,26 @@ def circuit_current(site: Site, v: Variables) -> Iterator[Rows]:
 def circuit_feed(site: Site, v: Variables) -> Iterator[Rows]:
     r"""No circuit feeds more than its limit, nor the connection more than it may export. Hard.
 
-    .. math:: \sum_{b \in c} b^-_{b,t} - c_t \le P_c, \quad at the connection P_c = E + load^{low}_t - pv^{high}_t
+    .. math:: \sum_{b \in c} b^-_{b,t} + \sum_{s \in c} w_s g_{s,t} - c_t \le P_c,
+              \quad at the connection P_c = E + load^{low}_t - pv^{high}_t
 
-    Vehicles do not help: they can leave. Curtailment is controllable and counts. Unit: kW.
+    Vehicles that charge do not help: they can leave. What they give counts, on fewer than three phases by w for the
+    phase it loads. Curtailment is controllable and counts. Unit: kW.
     """
     slots = np.arange(site.grid.slots)
+    given = site.vehicles.column[site.vehicles.giving]
+    weight = site.feed_weight(given)
     for node in range(len(site.headroom.names)):
         members = np.flatnonzero(site.holds_battery[node])
-        columns = [v.draw[members].ravel()]
-        values = [np.ones(members.size * slots.size)]
+        below = site.headroom.holds_evse[node][site.charge.evse[given]]
+        columns = [v.draw[members].ravel(), v.give[below]]
+        values = [np.ones(members.size * slots.size), weight[below]]
         if node == 0:
             columns.append(v.curtail)
             values.append(np.full(slots.size, -1.0))
-        rows = np.concatenate([np.tile(slots, members.size), slots if node == 0 else slots[:0]])
+        rows = np.concatenate(
+            [np.tile(slots, members.size), site.charge.slot[given[below]], slots if node == 0 else slots[:0]]
+        )
         column, value = np.concatenate(columns), np.concatenate(values)
         yield _at_most("circuit_feed", v, rows, column, value, site.headroom.feed_kw[node], (node,))
 
@@ -172,6 +215,23 @@ def shortfall(site: Site, v: Variables) -> Iterator[Rows]:
     )
 
 
+def floor_shortfall(site: Site, v: Variables) -> Iterator[Rows]:
+    """What each service class misses of its floors, together. Free until the least is proven. Unit: kWh."""
+    floors = site.milestones.floors
+    if not floors.size:
+        return
+    classes = np.arange(site.needs.classes)
+    yield Rows(
+        name="floor_shortfall",
+        key=(classes,),
+        row=site.needs.service_class[site.milestones.session[floors]],
+        column=v.behind[floors],
+        coefficient=np.ones(floors.size),
+        lower=np.full(classes.size, -inf),
+        upper=np.full(classes.size, inf),
+    )
+
+
 def cost_bound(site: Site, v: Variables) -> Iterator[Rows]:
     """All money of the plan. Free until a preference is asked for, which may not cost more than its budget."""
     cost = money(site, v)
@@ -206,22 +266,23 @@ def fair_share(site: Site, v: Variables) -> Iterator[Rows]:
 
 def one_direction(site: Site, v: Variables) -> Iterator[Rows]:
     """Import or export, store or draw, never both at once. Only in the mixed-integer program, where both would pay."""
-    slots = np.arange(site.grid.slots)
     pairs = [("one_direction", v.imported, v.exported, v.importing)]
     pairs += [
         ("one_battery_direction", v.store[index], v.draw[index], v.storing[index])
         for index in range(len(site.batteries))
     ]
+    given = site.vehicles.column[site.vehicles.giving]
+    pairs.append(("one_vehicle_direction", v.charge[given], v.give, v.taking))
     for name, one, other, binary in pairs:
         for column, sign, upper in ((one, -1.0, 0.0), (other, 1.0, 1.0)):
-            most = v.upper[column]
+            most, rows = v.upper[column], np.arange(column.size)
             yield Rows(
                 name=name,
-                key=(slots,),
-                row=np.concatenate([slots, slots]),
+                key=(rows,),
+                row=np.concatenate([rows, rows]),
                 column=np.concatenate([column, binary]),
-                coefficient=np.concatenate([np.ones(slots.size), sign * most]),
-                lower=np.full(slots.size, -inf),
+                coefficient=np.concatenate([np.ones(rows.size), sign * most]),
+                lower=np.full(rows.size, -inf),
                 upper=upper * most,
             )
 
@@ -275,11 +336,15 @@ def _at_most(
 ALL = (
     power_balance,
     energy_by_departure,
+    energy_by_moment,
+    vehicle_energy,
+    taper,
     circuit_power,
     circuit_current,
     circuit_feed,
     battery_energy,
     demand_peak,
+    floor_shortfall,
     shortfall,
     cost_bound,
 )

@@ -21,11 +21,15 @@ FLOW_NOISE_KW = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cheapest:
-    """A program in which no flow goes in a circle, its cheapest solution, and what no solution can undercut."""
+    """A program in which no flow goes in a circle, its cheapest solution, and what no solution can undercut.
+
+    `fairness_kwh` is what is unmet in total beyond the least, because nobody was to go without alone.
+    """
 
     program: Program
     x: Floats
     bound: float
+    fairness_kwh: float = 0.0
 
 
 def net_battery_kw(site: Site, v: Variables, x: Floats) -> Floats:
@@ -38,9 +42,17 @@ def net_battery_kw(site: Site, v: Variables, x: Floats) -> Floats:
     return net_kw
 
 
+def net_vehicle_kw(site: Site, v: Variables, x: Floats) -> Floats:
+    """Power of every charge column, giving below 0."""
+    net_kw: Floats = x[v.charge].copy()
+    net_kw[site.vehicles.column[site.vehicles.giving]] -= x[v.give]
+    return net_kw
+
+
 def is_circular(site: Site, v: Variables, x: Floats) -> bool:
     """Whether the plan counts on both directions at once. Import against export is harmless where it costs money."""
-    return bool(_circular_grid(site, v, x).any() or (np.minimum(x[v.store], x[v.draw]) > FLOW_NOISE_KW).any())
+    circles = (_circular_grid(site, v, x), np.minimum(x[v.store], x[v.draw]) > FLOW_NOISE_KW, _both_ways(site, v, x))
+    return any(bool(one.any()) for one in circles)
 
 
 def straighten(
@@ -63,6 +75,12 @@ def straighten(
     return Cheapest(best[0], best[1].x, max(mixed.bound, solution.bound))
 
 
+def _both_ways(site: Site, v: Variables, x: Floats) -> Flags:
+    """Which vehicles take and give at once."""
+    taken_kw: Floats = x[v.charge[site.vehicles.column[site.vehicles.giving]]]
+    return np.minimum(taken_kw, x[v.give]) > FLOW_NOISE_KW
+
+
 def _circular_grid(site: Site, v: Variables, x: Floats) -> Flags:
     pays: Flags = site.sell_price > site.buy_price
     return pays & (np.minimum(x[v.imported], x[v.exported]) > FLOW_NOISE_KW)
@@ -76,6 +94,11 @@ def _fix(site: Site, v: Variables, program: Program, x: Floats) -> Program:
     upper[v.store] = np.where(storing, upper[v.store], 0.0)
     upper[v.draw] = np.where(storing, 0.0, upper[v.draw])
     burnt_kw = (x[v.store] - x[v.draw] - battery_kw).sum(axis=0)
+    vehicles = site.vehicles
+    taking = v.charge[vehicles.column[vehicles.giving]]
+    takes = x[taking] >= x[v.give] * vehicles.loss[vehicles.giving]
+    upper[v.give] = np.where(takes, 0.0, upper[v.give])
+    upper[taking] = np.where(takes, upper[taking], program.lower[taking])
     importing = x[v.imported] - x[v.exported] - burnt_kw >= 0
     pays = site.sell_price > site.buy_price
     upper[v.imported] = np.where(pays & ~importing, 0.0, upper[v.imported])
@@ -106,6 +129,7 @@ def _mixed_integer(
     integer = np.zeros(upper.size, dtype=np.bool_)
     integer[directed.importing] = site.sell_price > site.buy_price
     smaller_kw: Floats = np.minimum(x[v.store], x[v.draw])
+    integer[directed.taking] = _both_ways(site, v, x).any()
     integer[directed.storing] = (smaller_kw > FLOW_NOISE_KW).any(axis=1, keepdims=True)
     mixed = replace(mixed, lower=lower, upper=upper, row_lower=row_lower, row_upper=row_upper, integer=integer)
     return door.solve(mixed, time_limit_s=time_limit_s, absolute_gap=tolerance)

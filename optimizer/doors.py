@@ -29,6 +29,17 @@ class Solution:
     proven: bool = True
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Duals:
+    """What the last unit of each limit is worth: ``cost - rows @ matrix = columns`` at the optimum.
+
+    A row that holds at its upper side has a dual of at most 0, at its lower side of at least 0; so do columns.
+    """
+
+    rows: Floats
+    columns: Floats
+
+
 class Door(Protocol):
     """Solves programs one after the other. Cold or warm is its own business; the same sequence gives the same bits."""
 
@@ -64,6 +75,13 @@ class HighsDoor:
         if (solution := self._run(program, time_limit_s, absolute_gap)) is not None:
             return solution
         raise SolverError(f"HiGHS ended with {self._highs.modelStatusToString(self._highs.getModelStatus())!r}")
+
+    def duals(self) -> Duals:
+        """Of the last program that was solved, a linear one. Raise `SolverError` when there is none."""
+        solution = self._highs.getSolution()
+        if self._last is None or not solution.dual_valid:
+            raise SolverError("no linear program has been solved: there are no duals")
+        return Duals(rows=np.array(solution.row_dual, dtype=float), columns=np.array(solution.col_dual, dtype=float))
 
     def _run(self, program: Program, time_limit_s: float, absolute_gap: float) -> Solution | None:
         highs = self._highs

@@ -11,7 +11,7 @@ from math import inf
 import numpy as np
 
 from optimizer.arrays import Flags, Floats
-from optimizer.domain import CONNECTION, PHASES, Problem
+from optimizer.domain import CONNECTION, PHASES, Evse, Problem
 from optimizer.presence import Grid
 
 
@@ -19,6 +19,7 @@ from optimizer.presence import Grid
 class Headroom:
     """The circuit tree as arrays. Node 0 is the connection, the circuits follow in the problem's order.
 
+    Behind them come the groups of EVSEs that share a station's supply: a fuse like any other, beside the tree.
     `holds_evse` (node, EVSE) and `holds_battery` (node, battery) say what hangs below a node. `draw_kw` (node, slot)
     and `draw_a` (node, phase, slot) bound what EVSEs and batteries draw together; `feed_kw` (node, slot) bounds what
     batteries feed, at the connection less curtailment. Infinite where there is no limit, never below 0 on the
@@ -37,16 +38,25 @@ class Headroom:
 
 def headroom_of(problem: Problem, grid: Grid) -> Headroom:
     """Limits less base load and reservations, for every node, phase and slot that is still to come."""
-    names = (CONNECTION, *(circuit.circuit_id for circuit in problem.circuits))
+    groups = {
+        f"shared_power[{evse.shared_power.group}]": evse.shared_power.max_current_a
+        for evse in problem.evses
+        if evse.shared_power is not None
+    }
+    names = (CONNECTION, *(circuit.circuit_id for circuit in problem.circuits), *groups)
     number = {name: index for index, name in enumerate(names)}
     kw_per_a = problem.connection.voltage_v / 1000
 
     def above(circuit_id: str | None) -> list[int]:
         return [0, *(number[name] for name in problem.ancestors(circuit_id))]
 
+    def above_evse(evse: Evse) -> list[int]:
+        group = [] if evse.shared_power is None else [number[f"shared_power[{evse.shared_power.group}]"]]
+        return above(evse.circuit_id) + group
+
     holds_evse = np.zeros((len(names), len(problem.evses)), dtype=np.bool_)
     for index, evse in enumerate(problem.evses):
-        holds_evse[above(evse.circuit_id), index] = True
+        holds_evse[above_evse(evse), index] = True
     holds_battery = np.zeros((len(names), len(problem.batteries)), dtype=np.bool_)
     for index, battery in enumerate(problem.batteries):
         holds_battery[above(battery.circuit_id), index] = True
@@ -55,22 +65,36 @@ def headroom_of(problem: Problem, grid: Grid) -> Headroom:
     for circuit in problem.circuits:
         below_connection = above(circuit.circuit_id)[1:]  # the site's base load already holds what its circuits draw
         spoken_for_a[below_connection] += circuit.base_load_a
-    circuit_of = {evse.evse_id: evse.circuit_id for evse in problem.evses}
+    evses = {evse.evse_id: evse for evse in problem.evses}
     for reservation in problem.reservations:
-        place = reservation.circuit_id or circuit_of[str(reservation.evse_id)]
-        spoken_for_a[above(place)] += reservation.current_a
+        nodes = above(reservation.circuit_id) if reservation.circuit_id else above_evse(evses[str(reservation.evse_id)])
+        spoken_for_a[nodes] += reservation.current_a
+    open_a = np.zeros_like(spoken_for_a)  # in the first slot, what an unverified limit still allows
+    for evse in problem.evses:
+        if evse.in_force is not None and not evse.in_force.verified:
+            open_a[above_evse(evse)] += [evse.in_force.limit_a if phase in evse.phases else 0.0 for phase in PHASES]
 
-    limits = (problem.connection.max_import_kw, *(circuit.max_power_kw for circuit in problem.circuits))
+    limits = (
+        problem.connection.max_import_kw,
+        *(circuit.max_power_kw for circuit in problem.circuits),
+        *(None for _ in groups),
+    )
     limit_kw = np.array([inf if limit is None else limit for limit in limits])
-    ratings = (problem.connection.max_current_a, *(circuit.max_current_a for circuit in problem.circuits))
+    ratings = (
+        problem.connection.max_current_a,
+        *(circuit.max_current_a for circuit in problem.circuits),
+        *groups.values(),
+    )
     limit_a = np.array([inf if rating is None else rating for rating in ratings])
 
     high_kw = np.array(problem.safe_base_load_kw)[grid.first :]
     share = np.array(problem.base_load_phase_share)
     draw_kw = np.repeat((limit_kw - spoken_for_a.sum(axis=1) * kw_per_a)[:, None], grid.slots, axis=1)
     draw_kw[0] -= high_kw
+    draw_kw[:, 0] -= open_a.sum(axis=1) * kw_per_a
     draw_a = np.repeat((limit_a[:, None] - spoken_for_a)[:, :, None], grid.slots, axis=2)
     draw_a[0] -= share[:, None] * high_kw / kw_per_a
+    draw_a[:, :, 0] -= open_a
     return Headroom(
         names=names,
         holds_evse=holds_evse,

@@ -29,9 +29,19 @@ def demand(site: Site, v: Variables) -> Floats:
 
 
 def wear(site: Site, v: Variables) -> Floats:
-    """Battery wear, per kWh that is stored."""
+    """Battery wear, per kWh that is stored; a vehicle's, per kWh that it gives."""
     cost = np.zeros(v.columns)
     cost[v.store] = np.array([battery.wear_price_per_kwh for battery in site.batteries])[:, None] * site.grid.hours
+    given = site.vehicles.column[site.vehicles.giving]
+    given_h = (site.grid.hours[site.charge.slot] * site.charge.present)[given]
+    cost[v.give] = site.vehicles.wear_price[site.vehicles.giving] * given_h
+    return cost
+
+
+def expected_unmet(site: Site, v: Variables) -> Floats:
+    """What a belief is expected to miss, at the site's price: each scenario by its probability. Nobody pays it."""
+    cost = np.zeros(v.columns)
+    cost[v.behind] = site.milestones.probability * (site.problem.unmet_price_per_kwh or 0.0)
     return cost
 
 
@@ -43,12 +53,12 @@ def delay(site: Site, v: Variables) -> Floats:
     return cost
 
 
-MONEY: tuple[Term, ...] = (energy_and_carbon, demand, wear)
+MONEY: tuple[Term, ...] = (energy_and_carbon, demand, wear, expected_unmet)
 PREFERENCE: tuple[Term, ...] = (delay,)
 
 
 def money(site: Site, v: Variables) -> Floats:
-    """All terms that are paid."""
+    """All terms that are paid or have a price."""
     cost: Floats = np.sum([term(site, v) for term in MONEY], axis=0)
     return cost
 
@@ -67,17 +77,20 @@ def constant_money(site: Site) -> float:
 def unmet_price(site: Site) -> float:
     """A price per kWh that no delivery within reach can cost: going without never pays.
 
-    One more kWh costs at most its import or lost export, the peak of one interval, and a detour through batteries.
+    One more kWh costs at most its import or lost export, the peak of one interval, a detour through batteries, and
+    what a belief misses in its place.
     """
     charges = site.problem.demand_charges
     peaks = sum(charge.price_per_kw * 60 / charge.interval_minutes for charge in charges)
     wears = sum(battery.wear_price_per_kwh for battery in site.batteries)
+    wears += float(site.vehicles.wear_price.max(initial=0.0))
     dearest = np.abs(site.buy_price).max() + np.abs(site.sell_price).max()
-    return float(10 * (dearest + peaks + wears) + 1)
+    beliefs = site.problem.unmet_price_per_kwh or 0.0
+    return float(10 * (dearest + peaks + wears + beliefs) + 1)
 
 
 def gross_ev_money(site: Site, power_kw: Floats) -> float:
     """Σ |import price| · energy into vehicles: the scale on which gaps and budgets are measured."""
     price = np.abs(np.array(site.problem.import_price_per_kwh)[site.grid.first :])
     charge = site.charge
-    return float(np.sum((price * site.grid.hours)[charge.slot] * charge.present * power_kw))
+    return float(np.sum((price * site.grid.hours)[charge.slot] * charge.present * np.maximum(power_kw, 0.0)))

@@ -1,17 +1,34 @@
 """The whole answer: solve, check, and fall back to something safe where that fails. Never empty-handed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import Protocol
 
-from optimizer.baseline import equal_share, nothing_charges, summary, uncontrolled
+from optimizer.baseline import (
+    earliest_deadline_first,
+    equal_share,
+    least_laxity_first,
+    nothing_charges,
+    summary,
+    uncontrolled,
+)
 from optimizer.check import violations
-from optimizer.domain import Baseline, Problem, Schedule, Violation
+from optimizer.domain import Problem, Schedule, Violation
 from optimizer.errors import InvalidProblemError, SolverError
+from optimizer.ranges import refuse_beyond_any_site
 from optimizer.solve import solve as solve_program
 
 NAMED = 3  # broken rules that a reason spells out
+USED_UP = 0.99  # of the time limit: solvers stop a little before it, and the rest is too short for another try
+
+BASELINES: Mapping[str, Callable[[Problem], Schedule]] = {
+    "uncontrolled": uncontrolled,
+    "equal_share": equal_share,
+    "earliest_deadline_first": earliest_deadline_first,
+    "least_laxity_first": least_laxity_first,
+}
+DEFAULT_BASELINES = ("uncontrolled", "equal_share")
 
 
 class Solve(Protocol):
@@ -21,21 +38,51 @@ class Solve(Protocol):
 
 
 def optimise(
-    problem: Problem, *, solver: str = "highs", baselines: bool = True, solve: Solve = solve_program
+    problem: Problem,
+    *,
+    solver: str = "highs",
+    baselines: bool | Collection[str] = True,
+    solve: Solve = solve_program,
+    on_timeout: Callable[[Problem], None] | None = None,
 ) -> Schedule:
     """The best schedule that the independent checker accepts, with its baselines, violations and timing.
 
     Where the solver gives up, or gives something that breaks a rule, the answer is equal share with the status
     ``fallback`` and the reason; where even that breaks one, nobody charges. Violations that are left are unavoidable:
-    they are there without any vehicle. Raises `InvalidProblemError` for a problem that contradicts itself.
+    they are there without any vehicle. `baselines` names some of `BASELINES`; True is `DEFAULT_BASELINES`.
+    `on_timeout` gets a problem that used up its time limit, with or without an answer, so that it can be kept and
+    solved again at leisure. Raises `InvalidProblemError` for a problem that contradicts itself or is beyond any site.
     """
+    refuse_beyond_any_site(problem)
+    compared = _chosen(baselines)
     began = perf_counter()
     schedule = _solved(problem, solver, solve)
+    if on_timeout is not None and perf_counter() - began >= USED_UP * problem.settings.time_limit_s:
+        schedule = _handed_on(problem, schedule, on_timeout)
     return replace(
         schedule,
-        baselines=_baselines(problem) if baselines else {},
+        baselines={name: summary(problem, BASELINES[name](problem)) for name in compared},
         timing_ms={**schedule.timing_ms, "total": (perf_counter() - began) * 1000},
     )
+
+
+def _chosen(baselines: bool | Collection[str]) -> Collection[str]:
+    if isinstance(baselines, bool):
+        return DEFAULT_BASELINES if baselines else ()
+    for name in baselines:
+        if name not in BASELINES:
+            raise InvalidProblemError("baselines", f"{name!r} is none of {', '.join(BASELINES)}")
+    return baselines
+
+
+def _handed_on(problem: Problem, schedule: Schedule, on_timeout: Callable[[Problem], None]) -> Schedule:
+    """Whatever becomes of the record, the plan stands."""
+    try:
+        on_timeout(problem)
+    except Exception as failure:  # a full disk is no reason to leave vehicles without a plan
+        lost = f"the problem that used up its time limit could not be kept: {type(failure).__name__}: {failure}"
+        return replace(schedule, warnings=(*schedule.warnings, lost))
+    return schedule
 
 
 def _solved(problem: Problem, solver: str, solve: Solve) -> Schedule:
@@ -71,11 +118,6 @@ def _fallback(problem: Problem, reason: str, timing_ms: Mapping[str, float]) -> 
         violations=found.all,
         timing_ms={**timing_ms, "fallback": (perf_counter() - began) * 1000},
     )
-
-
-def _baselines(problem: Problem) -> Mapping[str, Baseline]:
-    policies = {"uncontrolled": uncontrolled, "equal_share": equal_share}
-    return {name: summary(problem, policy(problem)) for name, policy in policies.items()}
 
 
 def _named(broken: tuple[Violation, ...]) -> str:

@@ -11,10 +11,24 @@ from math import inf
 import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints, sum_by
-from optimizer.domain import PHASES, Horizon, Problem, Session
+from optimizer.domain import PHASES, Horizon, Problem, Session, room_in_vehicle_kwh
 from optimizer.errors import InvalidProblemError
 
-__all__ = ["Charge", "Flags", "Floats", "Grid", "Ints", "Needs", "charge_of", "needs_of", "refuse_overlapping_stays"]
+__all__ = [
+    "Charge",
+    "Flags",
+    "Floats",
+    "Grid",
+    "Ints",
+    "Needs",
+    "charge_of",
+    "evse_limit_kw",
+    "full_power_kw",
+    "later_kwh",
+    "needs_of",
+    "refuse_overlapping_stays",
+    "seconds",
+]
 
 MIN_OVERLAP_H = 1e-6  # 4 ms: shorter presence is rounding of the clock, and a coefficient that solvers drop
 DC_STEP_KW = 0.001  # a DC limit is sent in watts
@@ -62,10 +76,12 @@ class Needs:
     """One entry a session: what is owed within the horizon and what it may take at most, kWh at the EVSE's meter.
 
     A session that leaves after the horizon's end owes, by the end, what it cannot still get afterwards at full power.
+    A belief owes nothing: what it misses has a price instead. `required_kwh` is what it may take at most.
     """
 
     owed_kwh: Floats
     required_kwh: Floats
+    is_belief: Flags
     service_class: Ints  # 0 is served first: by priority, plugged in before expected
 
     @property
@@ -79,8 +95,9 @@ class Charge:
 
     One entry a column: EVSE, slot (from `Grid.first`), and the powers that can be asked for, in whole steps of
     `step_kw`: 0, or from `min_steps` to `max_steps`. `kw_per_a` is what energy counts: an unknown vehicle counts one
-    phase. `amps_per_kw` (column, phase) is what safety counts: an unknown vehicle loads every wired phase.
-    `present` is the share of the slot's hours in which somebody is there. One entry a pair of session and column:
+    phase. `amps_per_kw` (column, phase) is what safety counts: an unknown vehicle loads every wired phase; 0 where
+    an unverified limit is counted in its place. `present` is the share of the slot's hours in which somebody is
+    there, an expected vehicle by its probability: what money counts. One entry a pair of session and column:
     `session`, `column`, `overlap_h`.
     """
 
@@ -136,20 +153,37 @@ def needs_of(problem: Problem) -> Needs:
     """What every session is owed, and in which order they are served."""
     horizon = problem.horizon
     required = np.array([session.required_energy_kwh for session in problem.sessions], dtype=float)
-    later_h = np.array(
-        [
-            max(0.0, seconds(session.departure, horizon) - seconds(max(session.arrival, horizon.end), horizon)) / 3600
-            for session in problem.sessions
-        ]
-    )
-    later_kwh = later_h * _full_power_kw(problem) if problem.sessions else later_h
+    owed = np.array([0.0 if s.scenarios else s.required_energy_kwh for s in problem.sessions], dtype=float)
+    if problem.sessions:
+        departure_s = np.array([seconds(session.departure, horizon) for session in problem.sessions])
+        owed = np.maximum(owed - later_kwh(problem, np.arange(owed.size), departure_s), 0.0)
     rank = [(session.priority, session.arrival > horizon.first_moment) for session in problem.sessions]
     order = {key: number for number, key in enumerate(sorted(set(rank)))}
     return Needs(
-        owed_kwh=np.maximum(required - later_kwh, 0.0),
-        required_kwh=required,
+        owed_kwh=owed,
+        required_kwh=_most_kwh(problem, required),
+        is_belief=np.array([bool(session.scenarios) for session in problem.sessions], dtype=np.bool_),
         service_class=np.array([order[key] for key in rank], dtype=np.int64),
     )
+
+
+def later_kwh(problem: Problem, session: Ints, moment_s: Floats) -> Floats:
+    """What each session can still get at full power from the horizon's end to a moment, in seconds from its start."""
+    horizon = problem.horizon
+    from_s = np.array([seconds(max(one.arrival, horizon.end), horizon) for one in problem.sessions])[session]
+    later: Floats = np.maximum(moment_s - from_s, 0.0) / 3600 * full_power_kw(problem)[session]
+    return later
+
+
+def _most_kwh(problem: Problem, required: Floats) -> Floats:
+    """What a session may take: what it needs, or more where it says so, and never more than fits."""
+    most = required.copy()
+    evses = {evse.evse_id: evse for evse in problem.evses}
+    for number, session in enumerate(problem.sessions):
+        if session.max_energy_kwh is not None:
+            room_kwh = room_in_vehicle_kwh(session, evses[session.evse_id])
+            most[number] = max(min(session.max_energy_kwh, room_kwh), session.required_energy_kwh)
+    return most
 
 
 def charge_of(problem: Problem, grid: Grid) -> Charge:
@@ -171,18 +205,24 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
     np.maximum.at(loads, column, rank[evse_of[session]] < drawn[session, None])
     minimum_a = np.zeros(key.size)
     np.maximum.at(minimum_a, column, _minimum_current_a(problem, evse_of)[session])
-    limit_kw = _evse_limit_kw(problem, evse, unit)
+    limit_kw = evse_limit_kw(problem, evse, unit)
     np.minimum.at(limit_kw, column, _vehicle_limit_kw(problem)[session])
+    open_a = _open_limit_a(problem)[evse]  # what an unverified EVSE may still be drawing
+    is_open = (slot_of == 0) & np.isfinite(open_a)
+    limit_kw = np.where(is_open, np.minimum(limit_kw, open_a * unit), limit_kw)
+    loads[is_open] = 0.0  # safety counts that limit instead: `headroom`
     min_steps = np.ceil(np.where(is_dc, 0.0, minimum_a * unit) / step_kw - STEP_NOISE).astype(np.int64)
     max_steps = np.floor(limit_kw / step_kw + STEP_NOISE).astype(np.int64)
 
-    # Whoever is there and needs nothing would draw all the same; and a power below the minimum cannot be asked for.
+    # Whoever is there and wants nothing would draw all the same; and a power below the minimum cannot be asked for.
     idle = np.zeros(key.size, dtype=np.bool_)
-    np.logical_or.at(idle, column, np.array([s.required_energy_kwh <= 0 for s in problem.sessions])[session])
+    wants = [s.v2g is not None or (s.max_energy_kwh or s.required_energy_kwh) > 0 for s in problem.sessions]
+    np.logical_or.at(idle, column, ~np.array(wants, dtype=np.bool_)[session])
     keep = ~idle & (max_steps >= np.maximum(min_steps, 1))
     number = np.cumsum(keep) - 1
     pair = keep[column]
-    present = sum_by(column, overlap_h, key.size) / grid.hours[slot_of]
+    probability = np.array([s.probability for s in problem.sessions], dtype=float)
+    present = sum_by(column, overlap_h * probability[session], key.size) / grid.hours[slot_of]
     return Charge(
         evse=evse[keep],
         slot=slot_of[keep],
@@ -242,15 +282,23 @@ def _vehicle_limit_kw(problem: Problem) -> Floats:
     return np.array([inf if s.max_power_kw is None else s.max_power_kw for s in problem.sessions], dtype=float)
 
 
-def _evse_limit_kw(problem: Problem, evse: Ints, kw_per_a: Floats) -> Floats:
+def evse_limit_kw(problem: Problem, evse: Ints, kw_per_a: Floats) -> Floats:
+    """What each of these EVSEs can deliver at most, whoever is there."""
     current_a = np.array([inf if evse.max_current_a is None else evse.max_current_a for evse in problem.evses])[evse]
     power_kw = np.array([inf if evse.max_power_kw is None else evse.max_power_kw for evse in problem.evses])[evse]
     smaller: Floats = np.minimum(current_a * kw_per_a, power_kw)
     return smaller
 
 
-def _full_power_kw(problem: Problem) -> Floats:
+def _open_limit_a(problem: Problem) -> Floats:
+    """A per phase that each EVSE may still be drawing because its limit is not verified; infinite for all others."""
+    forces = [evse.in_force for evse in problem.evses]
+    return np.array([inf if one is None or one.verified else one.limit_a for one in forces], dtype=float)
+
+
+def full_power_kw(problem: Problem) -> Floats:
+    """The most that each session can draw."""
     evse_ids = {evse.evse_id: number for number, evse in enumerate(problem.evses)}
     evse_of = np.array([evse_ids[session.evse_id] for session in problem.sessions], dtype=np.int64)
     kw_per_a, _, _ = _phases(problem, evse_of)
-    return np.minimum(_evse_limit_kw(problem, evse_of, kw_per_a), _vehicle_limit_kw(problem))
+    return np.minimum(evse_limit_kw(problem, evse_of, kw_per_a), _vehicle_limit_kw(problem))

@@ -14,7 +14,9 @@ from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.domain import Battery, Problem
 from optimizer.headroom import Headroom, headroom_of
 from optimizer.intervals import Intervals, intervals_of
+from optimizer.milestones import Milestones, milestones_of
 from optimizer.presence import Charge, Grid, Needs, charge_of, needs_of, refuse_overlapping_stays
+from optimizer.vehicles import Vehicles, vehicles_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +31,8 @@ class Site:
     grid: Grid
     needs: Needs
     charge: Charge
+    milestones: Milestones
+    vehicles: Vehicles
     headroom: Headroom
     intervals: tuple[Intervals, ...]
     batteries: tuple[Battery, ...]
@@ -44,6 +48,8 @@ class Site:
         """Raise `InvalidProblemError` when two sessions are at one EVSE at once."""
         refuse_overlapping_stays(problem)
         grid = Grid.of(problem.horizon)
+        charge = charge_of(problem, grid)
+        vehicles = vehicles_of(problem, charge)
         headroom = headroom_of(problem, grid)
         controllable = [battery.controllable for battery in problem.batteries]
         batteries = tuple(battery for battery in problem.batteries if battery.controllable)
@@ -55,9 +61,11 @@ class Site:
             problem=problem,
             grid=grid,
             needs=needs_of(problem),
-            charge=charge_of(problem, grid),
+            charge=charge,
+            milestones=milestones_of(problem, grid, charge, vehicles),
+            vehicles=vehicles,
             headroom=headroom,
-            intervals=tuple(intervals_of(problem, charge, grid) for charge in problem.demand_charges),
+            intervals=tuple(intervals_of(problem, one, grid) for one in problem.demand_charges),
             batteries=batteries,
             holds_battery=holds_battery,
             battery_floor_kwh=_battery_floor_kwh(batteries, holds_battery, headroom, grid),
@@ -70,6 +78,17 @@ class Site:
     @property
     def sessions(self) -> int:
         return len(self.problem.sessions)
+
+    def delivered_kwh(self, power_kw: Floats) -> Floats:
+        """Energy of each session from the power of each column, less what giving loses; below 0 is giving."""
+        got_kwh = self.charge.delivered_kwh(power_kw, self.sessions)
+        return got_kwh - self.vehicles.extra_kwh(power_kw, self.sessions) if self.vehicles.give_kw.any() else got_kwh
+
+    def feed_weight(self, column: Ints) -> Floats:
+        """What a kW that a charge column gives counts where limits are meant for three even phases."""
+        phases = (self.charge.amps_per_kw[column] > 0).sum(axis=1)
+        weight: Floats = 3.0 / np.maximum(phases, 1)
+        return weight
 
     @property
     def max_import_kw(self) -> Floats:
@@ -98,8 +117,9 @@ class Variables:
 
     `charge` (charge column) kW · `unmet` (session) kWh · `imported`, `exported`, `curtail` (slot) kW · `store`, `draw`
     (battery, slot) kW on the AC side · `stored` (battery, slot) kWh at the slot's end · `peak` (demand charge) kW ·
-    `share` one column: the smallest share of need that is met · `importing` (slot), `storing` (battery, slot): 1 or 0,
-    empty unless directions are asked for.
+    `share` one column: the smallest share of need that is met · `behind` (milestone) kWh that a floor or a scenario
+    misses · `level` (entry of `Vehicles`) kWh at the slot's end · `give` (giving entry) kW · `importing` (slot),
+    `storing` (battery, slot), `taking` (giving entry): 1 or 0, empty unless directions are asked for.
     """
 
     charge: Ints
@@ -112,8 +132,12 @@ class Variables:
     stored: Ints
     peak: Ints
     share: Ints
+    behind: Ints
+    level: Ints
+    give: Ints
     importing: Ints
     storing: Ints
+    taking: Ints
     lower: Floats
     upper: Floats
 
@@ -121,11 +145,11 @@ class Variables:
     def of(cls, site: Site, *, directions: bool = False) -> "Variables":
         slots, batteries = site.grid.slots, len(site.batteries)
         per_battery = (batteries, slots)
-        charges = site.problem.demand_charges
+        charges, vehicles = site.problem.demand_charges, site.vehicles
         binary = (
-            {"importing": (slots,), "storing": per_battery}
+            {"importing": (slots,), "storing": per_battery, "taking": (vehicles.giving.size,)}
             if directions
-            else {"importing": (0,), "storing": (0, slots)}
+            else {"importing": (0,), "storing": (0, slots), "taking": (0,)}
         )
         shapes: dict[str, tuple[int, ...]] = {
             "charge": (site.charge.columns,),
@@ -138,6 +162,9 @@ class Variables:
             "stored": per_battery,
             "peak": (len(charges),),
             "share": (1,),
+            "behind": (site.milestones.count,),
+            "level": (vehicles.session.size,),
+            "give": (vehicles.giving.size,),
             **binary,
         }
         blocks: dict[str, Ints] = {}
@@ -150,10 +177,16 @@ class Variables:
         can_draw_kw = sum_by(site.charge.slot, site.charge.max_kw * site.charge.present, slots)
         store_kw = np.array([battery.max_charge_kw for battery in site.batteries])
         draw_kw = np.array([battery.max_discharge_kw for battery in site.batteries])
+        give_kw, give_slot = vehicles.give_kw[vehicles.giving], site.charge.slot[vehicles.column[vehicles.giving]]
+        lower[blocks["level"]], upper[blocks["level"]] = vehicles.least_kwh, vehicles.most_kwh
+        upper[blocks["give"]] = give_kw
         upper[blocks["charge"]] = site.charge.max_kw
         upper[blocks["unmet"]] = site.needs.owed_kwh
+        upper[blocks["behind"]] = site.milestones.most_kwh
         upper[blocks["imported"]] = np.minimum(site.max_import_kw, site.base_load_kw + can_draw_kw + store_kw.sum())
-        upper[blocks["exported"]] = np.minimum(site.max_export_kw, site.pv_kw + draw_kw.sum())
+        upper[blocks["exported"]] = np.minimum(
+            site.max_export_kw, site.pv_kw + draw_kw.sum() + sum_by(give_slot, give_kw, slots)
+        )
         upper[blocks["curtail"]] = site.pv_kw if site.problem.pv_curtailable else 0.0
         upper[blocks["store"]] = store_kw[:, None]
         upper[blocks["draw"]] = draw_kw[:, None]
@@ -240,6 +273,7 @@ def assemble(site: Site, variables: Variables, rules: Sequence[Rule], cost: Floa
     integer = np.zeros(variables.columns, dtype=np.bool_)
     integer[variables.importing] = True
     integer[variables.storing] = True
+    integer[variables.taking] = True
     return Program(
         matrix=Matrix(
             start=start,

@@ -11,6 +11,7 @@ import numpy as np
 
 from optimizer.answer import cost_of, flows
 from optimizer.arrays import Flags, Floats, Ints, sum_by
+from optimizer.directions import net_vehicle_kw
 from optimizer.errors import SolverError
 from optimizer.fill import ENERGY_NOISE_KWH
 from optimizer.objectives import gross_ev_money, money, preference, unmet_price
@@ -33,16 +34,20 @@ def repair(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, s
     matrix, `settle` one in which no flow may go in a circle. What `x` leaves unmet may stay unmet; anything more is
     avoided at any price.
     """
-    target_kwh = site.needs.owed_kwh - x[v.unmet]
+    promised_kwh = site.needs.owed_kwh - x[v.unmet]
+    floors_kwh = site.milestones.owed_kwh - x[v.behind]
     x = _dive(site, v, program, x, run)
+    target_kwh = np.where(_wants_more(site), site.delivered_kwh(net_vehicle_kw(site, v, x)), promised_kwh)
+    target_kwh = np.maximum(target_kwh, promised_kwh)
 
     def rounded(*, keep_peak: bool) -> tuple[float, float, Ints, Floats]:
-        steps = Rounding(site, v, x, target_kwh).steps(keep_peak=keep_peak)
+        steps = Rounding(site, v, x, target_kwh, floors_kwh).steps(keep_peak=keep_peak)
         settled = _settle(site, v, program, x, steps, settle) if site.batteries else x
         power_kw = steps * site.charge.step_kw
-        missing_kwh = np.maximum(target_kwh - site.charge.delivered_kwh(power_kw, site.sessions), 0.0).sum()
-        cost = cost_of(site, flows(site, v, settled, power_kw))
-        return cost.total + unmet_price(site) * float(missing_kwh), cost.demand, steps, settled
+        missing_kwh = np.maximum(promised_kwh - site.delivered_kwh(power_kw), 0.0).sum()
+        missing_kwh += _floors_missed_kwh(site, floors_kwh, power_kw)
+        cost = cost_of(site, flows(site, v, settled, power_kw), power_kw)
+        return cost.minimised + unmet_price(site) * float(missing_kwh), cost.demand, steps, settled
 
     # Batteries can take up what a step adds to a peak; without them it is the last resort.
     paid, demand, steps, settled = rounded(keep_peak=not site.batteries)
@@ -57,11 +62,30 @@ def repair(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, s
     return steps, settled
 
 
+def _wants_more(site: Site) -> Flags:
+    """Sessions that take what pays, not only what they are owed: beliefs, and those that may go beyond their need."""
+    beyond = np.array([session.max_energy_kwh is not None for session in site.problem.sessions], dtype=np.bool_)
+    return site.needs.is_belief | beyond
+
+
+def _floors_missed_kwh(site: Site, floors_kwh: Floats, power_kw: Floats) -> float:
+    """What is missing of floors beyond what the program left unmet."""
+    floors = site.milestones.floors
+    missing_kwh = site.milestones.missing_kwh(power_kw, site.vehicles) - (site.milestones.owed_kwh - floors_kwh)
+    return float(np.maximum(missing_kwh[floors], 0.0).sum())
+
+
 def _settle(site: Site, v: Variables, program: Program, x: Floats, steps: Ints, settle: Run) -> Floats:
     """Let batteries make the best of the rounded powers: they can take up what a step adds to a peak."""
     lower, upper, row_lower = program.lower.copy(), program.upper.copy(), program.row_lower.copy()
     row_upper = program.row_upper.copy()
-    lower[v.charge] = upper[v.charge] = steps * site.charge.step_kw
+    power_kw = steps * site.charge.step_kw
+    lower[v.charge] = upper[v.charge] = np.maximum(power_kw, 0.0)
+    lower[v.give] = upper[v.give] = np.maximum(-power_kw[site.vehicles.column[site.vehicles.giving]], 0.0)
+    lower[v.level], upper[v.level] = -np.inf, np.inf
+    row_upper[program.rows("taper")] = np.inf
+    upper[v.behind] = site.milestones.most_kwh
+    row_upper[program.rows("floor_shortfall")] = np.inf
     energy = program.rows("energy_by_departure")
     row_lower[energy], row_upper[energy] = -np.inf, np.inf
     cost = money(site, v)
@@ -76,21 +100,27 @@ def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run) -> Fl
     charge = site.charge
     lower, upper = program.lower.copy(), program.upper.copy()
     upper[v.unmet] = site.needs.owed_kwh
+    upper[v.behind] = site.milestones.most_kwh
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
     energy = program.rows("energy_by_departure")
     row_lower[energy] -= x[v.unmet] + ENERGY_SLACK_KWH
     row_upper[energy] += ENERGY_SLACK_KWH
     row_upper[program.rows("shortfall")] = np.inf
+    row_upper[program.rows("floor_shortfall")] = np.inf
     cost = money(site, v) + _weight_of_delay(site, v, x) * preference(site, v)
-    cost[v.unmet] = unmet_price(site) * (1.0 + site.needs.classes - site.needs.service_class)
-    room, meter = Room(site), Meter(site, x[v.imported] - x[v.exported] - mean_kw(site, x[v.charge]), x[v.peak])
+    weight = unmet_price(site) * (1.0 + site.needs.classes - site.needs.service_class)
+    floors = site.milestones.floors
+    cost[v.unmet] = weight
+    cost[v.behind[floors]] = weight[site.milestones.session[floors]] + 0.5 * unmet_price(site)
+    others_kw = x[v.imported] - x[v.exported] - mean_kw(site, net_vehicle_kw(site, v, x))
+    room, meter = Room(site), Meter(site, others_kw, x[v.peak])
     on = np.zeros(charge.columns, dtype=np.bool_)
     for turn in range(ROUNDS + 1):
         power_kw = x[v.charge]
         below = (power_kw > POWER_NOISE_KW) & (power_kw < charge.min_kw - POWER_NOISE_KW)
         if not below.any():
             return x
-        chosen = _choose(site, power_kw, below, on, room, meter)
+        chosen = _choose(site, power_kw, below & ~_too_full(site, v, x), on, room, meter)
         on |= chosen
         off = below & ~chosen
         if turn >= ROUNDS - 1:  # nothing new may come up
@@ -108,6 +138,18 @@ def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run) -> Fl
             x[v.charge[below]] = 0.0
             return x
     return x
+
+
+def _too_full(site: Site, v: Variables, x: Floats) -> Flags:
+    """The columns in which a vehicle that is nearly full takes less than the minimum."""
+    vehicles, charge = site.vehicles, site.charge
+    entries = vehicles.tapering
+    column, slope, hours = vehicles.column[entries], vehicles.slope[entries], vehicles.hours[entries]
+    before_kwh = x[v.level[entries]] - hours * x[v.charge[column]]
+    most_kw = slope * (vehicles.zero_kwh[entries] - before_kwh) / (1 + slope * hours)
+    full = np.zeros(charge.columns, dtype=np.bool_)
+    full[column[most_kw < charge.min_kw[column] - POWER_NOISE_KW]] = True
+    return full
 
 
 def _weight_of_delay(site: Site, v: Variables, x: Floats) -> float:

@@ -46,6 +46,8 @@ class Room:
         """The power that the column can have on top, by every fuse above its EVSE."""
         nodes, slot = self._nodes[self._charge.evse[column]], self._charge.slot[column]
         amps = self._charge.amps_per_kw[column]
+        if not amps.any():  # an unverified limit is counted in its place
+            return inf
         by_current = (self._left_a[nodes, :, slot][:, amps > 0] / amps[amps > 0]).min()
         return float(min(by_current, (self._left_kw[nodes, slot] / self._safe_kw[column]).min()))
 

@@ -3,9 +3,12 @@
 import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints
+from optimizer.directions import net_vehicle_kw
 from optimizer.fill import ENERGY_NOISE_KWH, Choices, fill
+from optimizer.moments import Moments
 from optimizer.program import Site, Variables
 from optimizer.room import Meter, Room, mean_kw
+from optimizer.vehicles import Levels
 
 STEP_NOISE = 1e-3  # of a step: what a solver may miss a bound by. What that tips over a fuse is taken back
 MONEY_NOISE = 1e-9
@@ -16,18 +19,26 @@ SERVED_KWH = 1e-2  # less than this is worth a step where there is room, but nei
 class Rounding:
     """Powers in whole steps: rounded down, and what was lost given back where it is cheapest."""
 
-    def __init__(self, site: Site, v: Variables, x: Floats, target_kwh: Floats) -> None:
+    def __init__(self, site: Site, v: Variables, x: Floats, target_kwh: Floats, floors_kwh: Floats) -> None:
+        """`target_kwh` is what each session shall get, `floors_kwh` what each milestone that is a floor shall."""
         charge = site.charge
         self._site, self._charge, self._target_kwh = site, charge, target_kwh
-        steps = np.minimum(np.floor(x[v.charge] / charge.step_kw + STEP_NOISE).astype(np.int64), charge.max_steps)
-        self._steps = np.where(steps < charge.min_steps, 0, np.maximum(steps, 0))
+        planned_kw = net_vehicle_kw(site, v, x)
+        steps = np.floor(np.abs(planned_kw) / charge.step_kw + STEP_NOISE).astype(np.int64)
+        steps = np.where(planned_kw > 0, np.minimum(steps, charge.max_steps), steps)
+        steps = np.where(steps < charge.min_steps, 0, np.where(planned_kw < 0, -steps, steps))
+        self._levels = Levels(site.vehicles, charge)
+        self._steps = self._levels.keep_within(steps, site.needs.required_kwh)
         self._room = Room(site)
         self._room.take_batteries(site, x[v.store])
-        change_kw = mean_kw(site, self._steps * charge.step_kw - x[v.charge])
+        change_kw = mean_kw(site, self._steps * charge.step_kw - planned_kw)
         self._meter = Meter(site, x[v.imported] - x[v.exported] + change_kw, x[v.peak])
         order = np.argsort(charge.session, kind="stable")
         first = np.searchsorted(charge.session[order], np.arange(site.sessions + 1))
         self._pairs = [order[first[session] : first[session + 1]] for session in range(site.sessions)]
+        giving = site.vehicles.giving
+        self._loss = dict(zip(site.vehicles.session[giving].tolist(), site.vehicles.loss[giving].tolist(), strict=True))
+        self._moments = Moments(site, floors_kwh)
         self._shared = np.bincount(charge.column, minlength=charge.columns) > 1
         self._class = np.full(charge.columns, site.needs.classes)
         np.minimum.at(self._class, charge.column, site.needs.service_class[charge.session])
@@ -44,13 +55,17 @@ class Rounding:
 
     def _serve(self, number: int, *, keep_peak: bool) -> None:
         members = self._class == number
-        self._room.take_all(self._site, self._steps * self._charge.step_kw * members)
+        self._room.take_all(self._site, np.maximum(self._steps, 0) * self._charge.step_kw * members)
         self._lower_what_overloads(members)
         missing_kwh = self._missing_kwh()
         short = np.flatnonzero((missing_kwh > ENERGY_NOISE_KWH) & (self._site.needs.service_class == number))
         order = np.lexsort((short, -missing_kwh[short]))
+        for session in self._moments.with_floor(self._site.needs.service_class, number):
+            self._raise_floors(session, keep_peak=keep_peak)
         for session in short[order].tolist():
             self._raise(session, keep_peak=keep_peak)
+            if self._site.needs.is_belief[session]:  # it is promised nothing: only what pays is worth a new plan
+                continue
             for remedy, keep in ((self._refill, True), (self._spread, False), (self._refill, False)):
                 if self._missing_of(session) > SERVED_KWH and (keep_peak or not keep):
                     remedy(session, keep_peak=keep)
@@ -66,13 +81,15 @@ class Rounding:
             self._refill(session, keep_peak=True)
 
     def _missing_kwh(self) -> Floats:
-        return self._target_kwh - self._charge.delivered_kwh(self._steps * self._charge.step_kw, self._site.sessions)
+        return self._target_kwh - self._site.delivered_kwh(self._steps * self._charge.step_kw)
 
     def _missing_of(self, session: int) -> float:
         pairs = self._pairs[session]
         column = self._charge.column[pairs]
-        got_kwh = np.sum(self._steps[column] * self._charge.step_kw[column] * self._charge.overlap_h[pairs])
-        return float(self._target_kwh[session] - got_kwh)
+        got_kwh = self._steps[column] * self._charge.step_kw[column] * self._charge.overlap_h[pairs]
+        if session in self._loss:
+            got_kwh = np.where(got_kwh < 0, got_kwh * self._loss[session], got_kwh)
+        return float(self._target_kwh[session] - np.sum(got_kwh))
 
     def _set(self, column: int, steps: int) -> None:
         if steps == self._steps[column]:
@@ -100,7 +117,8 @@ class Rounding:
         if keep_peak:
             free_kw = min(free_kw, self._meter.slack_kw(int(charge.slot[column])) / charge.present[column])
         most = int(charge.max_steps[column] - self._steps[column])
-        return max(0, min(most, int(np.floor(min(free_kw / charge.step_kw[column], most) + STEP_NOISE))))
+        free = max(0, min(most, int(np.floor(min(free_kw / charge.step_kw[column], most) + STEP_NOISE))))
+        return self._levels.free_steps(column, self._steps, free)
 
     def _by_price(self, session: int) -> list[tuple[int, float]]:
         """The session's own columns with its hours there, cheapest first; a shared column is left alone."""
@@ -111,13 +129,21 @@ class Rounding:
         order = np.lexsort((columns, price))
         return [(columns[place], hours[place]) for place in order.tolist()]
 
+    def _raise_floors(self, session: int, *, keep_peak: bool) -> None:
+        """Give back what rounding took from a floor, before its moment."""
+        for missing_kwh, hours_of in self._moments.floors_missing(session, self._steps):
+            choices = [(column, hours_of[column]) for column, _ in self._by_price(session) if column in hours_of]
+            self._add(choices, missing_kwh, keep_peak=keep_peak)
+
     def _raise(self, session: int, *, keep_peak: bool) -> None:
         """Give back what rounding took, in steps on top of powers that are on."""
-        missing_kwh = self._missing_of(session)
-        for column, hours in self._by_price(session):
+        self._add(self._by_price(session), self._missing_of(session), keep_peak=keep_peak)
+
+    def _add(self, choices: list[tuple[int, float]], missing_kwh: float, *, keep_peak: bool) -> None:
+        for column, hours in choices:
             if missing_kwh <= ENERGY_NOISE_KWH:
                 return
-            if self._steps[column] == 0:
+            if self._steps[column] <= 0:
                 continue
             step_kw = self._charge.step_kw[column]
             wanted = int(np.ceil((missing_kwh - ENERGY_NOISE_KWH) / (step_kw * hours)))
@@ -137,10 +163,12 @@ class Rounding:
 
     def _refill(self, session: int, *, keep_peak: bool) -> None:
         """Plan one session anew in the room that the others leave, if that serves it better, or as well for less."""
+        if session in self._loss:  # what it gives at one time it takes at another: one slot cannot move alone
+            return
         columns = [column for column, _ in self._by_price(session)]
         hours = np.array([hours for _, hours in self._by_price(session)])
         before, slots = self._steps[columns], self._charge.slot[columns].tolist()
-        money_before = self._meter.money(slots)
+        money_before = self._money(session, slots)
         for column in columns:
             self._set(column, 0)
         need_kwh = self._missing_of(session)
@@ -154,7 +182,13 @@ class Rounding:
             # Slots of one metering interval share its slack: look again.
             fewer = min(steps, self._free_steps(column, keep_peak=keep_peak)) if steps else 0
             self._set(column, fewer if fewer >= self._charge.min_steps[column] else 0)
-        served = choices.missing_kwh(self._steps[columns], need_kwh), self._meter.money(slots) + MONEY_NOISE
-        if served >= (choices.missing_kwh(before, need_kwh), money_before):
+        now_missing, was_missing = (choices.missing_kwh(one, need_kwh) for one in (self._steps[columns], before))
+        if self._site.needs.is_belief[session]:  # what it misses is in the money
+            now_missing = was_missing
+        if (now_missing, self._money(session, slots) + MONEY_NOISE) >= (was_missing, money_before):
             for column, steps in zip(columns, before.tolist(), strict=True):
                 self._set(column, steps)
+
+    def _money(self, session: int, slots: list[int]) -> float:
+        """What the energy of these slots costs, and what the session's milestones miss."""
+        return self._meter.money(slots) + self._moments.money(session, self._steps)

@@ -17,11 +17,12 @@ STEP_NOISE = 1e-6  # of a step
 class Slot:
     """One slot of a site: its charge columns, the stays they serve, and the limits they share.
 
-    One entry a column: `column` (its number in `Charge`), steps and `kw_per_a`. One entry a stay: `session`, `at` (the
-    index of its column here), `hours`. One entry a limit, in kW or A: `room`; `load` (limit, column) is what 1 kW
-    takes of it.
+    `number` counts from `Grid.first`. One entry a column: `column` (its number in `Charge`), steps and `kw_per_a`.
+    One entry a stay: `session`, `at` (the index of its column here), `hours`. One entry a limit, in kW or A: `room`;
+    `load` (limit, column) is what 1 kW takes of it.
     """
 
+    number: int
     column: Ints
     step_kw: Floats
     kw_per_a: Floats
@@ -45,10 +46,10 @@ class Slot:
         np.add.at(energy_kwh, self.session, power_kw[self.at] * self.hours)
         return energy_kwh
 
-    def met(self, met_share: Floats) -> Floats:
-        """The smallest part of a need that is met already, among those that each column serves."""
-        smallest = np.ones(self.column.size)
-        np.minimum.at(smallest, self.at, met_share[self.session])
+    def least(self, of_stay: Floats) -> Floats:
+        """The smallest value among the stays that each column serves."""
+        smallest = np.full(self.column.size, np.inf)
+        np.minimum.at(smallest, self.at, of_stay)
         return smallest
 
     def fits(self, power_kw: Floats) -> bool:
@@ -67,6 +68,23 @@ class Slot:
         power_kw = self._filled(least_kw, np.where(admitted, wanted_kw, 0.0))
         steps = np.floor(power_kw / self.step_kw + STEP_NOISE).astype(np.int64)
         return np.where(steps >= self.min_steps, steps, 0)
+
+    def steps_in_turn(self, wanted_steps: Ints, turn: Ints) -> Ints:
+        """One column after the other, in the order of `turn`, takes all that it wants and the limits still have.
+
+        At most `wanted_steps`, 0 or at least the minimum: what is too little for one goes to those behind it.
+        """
+        steps = np.zeros_like(wanted_steps)
+        room = self.room + ROOM
+        for column in turn[wanted_steps[turn] > 0]:
+            one_step = self.load[:, column] * self.step_kw[column]
+            loaded = one_step > 0
+            fitting = np.floor((room[loaded] / one_step[loaded]).min(initial=np.inf) + STEP_NOISE)
+            count = int(min(fitting, wanted_steps[column]))
+            if count >= max(self.min_steps[column], 1):
+                steps[column] = count
+                room = room - one_step * count
+        return steps
 
     def _admitted(self, hungry: Flags, turn: Ints) -> Flags:
         """Who gets the minimum current: all if it fits, else one after the other as long as it does."""
@@ -122,6 +140,7 @@ def slots_of(site: Site) -> Iterator[Slot]:
         room = np.concatenate([headroom.draw_kw[:, None, number], headroom.draw_a[:, :, number]], axis=1).ravel()
         binding = np.isfinite(room) & load.any(axis=1)
         yield Slot(
+            number=number,
             column=column,
             step_kw=charge.step_kw[column],
             kw_per_a=charge.kw_per_a[column],

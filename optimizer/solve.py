@@ -30,7 +30,7 @@ from optimizer.errors import SolverError
 from optimizer.objectives import constant_money, gross_ev_money, money, preference, unmet_price
 from optimizer.program import Program, Site, Variables, assemble
 from optimizer.repair import repair
-from optimizer.service import UNMET_NOISE_KWH, divide
+from optimizer.service import UNMET_NOISE_KWH, divide, missed, no_shortfall
 
 OPTIMAL_GAP = 1e-4  # of the gross EV money: up to here a plan counts as proven optimal
 DIRECTION_GAP = 5e-5  # of it: directions of flows need not be searched for less
@@ -78,13 +78,13 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     power_kw = steps * site.charge.step_kw
     seen = flows(site, variables, x, power_kw)
     sessions = session_results(site, steps)
-    cost = cost_of(site, seen)
-    more_unmet = _more_unmet(sessions, cheapest.x[variables.unmet])
+    cost = cost_of(site, seen, power_kw)
+    more_unmet = _more_unmet(site, variables, sessions, cheapest.x)
     bound: float | None = cheapest.bound
     if more_unmet.any():
         bound = _bound_at(site, variables, cheapest.program, sessions, chosen, limit)
     gross = max(gross_ev_money(site, power_kw), LEAST_GROSS)
-    gap = None if bound is None else max(cost.total - bound - constant_money(site), 0.0) / gross
+    gap = None if bound is None else max(cost.minimised - bound - constant_money(site), 0.0) / gross
     status, reason = _verdict(gap, more_unmet)
     power, current = evse_series(site, steps)
     imported, exported, curtailed = over_horizon(problem, site, seen)
@@ -105,6 +105,7 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
         reason=reason,
         currency=problem.currency,
         warnings=warnings(site),
+        price_of_fairness_kwh=cheapest.fairness_kwh,
         timing_ms={
             "build": (built - started) * 1000,
             "solve": (solved - built) * 1000,
@@ -121,17 +122,16 @@ def least_money(
     Without `search_directions` they are straightened by the net flow alone, and nothing is proven about that.
     """
     cost = program.cost.copy()
-    cost[v.unmet] = unmet_price(site)
+    wishes = missed(site, v)
+    cost[wishes] = unmet_price(site)
     solution = chosen.solve(replace(program, cost=cost), time_limit_s=limit.left_s)
-    upper, row_upper = program.upper.copy(), program.row_upper.copy()
-    upper[v.unmet] = np.minimum(site.needs.owed_kwh, UNMET_NOISE_KWH)
-    served = solution.x[v.unmet].max(initial=0.0) <= UNMET_NOISE_KWH
+    served = solution.x[wishes].max(initial=0.0) <= UNMET_NOISE_KWH
     if not served:
         shortfall = divide(site, v, chosen, time_limit_s=limit.left_s)
-        upper[v.unmet] = shortfall.by_session_kwh
-        row_upper[program.rows("shortfall")] = shortfall.by_class_kwh
-    bounded = replace(program, upper=upper, row_upper=row_upper)
-    if served and not is_circular(site, v, solution.x):
+        found = _straight(site, v, shortfall.bound(program, v), chosen, limit, search=search_directions)
+        return replace(found, fairness_kwh=shortfall.fairness_kwh)
+    bounded = no_shortfall(site, program, v)
+    if not is_circular(site, v, solution.x):
         return Cheapest(bounded, solution.x, float(program.cost @ solution.x))
     return _straight(site, v, bounded, chosen, limit, search=search_directions)
 
@@ -158,7 +158,8 @@ def _prefer(site: Site, v: Variables, cheapest: Cheapest, chosen: Door, limit: T
     program, x = cheapest.program, cheapest.x
     spent = float(program.cost @ x)
     upper, row_upper = program.upper.copy(), program.row_upper.copy()
-    upper[v.unmet] = np.maximum(x[v.unmet], 0.0)
+    wishes = missed(site, v)
+    upper[wishes] = np.maximum(x[wishes], 0.0)
     row_upper[program.rows("cost_bound")] = spent + COST_NOISE * abs(spent)
     wished = replace(program, cost=preference(site, v), upper=upper, row_upper=row_upper)
     try:
@@ -168,20 +169,35 @@ def _prefer(site: Site, v: Variables, cheapest: Cheapest, chosen: Door, limit: T
     return x if is_circular(site, v, wish) else wish
 
 
-def _more_unmet(sessions: Mapping[str, SessionResult], unavoidable_kwh: Floats) -> Flags:
-    unmet_kwh = np.array([result.unmet_kwh for result in sessions.values()])
-    return unmet_kwh > unavoidable_kwh + UNMET_GAP_KWH
+def _more_unmet(site: Site, v: Variables, sessions: Mapping[str, SessionResult], x: Floats) -> Flags:
+    """Which sessions miss more, of their need or of their floor, than the program `x` found unavoidable."""
+    more: Flags = _unmet_kwh(sessions) > x[v.unmet] + UNMET_GAP_KWH
+    floors = site.milestones.floors
+    more[site.milestones.session[floors]] |= _floor_unmet_kwh(site, sessions) > x[v.behind[floors]] + UNMET_GAP_KWH
+    return more
+
+
+def _unmet_kwh(sessions: Mapping[str, SessionResult]) -> Floats:
+    return np.array([result.unmet_kwh for result in sessions.values()], dtype=float)
+
+
+def _floor_unmet_kwh(site: Site, sessions: Mapping[str, SessionResult]) -> Floats:
+    """One entry a floor."""
+    by_session = np.array([result.floor_unmet_kwh for result in sessions.values()], dtype=float)
+    return by_session[site.milestones.session[site.milestones.floors]]
 
 
 def _bound_at(
     site: Site, v: Variables, program: Program, sessions: Mapping[str, SessionResult], chosen: Door, limit: TimeLimit
 ) -> float | None:
     """What no plan with the same unmet energy can undercut; None when time is over."""
-    unmet_kwh = np.array([result.unmet_kwh for result in sessions.values()])
+    unmet_kwh = _unmet_kwh(sessions)
     lower, upper, row_upper = program.lower.copy(), program.upper.copy(), program.row_upper.copy()
     lower[v.unmet] = np.maximum(unmet_kwh - UNMET_NOISE_KWH, 0.0)
     upper[v.unmet] = unmet_kwh
+    upper[v.behind[site.milestones.floors]] = _floor_unmet_kwh(site, sessions)
     row_upper[program.rows("shortfall")] = np.inf
+    row_upper[program.rows("floor_shortfall")] = np.inf
     same = replace(program, lower=lower, upper=upper, row_upper=row_upper)
     try:
         return _straight(site, v, same, chosen, limit).bound
@@ -210,4 +226,4 @@ def _money_without_vehicles(problem: Problem, solver: str, limit: TimeLimit) -> 
             x = least_money(site, variables, program, door(solver), limit, search_directions=False).x
         except SolverError:  # out of time: the plan stands, what it costs on top is not known
             return None
-    return cost_of(site, flows(site, variables, x, np.zeros(0))).total
+    return cost_of(site, flows(site, variables, x, np.zeros(0)), np.zeros(0)).total

@@ -5,7 +5,7 @@ does not know is an error: a limit that is silently ignored is worse than a refu
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -36,7 +36,7 @@ from app.problem_json.site import (
     SessionIn,
     SettingsIn,
 )
-from optimizer.domain import PHASES, Horizon, PhaseCurrents, Problem
+from optimizer.domain import PHASES, Horizon, PhaseCurrents, Problem, Session
 from optimizer.errors import InvalidProblemError
 
 __all__ = ["SERIES", "BatteryIn", "ProblemIn", "SessionIn", "problem_from_json", "problem_to_json"]
@@ -142,6 +142,9 @@ class ProblemIn(Edge):
         default=None, description="kg per kWh imported"
     )
     carbon_price_per_kg: CostRate = Field(default=0.0, description="currency per kg")
+    unmet_price_per_kwh: Annotated[CostRate | None, NotNull()] = Field(
+        default=None, description="currency per kWh that a belief is expected to miss; scenarios need it"
+    )
     settings: SettingsIn = Field(default=SettingsIn(), description="how to solve")
 
     @model_validator(mode="before")
@@ -160,12 +163,13 @@ class ProblemIn(Edge):
     def to_domain(self) -> Problem:
         """The problem in the optimizer's words, in UTC. Raises `InvalidProblemError` where it contradicts itself."""
         _check_time_zone(self.time_zone)
+        efficiency = {evse.id: evse.efficiency for evse in self.evses}
         return Problem(
             horizon=Horizon(self.start, self.slot_minutes, self.slots, self.now),
             connection=self.connection.to_domain(),
             circuits=tuple(circuit.to_domain() for circuit in self.circuits),
             evses=tuple(evse.to_domain() for evse in self.evses),
-            sessions=tuple(session.to_domain() for session in self.sessions),
+            sessions=tuple(session.to_domain(efficiency.get(session.evse, 1.0)) for session in self.sessions),
             batteries=tuple(battery.to_domain() for battery in self.batteries),
             demand_charges=tuple(charge.to_domain() for charge in self.demand_charges),
             reservations=tuple(reservation.to_domain() for reservation in self.reservations),
@@ -187,6 +191,7 @@ class ProblemIn(Edge):
             carbon_price_per_kg=self.carbon_price_per_kg,
             currency=self.currency,
             time_zone=self.time_zone,
+            unmet_price_per_kwh=self.unmet_price_per_kwh,
             settings=self.settings.to_domain(),
         )
 
@@ -227,11 +232,7 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
             for circuit in problem.circuits
         ],
         "evses": [_written(evse, evse_id="id", circuit_id="circuit") for evse in problem.evses],
-        "sessions": [
-            _written(session, session_id="id", evse_id="evse")
-            | {"arrival": _text(session.arrival), "departure": _text(session.departure)}
-            for session in problem.sessions
-        ],
+        "sessions": [_session(session) for session in problem.sessions],
         "batteries": [_written(battery, battery_id="id", circuit_id="circuit") for battery in problem.batteries],
         "demand_charges": [_written(charge, charge_id="id") for charge in problem.demand_charges],
         "reservations": [
@@ -242,6 +243,7 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
         "base_load_phase_share": list(problem.base_load_phase_share),
         "pv_curtailable": problem.pv_curtailable,
         "carbon_price_per_kg": problem.carbon_price_per_kg,
+        "unmet_price_per_kwh": problem.unmet_price_per_kwh,
         "settings": _written(problem.settings),
     }
     document |= {name: _list(getattr(problem, name)) for name in SERIES}
@@ -258,9 +260,23 @@ def _check_time_zone(name: str) -> None:
 def _written(item: Any, **renamed: str) -> dict[str, Any]:
     """A dataclass with its fields' names at the edge, without what is None; tuples as lists, as JSON has them."""
     values = {renamed.get(field.name, field.name): getattr(item, field.name) for field in fields(item)}
-    return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value is not None
-    }
+    return {key: _plain(value) for key, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, datetime):
+        return _text(value)
+    return _written(value) if is_dataclass(value) else value
+
+
+def _session(session: Session) -> dict[str, Any]:
+    """A belief says its departure and energy in its scenarios alone."""
+    written = _written(session, session_id="id", evse_id="evse")
+    if session.scenarios:
+        del written["departure"], written["required_energy_kwh"]
+    return written
 
 
 def _by_phase(current_a: PhaseCurrents) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The schedule as JSON, version 1: what a caller reads, and back again for a plan that was stored."""
 
+from dataclasses import fields
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,15 +29,24 @@ class CostOut(_Out):
     wear: float = Field(description="of batteries")
     total: float = Field(description="the site's money, base load included")
     ev: float | None = Field(default=None, description="with minus without EVs; null where it was not computed")
+    unmet: float = Field(
+        default=0.0, description="what beliefs are expected to miss, at unmet_price_per_kwh; not in the total"
+    )
 
     @classmethod
     def of(cls, cost: Cost) -> Self:
         return cls(
-            energy=cost.energy, demand=cost.demand, carbon=cost.carbon, wear=cost.wear, total=cost.total, ev=cost.ev
+            energy=cost.energy,
+            demand=cost.demand,
+            carbon=cost.carbon,
+            wear=cost.wear,
+            total=cost.total,
+            ev=cost.ev,
+            unmet=cost.unmet,
         )
 
     def to_domain(self) -> Cost:
-        return Cost(self.energy, self.demand, self.carbon, self.wear, self.ev)
+        return Cost(self.energy, self.demand, self.carbon, self.wear, self.ev, self.unmet)
 
 
 class ViolationOut(_Out):
@@ -75,6 +85,16 @@ class SessionScheduleOut(_Out):
     planned_energy_kwh: float = Field(description="kWh")
     unmet_kwh: float = Field(description="kWh of the need that the schedule does not deliver")
     note: str | None = Field(default=None, description="names an unavoidable remainder")
+    floor_unmet_kwh: float = Field(default=0.0, description="kWh missing of the floor at `floor_by`")
+    expected_unmet_kwh: float = Field(default=0.0, description="kWh that a belief misses on average of its scenarios")
+    met_share: float | None = Field(default=None, description="of what is owed, 0 to 1; null where nothing is owed")
+
+    @classmethod
+    def of(cls, result: SessionResult) -> Self:
+        return cls(**{field.name: getattr(result, field.name) for field in fields(result)})
+
+    def to_domain(self) -> SessionResult:
+        return SessionResult(**self.model_dump())
 
 
 class BatteryScheduleOut(_Out):
@@ -133,6 +153,9 @@ class ScheduleOut(_Out):
     violations: list[ViolationOut] = Field(description="every broken rule")
     warnings: list[str] = Field(description="what was assumed or is overloaded")
     timing_ms: dict[str, float] = Field(description="ms: build, solve, repair, check")
+    price_of_fairness_kwh: float = Field(
+        default=0.0, description="kWh that are unmet in total so that nobody goes without alone"
+    )
 
     @classmethod
     def of(cls, schedule: Schedule) -> Self:
@@ -146,12 +169,7 @@ class ScheduleOut(_Out):
                 evse_id: EvseScheduleOut(power_kw=list(power_kw), current_a=_list(schedule.current_a.get(evse_id)))
                 for evse_id, power_kw in schedule.power_kw.items()
             },
-            sessions={
-                session_id: SessionScheduleOut(
-                    planned_energy_kwh=result.planned_energy_kwh, unmet_kwh=result.unmet_kwh, note=result.note
-                )
-                for session_id, result in schedule.sessions.items()
-            },
+            sessions={session_id: SessionScheduleOut.of(result) for session_id, result in schedule.sessions.items()},
             batteries={
                 battery_id: BatteryScheduleOut(power_kw=list(result.power_kw), energy_kwh=list(result.energy_kwh))
                 for battery_id, result in schedule.batteries.items()
@@ -164,6 +182,7 @@ class ScheduleOut(_Out):
             violations=[ViolationOut.of(violation) for violation in schedule.violations],
             warnings=list(schedule.warnings),
             timing_ms=dict(schedule.timing_ms),
+            price_of_fairness_kwh=schedule.price_of_fairness_kwh,
         )
 
     def to_domain(self) -> Schedule:
@@ -171,10 +190,7 @@ class ScheduleOut(_Out):
             status=self.status,
             power_kw={evse_id: tuple(evse.power_kw) for evse_id, evse in self.evses.items()},
             current_a={evse_id: _tuple(evse.current_a) for evse_id, evse in self.evses.items()},
-            sessions={
-                session_id: SessionResult(result.planned_energy_kwh, result.unmet_kwh, result.note)
-                for session_id, result in self.sessions.items()
-            },
+            sessions={session_id: result.to_domain() for session_id, result in self.sessions.items()},
             batteries={
                 battery_id: BatteryResult(tuple(result.power_kw), tuple(result.energy_kwh))
                 for battery_id, result in self.batteries.items()
@@ -191,6 +207,7 @@ class ScheduleOut(_Out):
             violations=tuple(violation.to_domain() for violation in self.violations),
             warnings=tuple(self.warnings),
             timing_ms=self.timing_ms,
+            price_of_fairness_kwh=self.price_of_fairness_kwh,
         )
 
 

@@ -1,5 +1,6 @@
 """What a site consists of and who wants to charge there, as JSON: one model per item of the problem."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -19,18 +20,23 @@ from app.problem_json.fields import (
     Share,
     Volt,
 )
+from app.problem_json.vehicle import ScenarioIn, TaperIn, VehicleToGridIn
 from optimizer.domain import (
     Battery,
     Circuit,
     Connection,
     DemandCharge,
     Evse,
+    InForce,
     Phase,
     PhaseCurrents,
     Reservation,
     Session,
     Settings,
+    SharedPower,
+    energy_for_soc,
 )
+from optimizer.errors import InvalidProblemError
 
 
 class PhaseCurrentsIn(Edge):
@@ -51,6 +57,9 @@ class ConnectionIn(Edge):
     max_export_kw: Annotated[Kilowatt | None, NotNull()] = Field(default=None, description="kW, at the meter")
     max_current_a: Annotated[Ampere | None, NotNull()] = Field(default=None, description="A per phase")
     voltage_v: Volt = Field(default=230.0, description="V, line to neutral")
+    max_base_load_kw: Annotated[Kilowatt | None, NotNull()] = Field(
+        default=None, description="kW; the plan does not use it: the certificate of fail-safe limits does"
+    )
 
     def to_domain(self) -> Connection:
         return Connection(**self.model_dump())
@@ -73,6 +82,28 @@ class CircuitIn(Edge):
         return Circuit(self.id, self.parent, self.max_power_kw, self.max_current_a, self.base_load_a.to_domain())
 
 
+class SharedPowerIn(Edge):
+    """EVSEs of one station that share its supply; all of a group say the same."""
+
+    group: Id = Field(description="name of the group, e.g. the station")
+    max_current_a: Ampere = Field(description="A per phase, for all of the group together")
+
+    def to_domain(self) -> SharedPower:
+        return SharedPower(self.group, self.max_current_a)
+
+
+class InForceIn(Edge):
+    """The limit that the EVSE was last given."""
+
+    limit_a: Ampere = Field(description="A per phase")
+    verified: bool = Field(
+        default=True, description="one that is not verified may still be drawn: safety counts it in the first slot"
+    )
+
+    def to_domain(self) -> InForce:
+        return InForce(self.limit_a, self.verified)
+
+
 class EvseIn(Edge):
     """Charges one vehicle at a time. AC has `max_current_a`; DC has `max_power_kw` alone."""
 
@@ -90,6 +121,13 @@ class EvseIn(Edge):
         max_length=3,
         description="the site's phase behind the EVSE's own first, second and third: its rotation",
     )
+    efficiency: Efficiency = Field(default=1.0, description="kWh that reach the vehicle's battery per kWh metered")
+    shared_power: Annotated[SharedPowerIn | None, NotNull()] = Field(
+        default=None, description="with whom it shares a supply; left out: nobody"
+    )
+    in_force: Annotated[InForceIn | None, NotNull()] = Field(
+        default=None, description="the limit it was last given; left out: unknown, and nothing is reserved for it"
+    )
 
     def to_domain(self) -> Evse:
         return Evse(
@@ -100,17 +138,28 @@ class EvseIn(Edge):
             max_power_kw=self.max_power_kw,
             min_current_a=self.min_current_a,
             current_step_a=self.current_step_a,
+            efficiency=self.efficiency,
+            shared_power=None if self.shared_power is None else self.shared_power.to_domain(),
+            in_force=None if self.in_force is None else self.in_force.to_domain(),
         )
 
 
 class SessionIn(Edge):
-    """One vehicle's stay at one EVSE: it may draw power while arrival <= time < departure."""
+    """One vehicle's stay at one EVSE: it may draw power while arrival <= time < departure.
+
+    What it needs is stated in one of three ways: `departure` with `required_energy_kwh`, `departure` with `soc`,
+    `target_soc` and `capacity_kwh`, or `scenarios` (a belief).
+    """
 
     id: Id = Field(description="unique among the sessions")
     evse: Id = Field(description="id of the EVSE")
     arrival: Moment = Field(description="with any UTC offset; may lie in the past (plugged in) or the future")
-    departure: Moment = Field(description="with any UTC offset; after the arrival")
-    required_energy_kwh: KilowattHour = Field(description="kWh still to be delivered from `now`, at the EVSE's meter")
+    departure: Annotated[Moment | None, NotNull()] = Field(
+        default=None, description="with any UTC offset; after the arrival; not beside scenarios"
+    )
+    required_energy_kwh: Annotated[KilowattHour | None, NotNull()] = Field(
+        default=None, description="kWh still to be delivered from `now`, at the EVSE's meter"
+    )
     max_power_kw: Annotated[Kilowatt | None, NotNull()] = Field(
         default=None, description="kW, what the vehicle takes at most"
     )
@@ -121,19 +170,81 @@ class SessionIn(Edge):
     min_current_a: Annotated[Ampere | None, NotNull()] = Field(
         default=None, description="A per phase, the vehicle's own minimum; the larger of it and the EVSE's holds"
     )
+    scenarios: list[ScenarioIn] = Field(
+        default=[], max_length=100, description="a belief in place of one departure and energy; probabilities sum to 1"
+    )
+    floor_energy_kwh: KilowattHour = Field(default=0.0, description="kWh of the need that are owed by `floor_by`")
+    floor_by: Annotated[Moment | None, NotNull()] = Field(default=None, description="goes with `floor_energy_kwh`")
+    max_energy_kwh: Annotated[KilowattHour | None, NotNull()] = Field(
+        default=None, description="kWh it may take where that pays; left out: not more than it needs"
+    )
+    probability: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="that it comes: money weighs its energy by it, safety counts it fully"
+    )
+    soc: Annotated[Share | None, NotNull()] = Field(default=None, description="0 to 1, state of charge at `now`")
+    target_soc: Annotated[Share | None, NotNull()] = Field(
+        default=None, description="0 to 1, in place of `required_energy_kwh`"
+    )
+    capacity_kwh: Annotated[KilowattHour | None, NotNull()] = Field(
+        default=None, description="kWh, of the vehicle's battery"
+    )
+    taper: Annotated[TaperIn | None, NotNull()] = Field(
+        default=None, description="how its power falls when it is nearly full; needs soc and capacity_kwh"
+    )
+    v2g: Annotated[VehicleToGridIn | None, NotNull()] = Field(
+        default=None, description="it may give energy back; needs soc and capacity_kwh"
+    )
 
-    def to_domain(self) -> Session:
+    def to_domain(self, efficiency: float = 1.0) -> Session:
+        """`efficiency` of its EVSE turns a target SoC into energy at the meter."""
         return Session(
             session_id=self.id,
             evse_id=self.evse,
             arrival=self.arrival,
-            departure=self.departure,
-            required_energy_kwh=self.required_energy_kwh,
+            departure=self._departure(),
+            required_energy_kwh=self._required_energy_kwh(efficiency),
             max_power_kw=self.max_power_kw,
             vehicle_phases=self.vehicle_phases,
             priority=self.priority,
             min_current_a=self.min_current_a,
+            scenarios=tuple(scenario.to_domain() for scenario in self.scenarios),
+            floor_energy_kwh=self.floor_energy_kwh,
+            floor_by=self.floor_by,
+            max_energy_kwh=self.max_energy_kwh,
+            probability=self.probability,
+            soc=self.soc,
+            capacity_kwh=self.capacity_kwh,
+            taper=None if self.taper is None else self.taper.to_domain(),
+            v2g=None if self.v2g is None else self.v2g.to_domain(),
         )
+
+    def _departure(self) -> datetime:
+        if self.scenarios:
+            self._refuse_beside_scenarios("departure", self.departure)
+            return max(scenario.departure for scenario in self.scenarios)
+        if self.departure is None:
+            raise InvalidProblemError(f"sessions[{self.id}].departure", "is missing")
+        return self.departure
+
+    def _required_energy_kwh(self, efficiency: float) -> float:
+        where = f"sessions[{self.id}]"
+        if self.scenarios:
+            self._refuse_beside_scenarios("required_energy_kwh", self.required_energy_kwh)
+            self._refuse_beside_scenarios("target_soc", self.target_soc)
+            return max(scenario.required_energy_kwh for scenario in self.scenarios)
+        if self.target_soc is None:
+            if self.required_energy_kwh is None:
+                raise InvalidProblemError(f"{where}.required_energy_kwh", "is missing, and so is target_soc")
+            return self.required_energy_kwh
+        if self.required_energy_kwh is not None:
+            raise InvalidProblemError(f"{where}.target_soc", "and required_energy_kwh: one of them says what it needs")
+        if self.soc is None or self.capacity_kwh is None:
+            raise InvalidProblemError(f"{where}.target_soc", "needs soc and capacity_kwh")
+        return energy_for_soc(self.soc, self.target_soc, self.capacity_kwh, efficiency)
+
+    def _refuse_beside_scenarios(self, name: str, value: object) -> None:
+        if value is not None:
+            raise InvalidProblemError(f"sessions[{self.id}].{name}", "stands beside scenarios, which say it themselves")
 
 
 class BatteryIn(Edge):
@@ -177,6 +288,7 @@ class DemandChargeIn(Edge):
     interval_energy_so_far_kwh: KilowattHour = Field(
         default=0.0, description="kWh imported in the interval that is running"
     )
+    ratchet_kw: Kilowatt = Field(default=0.0, description="kW billed in any case, e.g. a share of last year's peak")
 
     def to_domain(self) -> DemandCharge:
         named = self.model_dump(exclude={"id", "active"})

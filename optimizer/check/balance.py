@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 
-from optimizer.check.plan import KW, Plan, energy_kwh, slack
+from optimizer.check.plan import KW, Plan, metered_kwh, slack
 from optimizer.domain import CONNECTION, Violation
 
 
 def power_balance(plan: Plan) -> Iterator[Violation]:
-    """Import less export is base load, vehicles and batteries less PV, as means over what is left of each slot."""
+    """Import less export is base load, vehicles and batteries less PV, as means over what is left of each slot.
+
+    A vehicle that comes with a probability counts with it, as in every mean.
+    """
     problem, schedule = plan.problem, plan.schedule
     evses = {evse.evse_id: evse for evse in problem.evses}
     vehicles_kwh = [0.0] * problem.horizon.slots
     for session in problem.sessions:
-        for slot, taken_kwh in energy_kwh(plan, session, evses[session.evse_id]).items():
-            vehicles_kwh[slot] += taken_kwh
+        for slot, taken_kwh in metered_kwh(plan, session, evses[session.evse_id]).items():
+            vehicles_kwh[slot] += taken_kwh * session.probability
     for slot, hours in enumerate(plan.hours):
         if hours == 0:
             continue

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from optimizer.check.plan import MONEY, RELATIVE, Plan, slack
+from optimizer.check.plan import MONEY, RELATIVE, Plan, metered_kwh, slack
+from optimizer.check.session import expected_unmet_kwh
 from optimizer.domain import CONNECTION, DemandCharge, Problem, Violation
 
 
@@ -18,7 +19,10 @@ def peaks(plan: Plan) -> Iterator[Violation]:
 
 
 def costs(plan: Plan) -> Iterator[Violation]:
-    """Each cause of cost is what its prices and the schedule's series make it."""
+    """Each cause of cost is what its prices and the schedule's series make it.
+
+    What beliefs are expected to miss has a price too, which nobody pays.
+    """
     problem, schedule = plan.problem, plan.schedule
     energy = carbon = wear = gross = 0.0
     for slot, hours in enumerate(plan.hours):
@@ -32,16 +36,26 @@ def costs(plan: Plan) -> Iterator[Violation]:
         for battery in problem.batteries:
             charge_kw = max(0.0, schedule.batteries[battery.battery_id].power_kw[slot])
             wear += charge_kw * hours * battery.wear_price_per_kwh
-    demand = sum(
-        charge.price_per_kw * max(0.0, _peak_kw(plan, charge) - charge.free_peak_kw)
-        for charge in problem.demand_charges
-    )
+    unmet = 0.0
+    evses = {evse.evse_id: evse for evse in problem.evses}
+    for session in problem.sessions:
+        evse = evses[session.evse_id]
+        if session.v2g is not None:
+            given_kwh = sum(max(0.0, -energy_kwh) for energy_kwh in metered_kwh(plan, session, evse).values())
+            wear += given_kwh * session.probability * session.v2g.wear_price_per_kwh
+        if session.scenarios and problem.unmet_price_per_kwh is not None:
+            unmet += expected_unmet_kwh(plan, session, evse) * problem.unmet_price_per_kwh
+    demand = 0.0
+    for charge in problem.demand_charges:
+        free_kw = max(charge.peak_so_far_kw, charge.expected_peak_kw, charge.ratchet_kw)
+        demand += charge.price_per_kw * max(0.0, _peak_kw(plan, charge) - free_kw)
     told = schedule.cost
     for name, said, is_really in (
         ("energy", told.energy, energy),
         ("demand", told.demand, demand),
         ("carbon", told.carbon, carbon),
         ("wear", told.wear, wear),
+        ("unmet", told.unmet, unmet),
     ):
         if abs(said - is_really) > MONEY + RELATIVE * max(gross, abs(is_really)):
             yield Violation(f"{name}_cost", CONNECTION, abs(said - is_really), problem.currency)

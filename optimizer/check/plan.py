@@ -6,7 +6,7 @@ They are what rounding to steps and a solver's own feasibility tolerance may lea
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from optimizer.domain import CONNECTION, PHASES, Evse, Phase, Problem, Schedule, Session
 
@@ -19,7 +19,7 @@ STEP = 1e-3  # share of a current step
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What one EVSE takes in one slot at worst: kW, and A on L1, L2, L3."""
+    """What one EVSE takes in one slot at worst: kW, and A on L1, L2, L3. A vehicle that gives has negative ones."""
 
     slot: int
     power_kw: float
@@ -53,6 +53,11 @@ class Plan:
             },
             parents={circuit.circuit_id: circuit.parent for circuit in problem.circuits},
         )
+
+    @property
+    def first(self) -> int:
+        """The slot that holds `now`."""
+        return next(slot for slot, hours in enumerate(self.hours) if hours > 0)
 
     def is_below(self, circuit_id: str | None, above: str) -> bool:
         """Whether what hangs on `circuit_id` also loads the circuit or connection `above`."""
@@ -130,8 +135,28 @@ def takes_kw(session: Session) -> float:
     return float("inf") if session.max_power_kw is None else session.max_power_kw
 
 
-def energy_kwh(plan: Plan, session: Session, evse: Evse) -> Mapping[int, float]:
-    """Per slot, the energy that reaches the vehicle: the EVSE's power × the time it is there."""
+def gives_kw(session: Session) -> float:
+    """What the vehicle gives at most."""
+    return 0.0 if session.v2g is None else session.v2g.max_discharge_kw
+
+
+def may_still_draw(evse: Evse) -> float | None:
+    """A per phase that the EVSE may draw whatever it is told now; None where its limit is verified or unknown."""
+    return None if evse.in_force is None or evse.in_force.verified else evse.in_force.limit_a
+
+
+def full_power_kw(problem: Problem, session: Session, evse: Evse) -> float:
+    """What the vehicle can draw at its EVSE at most."""
+    full_kw = takes_kw(session)
+    if evse.max_power_kw is not None:
+        full_kw = min(full_kw, evse.max_power_kw)
+    if evse.max_current_a is not None:
+        full_kw = min(full_kw, evse.max_current_a * kw_of_one_ampere(problem, evse, session))
+    return full_kw
+
+
+def metered_kwh(plan: Plan, session: Session, evse: Evse) -> Mapping[int, float]:
+    """Per slot, the energy that the EVSE's meter sees: power × the time the vehicle is there, below 0 if it gives."""
     power_kw = plan.schedule.power_kw[evse.evse_id]
     return {
         slot: power_kw[slot] * hours
@@ -139,3 +164,23 @@ def energy_kwh(plan: Plan, session: Session, evse: Evse) -> Mapping[int, float]:
         for other, hours in there
         if other.session_id == session.session_id
     }
+
+
+def delivered_kwh(plan: Plan, session: Session, evse: Evse, before: datetime | None = None) -> float:
+    """What counts for a need by a moment, the departure by default: charged less what it takes to charge it again.
+
+    A kWh that is given costs the vehicle 1/η, and bringing that back takes 1/η² at the meter.
+    """
+    total_kwh = 0.0
+    for slot, energy_kwh in metered_kwh(plan, session, evse).items():
+        counted_kwh = energy_kwh if energy_kwh >= 0 else energy_kwh / evse.efficiency**2
+        total_kwh += counted_kwh * (1.0 if before is None else _share_before(plan.problem, session, slot, before))
+    return total_kwh
+
+
+def _share_before(problem: Problem, session: Session, slot: int, before: datetime) -> float:
+    """The share of the vehicle's time in a slot that lies before a moment."""
+    horizon = problem.horizon
+    comes = max(session.arrival, horizon.first_moment, horizon.slot_start(slot))
+    goes = min(session.departure, horizon.slot_start(slot + 1))
+    return max(0.0, min(1.0, (before - comes) / (goes - comes)))

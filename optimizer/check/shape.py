@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
-from optimizer.domain import CONNECTION, Problem, Schedule, Violation
+from optimizer.domain import CONNECTION, Problem, Schedule, SessionResult, Violation
 
 Named = Iterator[tuple[str, str, Sequence[float] | None]]  # output, place, values
 
@@ -16,7 +16,7 @@ def shape(problem: Problem, schedule: Schedule) -> Iterator[Violation]:
             yield Violation(f"missing_{name}", where, slots, "values")
         elif len(values) != slots:
             yield Violation(f"length_of_{name}", where, abs(len(values) - slots), "values")
-        else:
+        elif not all(map(isfinite, values)):
             for slot, value in enumerate(values):
                 if not isfinite(value):
                     yield Violation(f"finite_{name}", where, value, "value", slot)
@@ -48,10 +48,15 @@ def _series(problem: Problem, schedule: Schedule) -> Named:
 
 def _numbers(problem: Problem, schedule: Schedule) -> Named:
     cost = schedule.cost
-    yield "cost", CONNECTION, (cost.energy, cost.demand, cost.carbon, cost.wear)
+    yield "cost", CONNECTION, (cost.energy, cost.demand, cost.carbon, cost.wear, cost.unmet)
     for session in problem.sessions:
         result = schedule.sessions.get(session.session_id)
-        yield "energy", session.session_id, None if result is None else (result.planned_energy_kwh, result.unmet_kwh)
+        yield "energy", session.session_id, None if result is None else _energies(result)
     for charge in problem.demand_charges:
         peak_kw = schedule.peak_kw.get(charge.charge_id)
         yield "peak_kw", charge.charge_id, None if peak_kw is None else (peak_kw,)
+
+
+def _energies(result: SessionResult) -> tuple[float, ...]:
+    energies = (result.planned_energy_kwh, result.unmet_kwh, result.floor_unmet_kwh, result.expected_unmet_kwh)
+    return energies if result.met_share is None else (*energies, result.met_share)

@@ -61,10 +61,11 @@ class DemandCharge:
     peak_so_far_kw: float = 0.0
     expected_peak_kw: float = 0.0
     interval_energy_so_far_kwh: float = 0.0
+    ratchet_kw: float = 0.0  # billed in any case, e.g. a share of last year's peak
 
     def __post_init__(self) -> None:
         where = f"demand_charges[{self.charge_id}]"
-        for name in ("price_per_kw", "peak_so_far_kw", "expected_peak_kw", "interval_energy_so_far_kwh"):
+        for name in ("price_per_kw", "peak_so_far_kw", "expected_peak_kw", "interval_energy_so_far_kwh", "ratchet_kw"):
             require_at_least(f"{where}.{name}", getattr(self, name), 0)
         if self.interval_minutes not in (15, 30, 60):
             raise InvalidProblemError(f"{where}.interval_minutes", f"{self.interval_minutes} is none of 15, 30, 60")
@@ -72,4 +73,4 @@ class DemandCharge:
     @property
     def free_peak_kw(self) -> float:
         """The peak up to which import costs nothing more."""
-        return max(self.peak_so_far_kw, self.expected_peak_kw)
+        return max(self.peak_so_far_kw, self.expected_peak_kw, self.ratchet_kw)

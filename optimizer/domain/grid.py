@@ -16,9 +16,10 @@ class Connection:
     max_export_kw: float | None = None
     max_current_a: float | None = None  # per phase
     voltage_v: float = 230.0  # line to neutral
+    max_base_load_kw: float | None = None  # the plan does not use it: the certificate of fail-safe limits does
 
     def __post_init__(self) -> None:
-        for name in ("max_import_kw", "max_export_kw", "max_current_a"):
+        for name in ("max_import_kw", "max_export_kw", "max_current_a", "max_base_load_kw"):
             require_at_least(f"connection.{name}", getattr(self, name), 0)
         require_positive("connection.voltage_v", self.voltage_v)
 
@@ -41,11 +42,31 @@ class Circuit:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedPower:
+    """EVSEs of one station that share its supply: those of one `group` draw at most `max_current_a` per phase."""
+
+    group: str
+    max_current_a: float
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The limit that an EVSE was last given, per phase. One that is not verified may still be drawn."""
+
+    limit_a: float
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Evse:
     """Charges one vehicle at a time. AC with `max_current_a` per phase, or DC with `max_power_kw` alone.
 
     `phases` maps the EVSE's own first, second and third phase to the site's (its rotation): a one-phase vehicle at
     an EVSE wired ``("L2", "L3", "L1")`` loads L2. A DC EVSE draws evenly from its phases.
+
+    `efficiency` is what reaches the vehicle's battery of a kWh at the EVSE's meter. Power and energy are those of the
+    meter everywhere; efficiency matters where a state of charge is turned into energy, and to what a vehicle gives.
+    While `in_force` is not verified, the first slot plans no more than its limit, and safety counts all of it there.
     """
 
     evse_id: str
@@ -55,6 +76,9 @@ class Evse:
     max_power_kw: float | None = None
     min_current_a: float = 6.0  # IEC 61851-1: an AC vehicle is not asked for less, but for 0
     current_step_a: float = 0.1
+    efficiency: float = 1.0
+    shared_power: SharedPower | None = None
+    in_force: InForce | None = None
 
     def __post_init__(self) -> None:
         where = f"evses[{self.evse_id}]"
@@ -64,6 +88,12 @@ class Evse:
         require_at_least(f"{where}.max_power_kw", self.max_power_kw, 0)
         require_at_least(f"{where}.min_current_a", self.min_current_a, 0)
         require_positive(f"{where}.current_step_a", self.current_step_a)
+        if not 0 < self.efficiency <= 1:
+            raise InvalidProblemError(f"{where}.efficiency", f"{self.efficiency} is not within (0, 1]")
+        if self.shared_power is not None:
+            require_at_least(f"{where}.shared_power.max_current_a", self.shared_power.max_current_a, 0)
+        if self.in_force is not None:
+            require_at_least(f"{where}.in_force.limit_a", self.in_force.limit_a, 0)
         if not self.phases or len(set(self.phases)) != len(self.phases) or not set(self.phases) <= set(PHASES):
             raise InvalidProblemError(f"{where}.phases", f"{list(self.phases)} are not distinct phases of {PHASES}")
 

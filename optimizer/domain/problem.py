@@ -1,7 +1,7 @@
 """One site's optimisation problem, whole."""
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 
 from optimizer.domain.assets import Battery, DemandCharge
 from optimizer.domain.grid import CONNECTION, Circuit, Connection, Evse, Reservation
@@ -57,6 +57,7 @@ class Problem:
     reservations: tuple[Reservation, ...] = ()
     currency: str = "EUR"
     time_zone: str = "UTC"
+    unmet_price_per_kwh: float | None = None  # of energy that a belief is expected to miss; beliefs need it
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
@@ -70,7 +71,10 @@ class Problem:
         require_at_least("carbon_price_per_kg", self.carbon_price_per_kg, 0)
         if abs(sum(self.base_load_phase_share) - 1) > 1e-6 or min(self.base_load_phase_share) < 0:
             raise InvalidProblemError("base_load_phase_share", f"{self.base_load_phase_share} do not add up to 1")
+        require_at_least("unmet_price_per_kwh", self.unmet_price_per_kwh, 0)
         self._check_ids()
+        self._check_sessions()
+        self._check_shared_power()
         self._check_tree()
         for charge in self.demand_charges:
             if self.horizon.slot_minutes > charge.interval_minutes:
@@ -120,6 +124,30 @@ class Problem:
             if reservation.circuit_id is not None and reservation.circuit_id not in circuits:
                 raise InvalidProblemError("reservations[].circuit", f"{reservation.circuit_id!r} does not exist")
 
+    def _check_sessions(self) -> None:
+        evses = {evse.evse_id: evse for evse in self.evses}
+        for session in self.sessions:
+            where = f"sessions[{session.session_id}]"
+            if session.scenarios and self.unmet_price_per_kwh is None:
+                raise InvalidProblemError("unmet_price_per_kwh", f"is missing: {where} has scenarios, which need it")
+            room_kwh = room_in_vehicle_kwh(session, evses[session.evse_id])
+            if session.required_energy_kwh > room_kwh * (1 + 1e-6) + 1e-6:
+                raise InvalidProblemError(
+                    f"{where}.required_energy_kwh",
+                    f"{session.required_energy_kwh} is more than the {room_kwh:.3f} kWh that fit into the vehicle",
+                )
+
+    def _check_shared_power(self) -> None:
+        groups: dict[str, float] = {}
+        for evse in self.evses:
+            if (shared := evse.shared_power) is not None and (
+                groups.setdefault(shared.group, shared.max_current_a) != shared.max_current_a
+            ):
+                raise InvalidProblemError(
+                    f"evses[{evse.evse_id}].shared_power.max_current_a",
+                    f"{shared.max_current_a} differs from {groups[shared.group]} of the same group {shared.group!r}",
+                )
+
     def _check_tree(self) -> None:
         parents = {circuit.circuit_id: circuit.parent for circuit in self.circuits}
         for circuit_id, parent in parents.items():
@@ -164,6 +192,13 @@ class Problem:
             path.append(circuit_id)
             circuit_id = parents[circuit_id]
         return tuple(path)
+
+
+def room_in_vehicle_kwh(session: Session, evse: Evse) -> float:
+    """kWh at the EVSE's meter that fill the vehicle's battery; infinite where its state of charge is unknown."""
+    if session.soc is None or session.capacity_kwh is None:
+        return inf
+    return (1 - session.soc) * session.capacity_kwh / evse.efficiency
 
 
 _SERIES = (

@@ -18,19 +18,32 @@ class Cost:
     carbon: float = 0.0
     wear: float = 0.0
     ev: float | None = None
+    unmet: float = 0.0  # what beliefs are expected to miss, at the site's price; nobody pays it: not in `total`
 
     @property
     def total(self) -> float:
         return self.energy + self.demand + self.carbon + self.wear
 
+    @property
+    def minimised(self) -> float:
+        """What the plan minimises: money that is paid, and the price of what beliefs are expected to miss."""
+        return self.total + self.unmet
+
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """What one session gets. `note` names an unavoidable remainder, e.g. one below the minimum current."""
+    """What one session gets. `note` names an unavoidable remainder, e.g. one below the minimum current.
+
+    `unmet_kwh` is missing of a promise, `floor_unmet_kwh` of its floor, `expected_unmet_kwh` of a belief on average of
+    its scenarios. `met_share` is the part of what is owed that is planned; None where nothing is owed.
+    """
 
     planned_energy_kwh: float
     unmet_kwh: float
     note: str | None = None
+    floor_unmet_kwh: float = 0.0
+    expected_unmet_kwh: float = 0.0
+    met_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,7 @@ class Schedule:
     violations: tuple[Violation, ...] = ()
     warnings: tuple[str, ...] = ()
     timing_ms: Mapping[str, float] = field(default_factory=dict)
+    price_of_fairness_kwh: float = 0.0  # more is unmet in total, because nobody was to go without alone
 
     @property
     def unmet_kwh(self) -> float:

@@ -24,7 +24,7 @@ from app.problem_json.problem import EXAMPLE
 from optimizer.domain import Problem, Violation
 from optimizer.errors import InvalidProblemError
 from optimizer.optimise import optimise
-from tests.optimizer.builders import a_battery, a_problem, a_session, an_evse, problems
+from tests.optimizer.builders import a_battery, a_problem, a_session, an_evse, problems, rich_problems
 
 SHARED_EXAMPLE = Path(__file__).parents[3] / "shared" / "example_problem.json"
 
@@ -40,7 +40,7 @@ def through_text(document: dict[str, Any]) -> Any:
     return json.loads(json.dumps(document, allow_nan=False))
 
 
-@given(problems())
+@given(problems() | rich_problems())
 @settings(deadline=None)  # shared cores
 def test_a_problem_survives_the_way_through_json(problem: Problem) -> None:
     assert problem_from_json(through_text(problem_to_json(problem))) == problem
@@ -158,11 +158,11 @@ WRONG: list[tuple[str, Change, str, str]] = [
     ("null for a limit", put("connection.max_import_kw", None), "connection.max_import_kw", "leave the key out"),
     ("null for now", put("now", None), "now", "leave the key out"),
     ("an unknown key", put("max_power", 3), "max_power", "not a key of version 1"),
-    ("an unknown key further down", put("evses.0.efficiency", 0.9), "evses[0].efficiency", "not a key of version 1"),
+    ("an unknown key further down", put("evses.0.loss", 0.9), "evses[0].loss", "not a key of version 1"),
     (
-        "a key of a limit that is not known yet",
-        put("connection.max_base_load_kw", 9),
-        "connection.max_base_load_kw",
+        "a key of a limit that is not known",
+        put("connection.max_base_power_kw", 9),
+        "connection.max_base_power_kw",
         "not a key",
     ),
     ("a missing key", lambda document: document.pop("base_load_kw"), "base_load_kw", "missing"),
@@ -253,12 +253,16 @@ def test_writes_the_schedule_under_the_names_of_version_1() -> None:
     assert document.keys() == {
         "version", "currency", "status", "gap", "reason", "cost", "evses", "sessions", "batteries", "import_kw",
         "export_kw", "curtail_kw", "peak_kw", "baselines", "violations", "warnings", "timing_ms",
+        "price_of_fairness_kwh",
     }  # fmt: skip
     assert document["version"] == 1
-    assert document["cost"].keys() == {"energy", "demand", "carbon", "wear", "total", "ev"}
+    assert document["cost"].keys() == {"energy", "demand", "carbon", "wear", "total", "ev", "unmet"}
     assert document["evses"]["cs01/1"].keys() == {"power_kw", "current_a"}
     assert document["evses"]["dc"]["current_a"] is None
-    assert document["sessions"]["tx-1"] == {"planned_energy_kwh": 11.04, "unmet_kwh": 0.0, "note": None}
+    assert document["sessions"]["tx-1"].keys() == {
+        "planned_energy_kwh", "unmet_kwh", "note", "floor_unmet_kwh", "expected_unmet_kwh", "met_share",
+    }  # fmt: skip
+    assert document["sessions"]["tx-1"]["planned_energy_kwh"] == 11.04
     assert document["batteries"]["bat"].keys() == {"power_kw", "energy_kwh"}
     assert document["baselines"].keys() == {"uncontrolled", "equal_share"}
     assert document["baselines"]["uncontrolled"]["cost"]["total"] == pytest.approx(11.04 * 0.3)

@@ -20,12 +20,17 @@ from optimizer.domain import (
     DemandCharge,
     Evse,
     Horizon,
+    InForce,
     Phase,
     Problem,
     Reservation,
+    Scenario,
     Series,
     Session,
     Settings,
+    SharedPower,
+    Taper,
+    VehicleToGrid,
 )
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday, midnight, no clock change near
@@ -188,6 +193,54 @@ def problems(draw: st.DrawFn, *, max_slots: int = 16, max_evses: int = 4) -> Pro
         demand_charges=_demand_charges(draw, slots, slot_minutes),
         reservations=_reservations(draw, evses, homes),
         time_zone=draw(st.sampled_from(("UTC", "Europe/Berlin", "Asia/Kolkata"))),
+    )
+
+
+@st.composite
+def rich_problems(draw: st.DrawFn, *, max_slots: int = 12, max_evses: int = 3) -> Problem:
+    """Sites of `problems()` with what a vehicle, a belief and a station can say on top."""
+    problem = draw(problems(max_slots=max_slots, max_evses=max_evses))
+    shared = draw(st.none() | st.sampled_from((10.0, 20.0)).map(lambda limit_a: SharedPower("station", limit_a)))
+    evses = tuple(_richer_evse(draw, evse, shared) for evse in problem.evses)
+    by_id = {evse.evse_id: evse for evse in evses}
+    sessions = tuple(_richer_session(draw, session, by_id[session.evse_id]) for session in problem.sessions)
+    return replace(problem, evses=evses, sessions=sessions, unmet_price_per_kwh=draw(st.sampled_from((0.2, 1.0))))
+
+
+def _richer_evse(draw: st.DrawFn, evse: Evse, shared: SharedPower | None) -> Evse:
+    limit_a = draw(st.none() | st.sampled_from((0.0, 7.0, 32.0)))
+    return replace(
+        evse,
+        efficiency=draw(st.sampled_from((1.0, 0.9))),
+        shared_power=draw(st.sampled_from((None, shared))),
+        in_force=None if limit_a is None else InForce(limit_a, verified=draw(st.booleans())),
+    )
+
+
+def _richer_session(draw: st.DrawFn, session: Session, evse: Evse) -> Session:
+    kind = draw(st.sampled_from(("plain", "belief", "floor", "more", "expected")))
+    span = session.departure - session.arrival
+    if kind == "belief":
+        early = Scenario(0.25, session.arrival + span / 3, session.required_energy_kwh / 2)
+        session = replace(session, scenarios=(early, Scenario(0.75, session.departure, session.required_energy_kwh)))
+    elif kind == "floor":
+        by = session.arrival + span * draw(st.sampled_from((0.3, 0.7, 1.0)))
+        session = replace(session, floor_energy_kwh=session.required_energy_kwh / 2, floor_by=by)
+    elif kind == "more":
+        session = replace(session, max_energy_kwh=session.required_energy_kwh + 5)
+    elif kind == "expected":
+        session = replace(session, probability=0.4)
+    vehicle = draw(st.sampled_from(("unknown", "unknown", "taper", "v2g", "both")))
+    if vehicle == "unknown":
+        return session
+    soc = draw(st.sampled_from((0.2, 0.6, 0.85)))
+    fits_kwh = session.max_energy_kwh or session.required_energy_kwh
+    return replace(
+        session,
+        soc=soc,
+        capacity_kwh=max(fits_kwh * evse.efficiency / (1 - soc) * draw(st.sampled_from((1.0, 3.0))), 5.0),
+        taper=Taper(0.7, draw(st.sampled_from((0.95, 1.0)))) if vehicle in ("taper", "both") else None,
+        v2g=VehicleToGrid(6.0, draw(st.sampled_from((0.0, 10.0))), 0.02) if vehicle in ("v2g", "both") else None,
     )
 
 

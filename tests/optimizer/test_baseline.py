@@ -1,20 +1,44 @@
 """What the simple policies do, and that equal share breaks no rule on any site."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from optimizer.baseline import equal_share, nothing_charges, summary, uncontrolled
+from optimizer.baseline import (
+    earliest_deadline_first,
+    equal_share,
+    least_laxity_first,
+    nothing_charges,
+    summary,
+    uncontrolled,
+)
 from optimizer.check import violations
-from optimizer.domain import Circuit, Connection, DemandCharge, Evse, Problem
+from optimizer.domain import Circuit, Connection, DemandCharge, Evse, Problem, Schedule, Taper
 from optimizer.errors import InvalidProblemError
+from optimizer.foresight import hindsight, perfect_foresight
 from optimizer.program import Site
 from optimizer.share import slots_of
-from tests.optimizer.builders import START, a_battery, a_problem, a_session, an_evse, problems
+from tests.optimizer.builders import START, a_battery, a_problem, a_session, an_evse, problems, rich_problems
 
-DRAWING = {"connection_import", "connection_current", "circuit_power", "circuit_current"}
+DRAWING = {"connection_import", "connection_current", "circuit_power", "circuit_current", "shared_power"}
+
+
+@st.composite
+def full_sites(draw: st.DrawFn) -> Problem:
+    """Sites with everything, and vehicles that taper."""
+    problem = draw(problems() | rich_problems())
+    efficiency = {evse.evse_id: evse.efficiency for evse in problem.evses}
+    sessions = []
+    for session in problem.sessions:
+        room_kwh = session.required_energy_kwh * efficiency[session.evse_id]
+        taper = Taper(draw(st.sampled_from((0.2, 0.6))), draw(st.sampled_from((0.9, 1.0))))
+        vehicle = replace(session, soc=0.4, capacity_kwh=room_kwh / 0.6 + 1, taper=taper)
+        sessions.append(vehicle if draw(st.booleans()) else session)
+    return replace(problem, sessions=tuple(sessions))
 
 
 def a_row_of(vehicles: int, *, max_current_a: float, required_energy_kwh: float = 22.08, **more: object) -> Problem:
@@ -163,6 +187,27 @@ def test_batteries_do_nothing() -> None:
     assert battery.energy_kwh == pytest.approx((5, 5))
 
 
+@pytest.mark.parametrize("policy", [uncontrolled, equal_share, earliest_deadline_first], ids=lambda one: one.__name__)
+def test_a_nearly_full_vehicle_takes_less(policy: Callable[[Problem], Schedule]) -> None:
+    tapering = a_session(
+        evse_id="dc", hours=2, required_energy_kwh=20, max_power_kw=20, soc=0.5, capacity_kwh=40, taper=Taper(0.6, 1.0)
+    )
+    problem = a_problem(prices=[0.3] * 2, evses=[Evse("dc", "connection", max_power_kw=50)], sessions=[tapering])
+
+    schedule = policy(problem)
+
+    # p = 20 · (0.5 - p / 40) / 0.4 gives 11.111 kW; then p = 20 · (0.2222 - p / 40) / 0.4 gives 4.938 kW.
+    assert schedule.power_kw["dc"] == pytest.approx((11.111, 4.938), abs=1e-3)
+    assert violations(problem, schedule).all == ()
+
+
+def test_a_vehicle_is_filled_up_to_its_need_even_if_it_may_take_more() -> None:
+    problem = a_problem(prices=[0.3] * 3, sessions=[a_session(required_energy_kwh=11.04, max_energy_kwh=30)])
+
+    assert uncontrolled(problem).power_kw["evse-1"] == pytest.approx((11.04, 0, 0))
+    assert equal_share(problem).power_kw["evse-1"] == pytest.approx((11.04, 0, 0))
+
+
 def test_nothing_happens_before_now() -> None:
     problem = a_problem(prices=[0.1] * 3, now=START + timedelta(minutes=90), base_load_kw=1, sessions=[a_session()])
 
@@ -171,6 +216,97 @@ def test_nothing_happens_before_now() -> None:
     assert schedule.power_kw["evse-1"] == pytest.approx((0, 11.04, 5.52))
     assert schedule.import_kw == pytest.approx((1, 12.04, 6.52))
     assert schedule.cost.energy == pytest.approx((12.04 * 0.5 + 6.52) * 0.1)
+
+
+def two_in_a_row(*, hours: tuple[float, float], required_energy_kwh: tuple[float, float]) -> Problem:
+    """Two vehicles of 16 A behind a fuse of 16 A; they leave after so many hours."""
+    return a_problem(
+        prices=[0.3] * 4,
+        circuits=[Circuit("row", max_current_a=16)],
+        evses=[an_evse("evse-1", circuit_id="row"), an_evse("evse-2", circuit_id="row")],
+        sessions=[
+            a_session("tx-1", evse_id="evse-1", hours=hours[0], required_energy_kwh=required_energy_kwh[0]),
+            a_session("tx-2", evse_id="evse-2", hours=hours[1], required_energy_kwh=required_energy_kwh[1]),
+        ],
+    )
+
+
+def test_earliest_deadline_first_serves_who_leaves_first() -> None:
+    problem = two_in_a_row(hours=(4, 2), required_energy_kwh=(22.08, 11.04))
+
+    schedule = earliest_deadline_first(problem)
+
+    assert schedule.current_a["evse-1"] == pytest.approx((0, 16, 16, 0))
+    assert schedule.current_a["evse-2"] == pytest.approx((16, 0, 0, 0))
+    assert schedule.unmet_kwh == pytest.approx(0)
+
+
+def test_least_laxity_first_serves_who_can_wait_least() -> None:
+    problem = two_in_a_row(hours=(4, 3), required_energy_kwh=(33.12, 11.04))  # laxity 1 h and 2 h
+
+    schedule = least_laxity_first(problem)
+
+    # At two o'clock the laxities are 1 h and 0 h.
+    assert schedule.current_a["evse-1"] == pytest.approx((16, 16, 0, 16))
+    assert schedule.current_a["evse-2"] == pytest.approx((0, 0, 16, 0))
+    assert schedule.unmet_kwh == pytest.approx(0)
+
+
+def test_what_is_left_behind_the_first_goes_to_the_next_if_it_is_no_less_than_the_minimum() -> None:
+    problem = two_in_a_row(hours=(1, 2), required_energy_kwh=(6.9, 11.04))
+
+    schedule = earliest_deadline_first(problem)
+
+    assert schedule.current_a["evse-1"] == pytest.approx((10, 0, 0, 0))
+    assert schedule.current_a["evse-2"] == pytest.approx((6, 10, 0, 0))
+
+
+def test_turns_know_the_phases() -> None:
+    problem = a_problem(
+        prices=[0.3],
+        circuits=[Circuit("row", max_current_a=16)],
+        evses=[
+            an_evse("evse-1", circuit_id="row"),
+            an_evse("evse-2", circuit_id="row"),
+            an_evse("evse-3", circuit_id="row", phases=("L2", "L3", "L1")),
+        ],
+        sessions=[
+            a_session(f"tx-{n}", evse_id=f"evse-{n}", hours=1, required_energy_kwh=3.68, vehicle_phases=1)
+            for n in (1, 2, 3)
+        ],
+    )
+
+    schedule = earliest_deadline_first(problem)
+
+    assert {evse_id: amps and amps[0] for evse_id, amps in schedule.current_a.items()} == pytest.approx(
+        {"evse-1": 16, "evse-2": 0, "evse-3": 16}
+    )
+
+
+def test_perfect_foresight_plans_what_really_happened() -> None:
+    expected = a_problem(
+        prices=[0.10, 0.20, 0.40],
+        connection=Connection(max_import_kw=15),
+        base_load_kw=3,
+        base_load_high_kw=9,
+        sessions=[a_session(hours=3, required_energy_kwh=11.04)],
+    )
+    really_stayed = a_session(hours=2, required_energy_kwh=16.56)
+
+    happened = hindsight(expected, base_load_kw=(3.96, 0, 0), pv_kw=(0, 0, 4), sessions=[really_stayed])
+    schedule = perfect_foresight(happened)
+
+    assert schedule.power_kw["evse-1"] == pytest.approx((11.04, 5.52, 0))  # 15 less 3.96 kW, to the hair
+    assert schedule.cost.total == pytest.approx(15 * 0.10 + 5.52 * 0.20)
+    assert schedule.unmet_kwh == 0
+    assert schedule.baselines == {}
+
+
+def test_a_replay_begins_where_nothing_was_chosen_yet() -> None:
+    problem = a_problem(prices=[0.1] * 2, now=START + timedelta(minutes=30))
+
+    with pytest.raises(InvalidProblemError, match=r"now 2026-03-02T00:30:00\+00:00 is not the start"):
+        hindsight(problem, base_load_kw=(0, 0), pv_kw=(0, 0), sessions=[])
 
 
 def test_summary_says_what_the_policy_costs() -> None:
@@ -213,13 +349,39 @@ def test_a_dc_vehicle_has_neither_steps_of_current_nor_a_minimum() -> None:
     assert schedule.current_a["dc"] is None
 
 
-@given(problems())
+@given(full_sites())
 @settings(deadline=None)  # shared cores
 def test_equal_share_breaks_no_rule_on_any_site(problem: Problem) -> None:
     assert violations(problem, equal_share(problem)).caused == ()
 
 
+@pytest.mark.parametrize("policy", [earliest_deadline_first, least_laxity_first], ids=lambda policy: policy.__name__)
+@given(problem=full_sites())
+@settings(deadline=None, max_examples=60)  # shared cores
+def test_turns_break_no_rule_on_any_site(policy: Callable[[Problem], Schedule], problem: Problem) -> None:
+    schedule = policy(problem)
+
+    assert violations(problem, schedule).caused == ()
+    assert uncontrolled(problem).unmet_kwh <= schedule.unmet_kwh + 1e-6
+
+
 @given(problems())
+@settings(deadline=None, max_examples=30)  # shared cores
+def test_nobody_serves_better_or_cheaper_than_perfect_foresight(problem: Problem) -> None:
+    problem = replace(problem, horizon=replace(problem.horizon, now=None), batteries=())
+    happened = hindsight(problem, base_load_kw=problem.base_load_kw, pv_kw=problem.pv_kw, sessions=problem.sessions)
+
+    best = perfect_foresight(happened)
+
+    for policy in (equal_share, earliest_deadline_first, least_laxity_first):
+        other = policy(happened)
+        if best.unmet_kwh == other.unmet_kwh == 0 and best.gap is not None:
+            charged_kwh = sum(result.planned_energy_kwh for result in best.sessions.values())
+            most_gross = max(map(abs, problem.import_price_per_kwh)) * charged_kwh
+            assert best.cost.total <= other.cost.total + best.gap * max(most_gross, 0.01) + 0.011
+
+
+@given(full_sites())
 @settings(deadline=None, max_examples=50)  # shared cores
 def test_without_charging_every_violation_is_unavoidable(problem: Problem) -> None:
     assert violations(problem, nothing_charges(problem)).caused == ()
@@ -233,7 +395,7 @@ def test_uncontrolled_leaves_no_more_unmet_than_equal_share(problem: Problem) ->
     assert free.unmet_kwh <= shared.unmet_kwh + 1e-6
 
 
-@given(problems())
+@given(full_sites())
 @settings(deadline=None)  # shared cores
 def test_program_and_checker_agree_on_what_is_overloaded(problem: Problem) -> None:
     schedule = uncontrolled(problem)

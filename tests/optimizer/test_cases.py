@@ -40,7 +40,49 @@ def test_case(path: Path) -> None:
 
 
 def test_there_are_cases() -> None:
-    assert len(CASES) >= 10
+    assert len(CASES) >= 40
+
+
+# What users of such systems complain about, as far as a plan can cause or cure it.
+PAINS = (
+    "cycles between full, minimum and off",
+    "sleep or give up after repeated pauses",
+    "the wrong unit",
+    "after a reconnect the limit is gone",
+    "below the minimum current",
+    "honoured only sometimes",
+    "nothing or zeros",
+    "lazy or late charging when prices tie",
+    "void at price zero",
+    "first come, first served",
+    "not seen by the planner",
+    "throttled by another phase",
+    "with a capacity tariff, plans charge at full power",
+    "measured on the clock",
+    "an hour off when the clock changes",
+    "missing prices are taken as 0",
+    "no plan until tomorrow’s prices",
+    "surplus charging flaps",
+    "two masters",
+    "departure times are ignored",
+    "accepted but has no effect",
+    "surplus charging without a target",
+    "state of charge is read as 0 %",
+    "compared to what",
+)
+
+
+@pytest.mark.parametrize("pain", PAINS)
+def test_every_pain_that_is_about_planning_has_a_case(pain: str) -> None:
+    stories = [json.loads(path.read_text())["story"] for path in CASES]
+
+    assert any("Pain: " in story and pain in story for story in stories)
+
+
+def test_every_story_is_told_once() -> None:
+    stories = [json.loads(path.read_text())["story"] for path in CASES]
+
+    assert len(set(stories)) == len(CASES)
 
 
 @pytest.mark.parametrize(

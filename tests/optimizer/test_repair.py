@@ -1,5 +1,7 @@
 """From powers of a linear program to powers of a charger: how little it may cost, and what it may never break."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.optimizer_solve import SIZES, site
-from optimizer.domain import Circuit, DemandCharge
+from optimizer.check import violations
+from optimizer.domain import Circuit, DemandCharge, Scenario, Session, VehicleToGrid
 from optimizer.fill import Choices, fill
 from optimizer.solve import solve
 from tests.optimizer.builders import a_battery, a_problem, a_session, an_evse
@@ -23,6 +26,33 @@ def test_a_site_is_served_within_half_a_percent_of_the_bound(size: str, battery:
     assert max(result.unmet_kwh for result in schedule.sessions.values()) <= 0.01
     assert schedule.gap is not None
     assert schedule.gap < 0.005
+
+
+def as_beliefs(session: Session) -> Session:
+    """Four ways to leave, three needs."""
+    stay, kwh = session.departure - session.arrival, session.required_energy_kwh
+    ways = [(0.1, 0.5, 0.8), (0.2, 0.7, 0.9), (0.4, 0.85, 1.0), (0.3, 1.0, 0.9)]
+    scenarios = tuple(Scenario(chance, session.arrival + stay * part, kwh * need) for chance, part, need in ways)
+    return replace(session, scenarios=scenarios)
+
+
+def as_givers(session: Session) -> Session:
+    capacity_kwh = max(60.0, session.required_energy_kwh * 2.2)
+    return replace(session, soc=0.5, capacity_kwh=capacity_kwh, v2g=VehicleToGrid(7, 12, 0.03))
+
+
+@pytest.mark.parametrize(("turn", "most"), [(as_beliefs, 0.01), (as_givers, 0.01)])
+def test_beliefs_and_vehicles_that_give_lose_little_to_rounding(
+    turn: Callable[[Session], Session], most: float
+) -> None:
+    plain = site(SIZES["S"])
+    problem = replace(plain, sessions=tuple(map(turn, plain.sessions)), unmet_price_per_kwh=0.6)
+
+    schedule = solve(problem)
+
+    assert violations(problem, schedule).caused == ()
+    assert schedule.gap is not None
+    assert schedule.gap < most
 
 
 def test_powers_below_the_minimum_are_lumped_into_as_few_slots_as_hold_them() -> None:

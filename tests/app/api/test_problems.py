@@ -54,7 +54,7 @@ MATRIX = [
     ("wrong length", "/v1/optimize", PROBLEM, "base_load_kw", [1, 2, 3], "base_load_kw"),
     ("unknown key of a site", "/v1/sites", SITE, "colour", "blue", "colour"),
     ("unknown key of a circuit", "/v1/sites", SITE, "circuits.0.max_amps", 63, "circuits[0].max_amps"),
-    ("unknown key of a problem", "/v1/optimize", PROBLEM, "sessions.0.soc", 0.5, "sessions[0].soc"),
+    ("unknown key of a problem", "/v1/optimize", PROBLEM, "sessions.0.charge", 0.5, "sessions[0].charge"),
     ("unknown key of a session", "/v1/sites/depot/sessions", SESSION, "energy", 3, "energy"),
     ("unknown key of a schedule", "/v1/sites/depot/schedules", {}, "send", True, "send"),
     ("dispatch as text", "/v1/sites/depot/schedules", {}, "dispatch", "no", "dispatch"),
