@@ -117,7 +117,13 @@ def result_table(site: SimulatedSite, plan: Mapping[str, Any] | None) -> Table:
         (delivery["charging_station_id"], delivery["evse_id"]): delivery
         for delivery in (plan or {}).get("deliveries", [])
     }
-    table = Table(title="What each charging station was sent, holds and draws", box=box.SIMPLE_HEAD)
+    table = Table(
+        title="What each charging station was sent, holds and draws",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,  # eight columns fit into the eighty characters of a plain terminal
+        pad_edge=False,
+    )
     for heading in ("station", "circuit", "car", "periods", "state"):
         table.add_column(heading, no_wrap=True)
     for heading in ("offers A", "draws A", "draws kW"):
