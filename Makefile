@@ -1,6 +1,6 @@
 # `make demo` and `make test` are the two commands. Everything else is a part of them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint serve bench e2e clean
+.PHONY: help demo test explore lint serve bench clean
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
@@ -15,6 +15,9 @@ demo: $(STAMP)  ## a simulated site with twelve charging stations, planned and c
 
 test: lint  ## format, lint, types, import contracts and every test
 	@$(PYTHON) -m pytest -n 2 --dist worksteal -q
+
+explore: $(STAMP)  ## the property tests again, on examples nobody has tried yet
+	@HYPOTHESIS_PROFILE=explore $(PYTHON) -m pytest -n 2 --dist worksteal -q
 
 lint: $(STAMP)
 	@$(VENV)/bin/ruff format --check .

@@ -118,7 +118,7 @@ def session_results(site: Site, steps: Ints) -> Mapping[str, SessionResult]:
     power_kw = steps * charge.step_kw
     planned_kwh = site.delivered_kwh(power_kw)
     unmet_kwh = np.maximum(site.needs.owed_kwh - planned_kwh, 0.0)
-    unmet_kwh[unmet_kwh < UNMET_NOISE_KWH] = 0.0
+    unmet_kwh[(unmet_kwh < UNMET_NOISE_KWH) | site.needs.is_belief] = 0.0  # a belief is owed nothing, even if it gave
     milestones = site.milestones
     behind_kwh = milestones.missing_kwh(power_kw, site.vehicles)
     behind_kwh[behind_kwh < UNMET_NOISE_KWH] = 0.0

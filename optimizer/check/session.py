@@ -24,7 +24,7 @@ def energy_agrees(plan: Plan) -> Iterator[Violation]:
         owed = (
             0.0 if session.scenarios else owed_kwh(plan, session, evse, session.departure, session.required_energy_kwh)
         )
-        unmet_kwh = max(0.0, owed - planned_kwh)
+        unmet_kwh = 0.0 if session.scenarios else max(0.0, owed - planned_kwh)
         if abs(result.unmet_kwh - unmet_kwh) > slack(session.required_energy_kwh):
             yield Violation("unmet_energy", session.session_id, abs(result.unmet_kwh - unmet_kwh), "kWh")
         if result.met_share is not None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from optimizer.domain import Circuit, Problem, Scenario, Session
+from optimizer.check import violations
+from optimizer.domain import Circuit, Problem, Scenario, Session, VehicleToGrid
 from optimizer.errors import InvalidProblemError
 from optimizer.solve import solve
 from tests.optimizer.builders import START, a_problem, a_session, an_evse
@@ -56,6 +57,25 @@ def test_a_belief_is_no_promise() -> None:
     assert schedule.power_kw["evse-1"] == pytest.approx([0, 0])
     assert schedule.sessions["tx-1"].unmet_kwh == 0
     assert schedule.sessions["tx-1"].met_share is None
+
+
+def test_a_belief_that_gave_energy_back_is_still_owed_nothing() -> None:
+    gone = Scenario(1.0, START + timedelta(hours=2), 0.0)
+    van = a_session(
+        hours=2,
+        required_energy_kwh=0.0,
+        scenarios=(gone,),
+        soc=0.5,
+        capacity_kwh=20.0,
+        v2g=VehicleToGrid(max_discharge_kw=11.04, floor_energy_kwh=0.0, wear_price_per_kwh=0.02),
+    )
+    problem = a_problem(prices=[0.5, 0.5], base_load_kw=8.0, sessions=[van], unmet_price_per_kwh=0.1)
+
+    schedule = solve(problem)
+
+    assert schedule.sessions["tx-1"].planned_energy_kwh < 0
+    assert schedule.sessions["tx-1"].unmet_kwh == 0
+    assert not violations(problem, schedule).caused
 
 
 def test_takes_no_more_than_what_pays_in_the_mean_of_the_scenarios() -> None:
