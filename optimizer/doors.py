@@ -52,6 +52,31 @@ class Door(Protocol):
         """
 
 
+def model_arguments(program: Program) -> tuple[Any, ...]:
+    """The program as `passModel` takes it: rows in compressed form, 32-bit indices."""
+    matrix = program.matrix
+    integer = np.zeros(matrix.columns, dtype=np.int32)  # HiGHS reads past the end of an empty array
+    if program.integer is not None:
+        integer[program.integer] = 1
+    return (
+        matrix.columns,
+        matrix.rows,
+        matrix.value.size,
+        int(highspy.MatrixFormat.kRowwise),
+        int(highspy.ObjSense.kMinimize),
+        0.0,
+        program.cost,
+        program.lower,
+        program.upper,
+        program.row_lower,
+        program.row_upper,
+        matrix.start.astype(np.int32),
+        matrix.index.astype(np.int32),
+        matrix.value,
+        integer,
+    )
+
+
 class HighsDoor:
     """HiGHS in this process. It keeps the last model: a program on the same matrix starts from the last basis."""
 
@@ -99,29 +124,7 @@ class HighsDoor:
         presolve = program.integer is not None or matrix.value.size > PRESOLVE_FROM_NONZEROS
         self._option("presolve", "on" if presolve else "off")
         self._option("simplex_strategy", DUAL_SIMPLEX)
-        integer = np.zeros(matrix.columns, dtype=np.int32)  # HiGHS reads past the end of an empty array
-        if program.integer is not None:
-            integer[program.integer] = 1
-        self._check(
-            self._highs.passModel(
-                matrix.columns,
-                matrix.rows,
-                matrix.value.size,
-                int(highspy.MatrixFormat.kRowwise),
-                int(highspy.ObjSense.kMinimize),
-                0.0,
-                program.cost,
-                program.lower,
-                program.upper,
-                program.row_lower,
-                program.row_upper,
-                matrix.start.astype(np.int32),
-                matrix.index.astype(np.int32),
-                matrix.value,
-                integer,
-            ),
-            "passModel",
-        )
+        self._check(self._highs.passModel(*model_arguments(program)), "passModel")
 
     def _change(self, last: Program, program: Program) -> None:
         """Hand over the numbers that differ."""

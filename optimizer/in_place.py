@@ -12,7 +12,7 @@ import highspy
 import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints
-from optimizer.doors import DUAL_SIMPLEX, PRIMAL_SIMPLEX, THREADS
+from optimizer.doors import DUAL_SIMPLEX, PRIMAL_SIMPLEX, THREADS, model_arguments
 from optimizer.errors import SolverError
 from optimizer.program import Matrix, Program
 
@@ -58,26 +58,7 @@ class InPlaceModel:
     def build(self, held: Labelled, start: Basis | None = None) -> None:
         """Pass the whole model; raise `SolverError` when `start` belongs to a program of another shape."""
         program, matrix = held.program, held.program.matrix
-        _ok(
-            self._highs.passModel(
-                matrix.columns,
-                matrix.rows,
-                matrix.value.size,
-                int(highspy.MatrixFormat.kRowwise),
-                int(highspy.ObjSense.kMinimize),
-                0.0,
-                program.cost,
-                program.lower,
-                program.upper,
-                program.row_lower,
-                program.row_upper,
-                matrix.start.astype(np.int32),
-                matrix.index.astype(np.int32),
-                matrix.value,
-                np.zeros(matrix.columns, dtype=np.int32),
-            ),
-            "passModel",
-        )
+        _ok(self._highs.passModel(*model_arguments(program)), "passModel")
         self._held = held
         self._column_at = np.arange(matrix.columns, dtype=np.int64)  # where the program's columns are in HiGHS
         self._row_at = np.arange(matrix.rows, dtype=np.int64)
