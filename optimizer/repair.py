@@ -12,16 +12,18 @@ import numpy as np
 from optimizer.answer import cost_of, flows
 from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.directions import net_vehicle_kw
+from optimizer.domain import Cost
 from optimizer.errors import SolverError
 from optimizer.fill import ENERGY_NOISE_KWH
-from optimizer.objectives import gross_ev_money, money, preference, unmet_price
+from optimizer.objectives import constant_money, gross_ev_money, money, preference, unmet_price
 from optimizer.program import Program, Site, Variables
 from optimizer.room import POWER_NOISE_KW, Meter, Room, mean_kw
-from optimizer.rounding import Rounding
+from optimizer.rounding import SERVED_KWH, Rounding
 
 ROUNDS = 5  # of deciding and solving again; more gain nothing (benchmarks/optimizer_solve.py)
 ENERGY_SLACK_KWH = 1e-6  # the minima that are decided may miss a need by the solver's own noise
 PEAK_NOISE = 1e-6  # currency
+GOOD_GAP = 1e-3  # of the vehicles' money: nearer to the bound, looking for more takes longer than it brings
 DELAY_SHARE = 2e-4  # of the EVs' money: what being earlier weighs at most while powers are moved
 
 Run = Callable[[Program], Floats]
@@ -36,28 +38,39 @@ def repair(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, s
     """
     promised_kwh = site.needs.owed_kwh - x[v.unmet]
     floors_kwh = site.milestones.owed_kwh - x[v.behind]
+    good = float(program.cost @ x) + constant_money(site) + GOOD_GAP * gross_ev_money(site, x[v.charge])
     x = _dive(site, v, program, x, run)
     target_kwh = np.where(_wants_more(site), site.delivered_kwh(net_vehicle_kw(site, v, x)), promised_kwh)
     target_kwh = np.maximum(target_kwh, promised_kwh)
 
-    def rounded(*, keep_peak: bool) -> tuple[float, float, Ints, Floats]:
-        steps = Rounding(site, v, x, target_kwh, floors_kwh).steps(keep_peak=keep_peak)
-        settled = _settle(site, v, program, x, steps, settle) if site.batteries else x
+    def paid(steps: Ints, settled: Floats) -> tuple[Cost, float]:
+        """What a plan costs, and the energy that it leaves unmet beyond what the program does, kWh."""
         power_kw = steps * site.charge.step_kw
-        missing_kwh = np.maximum(promised_kwh - site.delivered_kwh(power_kw), 0.0).sum()
-        missing_kwh += _floors_missed_kwh(site, floors_kwh, power_kw)
-        cost = cost_of(site, flows(site, v, settled, power_kw), power_kw)
-        return cost.minimised + unmet_price(site) * float(missing_kwh), cost.demand, steps, settled
+        missing_kwh = np.maximum(promised_kwh - site.delivered_kwh(power_kw), 0.0)
+        missing_kwh[missing_kwh <= SERVED_KWH] = 0.0
+        unmet_kwh = float(missing_kwh.sum()) + _floors_missed_kwh(site, floors_kwh, power_kw)
+        return cost_of(site, flows(site, v, settled, power_kw), power_kw), unmet_kwh
+
+    def rounded(*, keep_peak: bool) -> tuple[float, float, Ints, Floats]:
+        rounding = Rounding(site, v, x, target_kwh, floors_kwh)
+        steps = rounding.steps(keep_peak=keep_peak)
+        if keep_peak:
+            cost, unmet_kwh = paid(steps, x)
+            if cost.minimised > good or unmet_kwh > SERVED_KWH:
+                steps = rounding.improve()
+        settled = _settle(site, v, program, x, steps, settle) if site.batteries else x
+        cost, unmet_kwh = paid(steps, settled)
+        return cost.minimised + unmet_price(site) * unmet_kwh, cost.demand, steps, settled
 
     # Batteries can take up what a step adds to a peak; without them it is the last resort.
-    paid, demand, steps, settled = rounded(keep_peak=not site.batteries)
+    money_paid, demand, steps, settled = rounded(keep_peak=not site.batteries)
     planned = sum(
         charge.price_per_kw * (peak_kw - charge.free_peak_kw)
         for charge, peak_kw in zip(site.problem.demand_charges, x[v.peak].tolist(), strict=True)
     )
     if site.batteries and demand > planned + PEAK_NOISE:
         other = rounded(keep_peak=True)
-        if other[0] < paid:
+        if other[0] < money_paid:
             _, _, steps, settled = other
     return steps, settled
 
@@ -165,7 +178,8 @@ def _choose(site: Site, power_kw: Floats, below: Flags, on: Flags, room: Room, m
     under every fuse and under the billed peak, and where the minima of a session do not add up to more than it needs.
     """
     charge = site.charge
-    decided_kwh = sum_by(charge.session, (charge.min_kw * on)[charge.column] * charge.overlap_h, site.sessions)
+    min_kw, max_kw, required_kwh = charge.min_kw, charge.max_kw, site.needs.required_kwh
+    decided_kwh = sum_by(charge.session, (min_kw * on)[charge.column] * charge.overlap_h, site.sessions)
     pairs = np.flatnonzero(below[charge.column])
     energy_kwh = power_kw[charge.column[pairs]] * charge.overlap_h[pairs]
     order = np.lexsort(
@@ -176,17 +190,18 @@ def _choose(site: Site, power_kw: Floats, below: Flags, on: Flags, room: Room, m
     chosen = np.zeros(charge.columns, dtype=np.bool_)
     for pair in pairs[order].tolist():
         session, column = charge.session[pair], charge.column[pair]
-        least_kwh = charge.min_kw[column] * charge.overlap_h[pair]
+        least_kwh = min_kw[column] * charge.overlap_h[pair]
         enough = missing_kwh[session] <= ENERGY_NOISE_KWH
-        too_much = decided_kwh[session] + least_kwh > site.needs.required_kwh[session]
-        if enough or too_much or shared[column] or not room.fits(column, charge.min_kw[column]):
+        too_much = decided_kwh[session] + least_kwh > required_kwh[session]
+        if enough or too_much or shared[column]:
             continue
-        slot, mean_kw = int(charge.slot[column]), float(charge.min_kw[column] * charge.present[column])
-        if meter.slack_kw(slot) < mean_kw - POWER_NOISE_KW:
+        one, least_kw = np.array([column]), min_kw[[column]]
+        mean_kw, slot = least_kw * charge.present[one], charge.slot[one]
+        if (room.room_kw(one) < least_kw - POWER_NOISE_KW) or (meter.slack_kw(slot) < mean_kw - POWER_NOISE_KW):
             continue
-        room.take(column, charge.min_kw[column])
+        room.take(one, least_kw)
         meter.add(slot, mean_kw)
         chosen[column] = True
         decided_kwh[session] += least_kwh
-        missing_kwh[session] -= charge.max_kw[column] * charge.overlap_h[pair]
+        missing_kwh[session] -= max_kw[column] * charge.overlap_h[pair]
     return chosen

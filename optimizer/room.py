@@ -42,22 +42,25 @@ class Room:
                 amps = (power_kw * charge.amps_per_kw[:, phase])[member]
                 self._left_a[node, phase] -= sum_by(charge.slot[member], amps, slots)
 
-    def room_kw(self, column: int) -> float:
-        """The power that the column can have on top, by every fuse above its EVSE."""
-        nodes, slot = self._nodes[self._charge.evse[column]], self._charge.slot[column]
-        amps = self._charge.amps_per_kw[column]
-        if not amps.any():  # an unverified limit is counted in its place
-            return inf
-        by_current = (self._left_a[nodes, :, slot][:, amps > 0] / amps[amps > 0]).min()
-        return float(min(by_current, (self._left_kw[nodes, slot] / self._safe_kw[column]).min()))
+    def room_kw(self, columns: Ints) -> Floats:
+        """The power that each of one EVSE's columns can have on top, by every fuse above it."""
+        if not columns.size:
+            return np.zeros(0)
+        nodes, slots = self._nodes[self._charge.evse[columns[0]]], self._charge.slot[columns]
+        amps = self._charge.amps_per_kw[columns]
+        loads = amps > 0
+        least_a = self._left_a[nodes[:, None], :, slots].min(axis=0)
+        by_current = np.where(loads, least_a / np.where(loads, amps, 1.0), inf).min(axis=1)
+        safe_kw = self._safe_kw[columns]
+        drawn = safe_kw > 0  # else an unverified limit is counted in its place
+        by_power = self._left_kw[nodes[:, None], slots].min(axis=0) / np.where(drawn, safe_kw, 1.0)
+        return np.where(drawn, np.minimum(by_current, by_power), inf)
 
-    def fits(self, column: int, power_kw: float) -> bool:
-        return self.room_kw(column) >= power_kw - POWER_NOISE_KW
-
-    def take(self, column: int, power_kw: float) -> None:
-        nodes, slot = self._nodes[self._charge.evse[column]], self._charge.slot[column]
-        self._left_a[nodes, :, slot] -= power_kw * self._charge.amps_per_kw[column]
-        self._left_kw[nodes, slot] -= power_kw * self._safe_kw[column]
+    def take(self, columns: Ints, power_kw: Floats) -> None:
+        """Some of one EVSE's columns draw so much more."""
+        nodes, slots = self._nodes[self._charge.evse[columns[0]]][:, None], self._charge.slot[columns]
+        self._left_a[nodes, :, slots] -= power_kw[:, None] * self._charge.amps_per_kw[columns]
+        self._left_kw[nodes, slots] -= power_kw * self._safe_kw[columns]
 
     def overloaded(self, site: Site) -> Ints:
         """Columns that draw through a fuse which carries too much."""
@@ -72,42 +75,47 @@ class Meter:
     """What the connection imports while powers are given out, and what it may import without a higher billed peak."""
 
     def __init__(self, site: Site, net_kw: Floats, peak_kw: Floats) -> None:
-        self._net_kw: list[float] = net_kw.tolist()
-        self._buy: list[float] = site.buy_price.tolist()
-        self._sell: list[float] = site.sell_price.tolist()
-        self._hours: list[float] = site.grid.hours.tolist()
-        self._left_kwh: list[float] = []  # by interval, those of all demand charges one after the other
-        self._pieces: list[list[tuple[int, float]]] = [[] for _ in range(site.grid.slots)]  # interval and hours
+        self._net_kw = net_kw.copy()
+        self._buy, self._sell, self._hours = site.buy_price, site.sell_price, site.grid.hours
+        left_kwh = []  # by interval, those of all demand charges one after the other
+        pieces: list[list[tuple[int, float]]] = [[] for _ in range(site.grid.slots)]  # interval and hours
+        first = 0
         for intervals, billed_kw in zip(site.intervals, peak_kw.tolist(), strict=True):
             used_kwh = sum_by(
                 intervals.interval, np.maximum(net_kw, 0.0)[intervals.slot] * intervals.hours, intervals.length_h.size
             )
-            first = len(self._left_kwh)
-            self._left_kwh += (billed_kw * intervals.length_h - intervals.so_far_kwh - used_kwh).tolist()
-            pieces = zip(intervals.slot.tolist(), intervals.interval.tolist(), intervals.hours.tolist(), strict=True)
-            for slot, interval, hours in pieces:
-                self._pieces[slot].append((first + interval, hours))
+            left_kwh.append(billed_kw * intervals.length_h - intervals.so_far_kwh - used_kwh)
+            numbers, hours = (intervals.interval + first).tolist(), intervals.hours.tolist()
+            for slot, piece in zip(intervals.slot.tolist(), zip(numbers, hours, strict=True), strict=True):
+                pieces[slot].append(piece)
+            first += intervals.length_h.size
+        most = max(map(len, pieces), default=0)
+        self._left_kwh = np.concatenate([*left_kwh, [inf]])  # the last one pads slots that have fewer pieces
+        padded = [[*of_slot, *[(first, 1.0)] * (most - len(of_slot))] for of_slot in pieces]
+        self._interval = np.array([[number for number, _ in row] for row in padded], dtype=np.int64)
+        self._piece_h = np.array([[hours for _, hours in row] for row in padded], dtype=float)
 
-    def add(self, slot: int, change_kw: float) -> None:
-        """The mean power of a slot changes."""
-        before_kw = self._net_kw[slot]
-        self._net_kw[slot] = before_kw + change_kw
-        imported_kw = max(before_kw + change_kw, 0.0) - max(before_kw, 0.0)
-        for interval, hours in self._pieces[slot]:
-            self._left_kwh[interval] -= imported_kw * hours
+    def add(self, slots: Ints, change_kw: Floats) -> None:
+        """The mean power of some slots, each named once, changes."""
+        before_kw = self._net_kw[slots]
+        after_kw = before_kw + change_kw
+        self._net_kw[slots] = after_kw
+        imported_kw = np.maximum(after_kw, 0.0) - np.maximum(before_kw, 0.0)
+        np.subtract.at(self._left_kwh, self._interval[slots], imported_kw[:, None] * self._piece_h[slots])
 
-    def price(self, slot: int) -> float:
+    def price(self, slots: Ints) -> Floats:
         """Money per kWh more: import, or export that is lost."""
-        return self._buy[slot] if self._net_kw[slot] > -POWER_NOISE_KW else self._sell[slot]
+        price: Floats = np.where(self._net_kw[slots] > -POWER_NOISE_KW, self._buy[slots], self._sell[slots])
+        return price
 
-    def money(self, slots: list[int]) -> float:
+    def money(self, slots: Ints) -> float:
         """What the energy of these slots costs, without peaks."""
-        return sum(
-            self._net_kw[slot] * self._hours[slot] * (self._buy[slot] if self._net_kw[slot] > 0 else self._sell[slot])
-            for slot in slots
-        )
+        net_kw = self._net_kw[slots]
+        price = np.where(net_kw > 0, self._buy[slots], self._sell[slots])
+        return float(np.sum(net_kw * self._hours[slots] * price))
 
-    def slack_kw(self, slot: int) -> float:
-        """Mean power that the slot can have on top before a metering interval exceeds the billed peak."""
-        slack_kw = min((self._left_kwh[interval] / hours for interval, hours in self._pieces[slot]), default=inf)
-        return slack_kw + max(-self._net_kw[slot], 0.0)
+    def slack_kw(self, slots: Ints) -> Floats:
+        """Mean power that each slot can have on top before a metering interval exceeds the billed peak."""
+        left_kw = (self._left_kwh[self._interval[slots]] / self._piece_h[slots]).min(axis=1, initial=inf)
+        slack_kw: Floats = left_kw + np.maximum(-self._net_kw[slots], 0.0)
+        return slack_kw

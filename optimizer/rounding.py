@@ -7,12 +7,12 @@ from optimizer.directions import net_vehicle_kw
 from optimizer.fill import ENERGY_NOISE_KWH, Choices, fill
 from optimizer.moments import Moments
 from optimizer.program import Site, Variables
-from optimizer.room import Meter, Room, mean_kw
+from optimizer.room import POWER_NOISE_KW, Meter, Room, mean_kw
 from optimizer.vehicles import Levels
 
 STEP_NOISE = 1e-3  # of a step: what a solver may miss a bound by. What that tips over a fuse is taken back
 MONEY_NOISE = 1e-9
-IMPROVED_AT_MOST = 50  # sessions a class: a millisecond each
+IMPROVED_AT_MOST = 50  # sessions a class: half a millisecond each
 SERVED_KWH = 1e-2  # less than this is worth a step where there is room, but neither a new peak nor a new plan
 
 
@@ -67,18 +67,19 @@ class Rounding:
             if self._site.needs.is_belief[session]:  # it is promised nothing: only what pays is worth a new plan
                 continue
             for remedy, keep in ((self._refill, True), (self._spread, False), (self._refill, False)):
-                if self._missing_of(session) > SERVED_KWH and (keep_peak or not keep):
+                if (keep_peak or not keep) and self._missing_of(session) > SERVED_KWH:
                     remedy(session, keep_peak=keep)
-        if keep_peak:
-            self._improve(number)
 
-    def _improve(self, number: int) -> None:
+    def improve(self) -> Ints:
         """Sessions that draw their minimum somewhere may fit better elsewhere. Prices are exact without batteries."""
-        lowest = (self._steps > 0) & (self._steps == self._charge.min_steps)
-        sessions = np.unique(self._charge.session[lowest[self._charge.column]])
-        sessions = sessions[self._site.needs.service_class[sessions] == number]
-        for session in sessions[:IMPROVED_AT_MOST].tolist():
-            self._refill(session, keep_peak=True)
+        charge = self._charge
+        lowest = (self._steps > 0) & (self._steps == charge.min_steps)
+        sessions = np.unique(charge.session[lowest[charge.column]])
+        for number in range(self._site.needs.classes):
+            members = sessions[self._site.needs.service_class[sessions] == number]
+            for session in members[:IMPROVED_AT_MOST].tolist():
+                self._refill(session, keep_peak=True)
+        return self._steps
 
     def _missing_kwh(self) -> Floats:
         return self._target_kwh - self._site.delivered_kwh(self._steps * self._charge.step_kw)
@@ -91,13 +92,14 @@ class Rounding:
             got_kwh = np.where(got_kwh < 0, got_kwh * self._loss[session], got_kwh)
         return float(self._target_kwh[session] - np.sum(got_kwh))
 
-    def _set(self, column: int, steps: int) -> None:
-        if steps == self._steps[column]:
+    def _set(self, columns: Ints, steps: Ints) -> None:
+        """New steps for some of one EVSE's columns."""
+        if not columns.size:
             return
-        change_kw = (steps - self._steps[column]) * self._charge.step_kw[column]
-        self._steps[column] = steps
-        self._room.take(column, change_kw)
-        self._meter.add(int(self._charge.slot[column]), float(change_kw * self._charge.present[column]))
+        change_kw = (steps - self._steps[columns]) * self._charge.step_kw[columns]
+        self._steps[columns] = steps
+        self._room.take(columns, change_kw)
+        self._meter.add(self._charge.slot[columns], change_kw * self._charge.present[columns])
 
     def _lower_what_overloads(self, members: Flags) -> None:
         """Where classes before took the room, or the solver's noise tipped a rounding over a fuse, take steps back."""
@@ -106,89 +108,104 @@ class Rounding:
             columns = columns[members[columns] & (self._steps[columns] > 0)]
             if not columns.size:
                 return
-            column = int(columns[np.argmax(self._steps[columns])])
+            column = columns[[np.argmax(self._steps[columns])]]
             fewer = self._steps[column] - 1
-            self._set(column, int(fewer if fewer >= self._charge.min_steps[column] else 0))
+            self._set(column, np.where(fewer >= self._charge.min_steps[column], fewer, 0))
 
-    def _free_steps(self, column: int, *, keep_peak: bool) -> int:
-        """Steps that the column can have on top: by every fuse, by its own maximum, and by the billed peak."""
+    def _free_steps(self, columns: Ints, *, keep_peak: bool) -> Ints:
+        """Steps that each of one EVSE's columns can have on top: by every fuse, its own maximum, the billed peak."""
         charge = self._charge
-        free_kw = self._room.room_kw(column)
+        free_kw = self._room.room_kw(columns)
         if keep_peak:
-            free_kw = min(free_kw, self._meter.slack_kw(int(charge.slot[column])) / charge.present[column])
-        most = int(charge.max_steps[column] - self._steps[column])
-        free = max(0, min(most, int(np.floor(min(free_kw / charge.step_kw[column], most) + STEP_NOISE))))
-        return self._levels.free_steps(column, self._steps, free)
+            free_kw = np.minimum(free_kw, self._meter.slack_kw(charge.slot[columns]) / charge.present[columns])
+        most = charge.max_steps[columns] - self._steps[columns]
+        free = np.floor(np.minimum(free_kw / charge.step_kw[columns], most) + STEP_NOISE)
+        return self._levels.free_steps(columns, self._steps, np.clip(free, 0, np.maximum(most, 0)).astype(np.int64))
 
-    def _by_price(self, session: int) -> list[tuple[int, float]]:
+    def _by_price(self, session: int) -> tuple[Ints, Floats]:
         """The session's own columns with its hours there, cheapest first; a shared column is left alone."""
         pairs = self._pairs[session]
         own = pairs[~self._shared[self._charge.column[pairs]]]
-        columns, hours = self._charge.column[own].tolist(), self._charge.overlap_h[own].tolist()
-        price = [self._meter.price(slot) for slot in self._charge.slot[columns].tolist()]
-        order = np.lexsort((columns, price))
-        return [(columns[place], hours[place]) for place in order.tolist()]
+        columns = self._charge.column[own]
+        order = np.lexsort((columns, self._meter.price(self._charge.slot[columns])))
+        return columns[order], self._charge.overlap_h[own[order]]
 
     def _raise_floors(self, session: int, *, keep_peak: bool) -> None:
         """Give back what rounding took from a floor, before its moment."""
         for missing_kwh, hours_of in self._moments.floors_missing(session, self._steps):
-            choices = [(column, hours_of[column]) for column, _ in self._by_price(session) if column in hours_of]
-            self._add(choices, missing_kwh, keep_peak=keep_peak)
+            columns, _ = self._by_price(session)
+            columns = np.array([column for column in columns.tolist() if column in hours_of], dtype=np.int64)
+            hours = np.array([hours_of[column] for column in columns.tolist()])
+            self._add(columns, hours, missing_kwh, keep_peak=keep_peak)
 
     def _raise(self, session: int, *, keep_peak: bool) -> None:
         """Give back what rounding took, in steps on top of powers that are on."""
-        self._add(self._by_price(session), self._missing_of(session), keep_peak=keep_peak)
+        self._add(*self._by_price(session), self._missing_of(session), keep_peak=keep_peak)
 
-    def _add(self, choices: list[tuple[int, float]], missing_kwh: float, *, keep_peak: bool) -> None:
-        for column, hours in choices:
+    def _add(self, columns: Ints, hours: Floats, missing_kwh: float, *, keep_peak: bool) -> None:
+        on = self._steps[columns] > 0
+        columns, hours = columns[on], hours[on]
+        free = self._free_steps(columns, keep_peak=keep_peak) > 0
+        columns, hours = columns[free], hours[free]
+        step_kwh = self._charge.step_kw[columns] * hours
+        for place, kwh in enumerate(step_kwh.tolist()):
             if missing_kwh <= ENERGY_NOISE_KWH:
                 return
-            if self._steps[column] <= 0:
-                continue
-            step_kw = self._charge.step_kw[column]
-            wanted = int(np.ceil((missing_kwh - ENERGY_NOISE_KWH) / (step_kw * hours)))
-            more = min(wanted, self._free_steps(column, keep_peak=keep_peak))
-            self._set(column, int(self._steps[column]) + more)
-            missing_kwh -= more * step_kw * hours
+            column = columns[place : place + 1]
+            wanted = int(np.ceil((missing_kwh - ENERGY_NOISE_KWH) / kwh))
+            more = np.minimum(wanted, self._free_steps(column, keep_peak=keep_peak))  # the ones before took room
+            self._set(column, self._steps[column] + more)
+            missing_kwh -= int(more[0]) * kwh
 
     def _spread(self, session: int, *, keep_peak: bool) -> None:
         """Give back what is missing step by step, each where the billed peak is exceeded least."""
-        columns = [(column, hours) for column, hours in self._by_price(session) if self._steps[column] > 0]
+        columns, _ = self._by_price(session)
+        columns = columns[self._steps[columns] > 0]
         while self._missing_of(session) > SERVED_KWH:
-            free = [(column, hours) for column, hours in columns if self._free_steps(column, keep_peak=keep_peak) > 0]
-            if not free:
+            free = columns[self._free_steps(columns, keep_peak=keep_peak) > 0]
+            if not free.size:
                 return
-            column, _ = max(free, key=lambda one: self._meter.slack_kw(int(self._charge.slot[one[0]])))
-            self._set(column, int(self._steps[column]) + 1)
+            column = free[[np.argmax(self._meter.slack_kw(self._charge.slot[free]))]]
+            self._set(column, self._steps[column] + 1)
 
     def _refill(self, session: int, *, keep_peak: bool) -> None:
         """Plan one session anew in the room that the others leave, if that serves it better, or as well for less."""
         if session in self._loss:  # what it gives at one time it takes at another: one slot cannot move alone
             return
-        columns = [column for column, _ in self._by_price(session)]
-        hours = np.array([hours for _, hours in self._by_price(session)])
-        before, slots = self._steps[columns], self._charge.slot[columns].tolist()
+        columns, hours = self._by_price(session)
+        if not columns.size:
+            return
+        before, slots = self._steps[columns], self._charge.slot[columns]
         money_before = self._money(session, slots)
-        for column in columns:
-            self._set(column, 0)
+        self._set(columns, np.zeros_like(before))
         need_kwh = self._missing_of(session)
         choices = Choices(
-            price=np.array([self._meter.price(slot) for slot in slots]),
+            price=self._meter.price(slots),
             step_kwh=self._charge.step_kw[columns] * hours,
             least=np.maximum(self._charge.min_steps[columns], 1),
-            most=np.array([self._free_steps(column, keep_peak=keep_peak) for column in columns], dtype=np.int64),
+            most=self._free_steps(columns, keep_peak=keep_peak),
         )
-        for column, steps in zip(columns, fill(need_kwh, choices).tolist(), strict=True):
-            # Slots of one metering interval share its slack: look again.
-            fewer = min(steps, self._free_steps(column, keep_peak=keep_peak)) if steps else 0
-            self._set(column, fewer if fewer >= self._charge.min_steps[column] else 0)
+        self._set_what_fits(columns, fill(need_kwh, choices), keep_peak=keep_peak)
         now_missing, was_missing = (choices.missing_kwh(one, need_kwh) for one in (self._steps[columns], before))
         if self._site.needs.is_belief[session]:  # what it misses is in the money
             now_missing = was_missing
         if (now_missing, self._money(session, slots) + MONEY_NOISE) >= (was_missing, money_before):
-            for column, steps in zip(columns, before.tolist(), strict=True):
-                self._set(column, steps)
+            self._set(columns, before)
 
-    def _money(self, session: int, slots: list[int]) -> float:
+    def _set_what_fits(self, columns: Ints, steps: Ints, *, keep_peak: bool) -> None:
+        """Steps for columns that have none: each has room alone, but slots of one metering interval share its slack."""
+        on = steps > 0
+        columns, steps = columns[on], steps[on]
+        self._set(columns, steps)
+        alone = not self._levels.follows(columns)
+        if alone and not (keep_peak and (self._meter.slack_kw(self._charge.slot[columns]) < -POWER_NOISE_KW).any()):
+            return
+        self._set(columns, np.zeros_like(steps))
+        for place in range(columns.size):
+            column = columns[place : place + 1]
+            fewer = np.minimum(steps[place : place + 1], self._free_steps(column, keep_peak=keep_peak))
+            self._set(column, np.where(fewer >= self._charge.min_steps[column], fewer, 0))
+
+    def _money(self, session: int, slots: Ints) -> float:
         """What the energy of these slots costs, and what the session's milestones miss."""
         return self._meter.money(slots) + self._moments.money(session, self._steps)

@@ -186,10 +186,18 @@ class Levels:
             level_kwh += hours * (power_kw if power_kw > 0 else power_kw * loss)
         return steps
 
-    def free_steps(self, column: int, steps: Ints, most: int) -> int:
-        """Steps that the column can have on top: what the vehicle takes there, and leaves for its later slots."""
-        for entry in self._places.get(column, ()):
-            most = min(most, self._free_steps(entry, steps, most))
+    def follows(self, columns: Ints) -> bool:
+        """Whether some of these columns are a followed vehicle's: what it takes in one limits the others."""
+        return bool(self._places) and any(column in self._places for column in columns.tolist())
+
+    def free_steps(self, columns: Ints, steps: Ints, most: Ints) -> Ints:
+        """Steps that each column can have on top: what the vehicle takes there, and leaves for its later slots."""
+        if not self._places:
+            return most
+        most = most.copy()
+        for place, column in enumerate(columns.tolist()):
+            for entry in self._places.get(column, ()):
+                most[place] = min(most[place], self._free_steps(entry, steps, int(most[place])))
         return most
 
     def _free_steps(self, entry: int, steps: Ints, most: int) -> int:
