@@ -4,7 +4,7 @@ from math import inf
 
 import numpy as np
 
-from optimizer.arrays import Floats, Ints, sum_by
+from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.program import Site
 
 POWER_NOISE_KW = 1e-6
@@ -23,6 +23,7 @@ class Room:
         self._left_kw = site.headroom.draw_kw.copy()
         self._left_a = site.headroom.draw_a.copy()
         self._nodes = [np.flatnonzero(holds) for holds in site.headroom.holds_evse.T]
+        self.paths = _padded(self._nodes)  # (EVSE, depth): the fuses above each EVSE, the last one repeated
         self._safe_kw = site.charge.amps_per_kw.sum(axis=1) * site.problem.connection.voltage_v / 1000
 
     def take_batteries(self, site: Site, store_kw: Floats) -> None:
@@ -34,26 +35,37 @@ class Room:
 
     def take_all(self, site: Site, power_kw: Floats) -> None:
         """Every charge column at once."""
-        charge, slots = site.charge, site.grid.slots
-        for node, holds in enumerate(site.headroom.holds_evse):
-            member = holds[charge.evse]
-            self._left_kw[node] -= sum_by(charge.slot[member], (power_kw * self._safe_kw)[member], slots)
+        charge, shape = site.charge, self._left_kw.shape
+        drawing = np.flatnonzero(power_kw)
+        drawn_kw, evse, slot = power_kw[drawing], charge.evse[drawing], charge.slot[drawing]
+        for depth in range(self.paths.shape[1]):
+            node = self.paths[evse, depth]
+            # A padded path names its last fuse again: that counts once.
+            counts = node != self.paths[evse, depth - 1] if depth else np.ones(node.size, dtype=np.bool_)
+            place = (node * shape[1] + slot)[counts]
+            taken_kw = (drawn_kw * self._safe_kw[drawing])[counts]
+            self._left_kw -= sum_by(place, taken_kw, self._left_kw.size).reshape(shape)
             for phase in range(self._left_a.shape[1]):
-                amps = (power_kw * charge.amps_per_kw[:, phase])[member]
-                self._left_a[node, phase] -= sum_by(charge.slot[member], amps, slots)
+                amps = (drawn_kw * charge.amps_per_kw[drawing, phase])[counts]
+                self._left_a[:, phase] -= sum_by(place, amps, self._left_kw.size).reshape(shape)
+
+    def full(self) -> Flags:
+        """(fuse, slot): nothing more fits through."""
+        full: Flags = (self._left_kw < POWER_NOISE_KW) | (self._left_a < POWER_NOISE_KW).any(axis=1)
+        return full
 
     def room_kw(self, columns: Ints) -> Floats:
-        """The power that each of one EVSE's columns can have on top, by every fuse above it."""
+        """The power that each column can have on top, by every fuse above its EVSE."""
         if not columns.size:
             return np.zeros(0)
-        nodes, slots = self._nodes[self._charge.evse[columns[0]]], self._charge.slot[columns]
+        nodes, slots = self.paths[self._charge.evse[columns]], self._charge.slot[columns][:, None]
         amps = self._charge.amps_per_kw[columns]
         loads = amps > 0
-        least_a = self._left_a[nodes[:, None], :, slots].min(axis=0)
+        least_a = self._left_a[nodes, :, slots].min(axis=1)
         by_current = np.where(loads, least_a / np.where(loads, amps, 1.0), inf).min(axis=1)
         safe_kw = self._safe_kw[columns]
         drawn = safe_kw > 0  # else an unverified limit is counted in its place
-        by_power = self._left_kw[nodes[:, None], slots].min(axis=0) / np.where(drawn, safe_kw, 1.0)
+        by_power = self._left_kw[nodes, slots].min(axis=1) / np.where(drawn, safe_kw, 1.0)
         return np.where(drawn, np.minimum(by_current, by_power), inf)
 
     def take(self, columns: Ints, power_kw: Floats) -> None:
@@ -62,13 +74,19 @@ class Room:
         self._left_a[nodes, :, slots] -= power_kw[:, None] * self._charge.amps_per_kw[columns]
         self._left_kw[nodes, slots] -= power_kw * self._safe_kw[columns]
 
-    def overloaded(self, site: Site) -> Ints:
+    def overloaded(self) -> Ints:
         """Columns that draw through a fuse which carries too much."""
-        slots = np.zeros((len(self._nodes), site.grid.slots), dtype=np.bool_)
-        node_over = (self._left_kw < -POWER_NOISE_KW) | (self._left_a < -POWER_NOISE_KW).any(axis=1)
-        for evse, nodes in enumerate(self._nodes):
-            slots[evse] = node_over[nodes].any(axis=0)
-        return np.flatnonzero(slots[self._charge.evse, self._charge.slot])
+        over = (self._left_kw < -POWER_NOISE_KW) | (self._left_a < -POWER_NOISE_KW).any(axis=1)
+        if not over.any():
+            return np.zeros(0, dtype=np.int64)
+        charge = self._charge
+        return np.flatnonzero(over[self.paths[charge.evse], charge.slot[:, None]].any(axis=1))
+
+
+def _padded(nodes: list[Ints]) -> Ints:
+    depth = max(map(len, nodes), default=0)
+    rows = [[*path.tolist(), *[int(path[-1])] * (depth - len(path))] for path in nodes]
+    return np.array(rows, dtype=np.int64).reshape(len(nodes), depth)
 
 
 class Meter:

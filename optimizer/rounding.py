@@ -62,7 +62,9 @@ class Rounding:
         order = np.lexsort((short, -missing_kwh[short]))
         for session in self._moments.with_floor(self._site.needs.service_class, number):
             self._raise_floors(session, keep_peak=keep_peak)
-        for session in short[order].tolist():
+        self._raise_together(np.setdiff1d(short, self._levels.sessions), keep_peak=keep_peak)
+        still = self._missing_kwh()[short[order]] > ENERGY_NOISE_KWH
+        for session in short[order][still].tolist():
             self._raise(session, keep_peak=keep_peak)
             if self._site.needs.is_belief[session]:  # it is promised nothing: only what pays is worth a new plan
                 continue
@@ -104,7 +106,7 @@ class Rounding:
     def _lower_what_overloads(self, members: Flags) -> None:
         """Where classes before took the room, or the solver's noise tipped a rounding over a fuse, take steps back."""
         while True:
-            columns = self._room.overloaded(self._site)
+            columns = self._room.overloaded()
             columns = columns[members[columns] & (self._steps[columns] > 0)]
             if not columns.size:
                 return
@@ -113,7 +115,7 @@ class Rounding:
             self._set(column, np.where(fewer >= self._charge.min_steps[column], fewer, 0))
 
     def _free_steps(self, columns: Ints, *, keep_peak: bool) -> Ints:
-        """Steps that each of one EVSE's columns can have on top: by every fuse, its own maximum, the billed peak."""
+        """Steps that each column can have on top: by every fuse, its own maximum, and the billed peak."""
         charge = self._charge
         free_kw = self._room.room_kw(columns)
         if keep_peak:
@@ -137,6 +139,40 @@ class Rounding:
             columns = np.array([column for column in columns.tolist() if column in hours_of], dtype=np.int64)
             hours = np.array([hours_of[column] for column in columns.tolist()])
             self._add(columns, hours, missing_kwh, keep_peak=keep_peak)
+
+    def _raise_together(self, sessions: Ints, *, keep_peak: bool) -> None:
+        """Each session at once gets what it misses in the cheapest slot that is on and can hold all of it.
+
+        Where those of several sessions do not fit together, they are left to be raised one by one.
+        """
+        charge = self._charge
+        members = np.zeros(self._site.sessions, dtype=np.bool_)
+        members[sessions] = True
+        could = (self._steps > 0) & (self._steps < charge.max_steps) & ~self._shared
+        pairs = np.flatnonzero(members[charge.session] & could[charge.column])
+        columns, session = charge.column[pairs], charge.session[pairs]
+        step_kwh = charge.step_kw[columns] * charge.overlap_h[pairs]
+        missing_kwh = self._missing_kwh()[session]  # after what floors got
+        wanted = np.ceil((missing_kwh - ENERGY_NOISE_KWH) / step_kwh).astype(np.int64)
+        holds = (wanted > 0) & (self._free_steps(columns, keep_peak=keep_peak) >= wanted)
+        order = np.lexsort((columns, self._meter.price(charge.slot[columns]), session))
+        order = order[holds[order]]
+        _, first = np.unique(session[order], return_index=True)
+        more = np.zeros_like(self._steps)
+        more[columns[order[first]]] = wanted[order[first]]
+        power_kw = more * charge.step_kw
+        self._take(power_kw)
+        crowded = np.zeros(charge.columns, dtype=np.bool_)
+        crowded[self._room.overloaded()] = True
+        if keep_peak:
+            crowded |= (self._meter.slack_kw(np.arange(self._site.grid.slots)) < -POWER_NOISE_KW)[charge.slot]
+        self._take(-np.where(crowded, power_kw, 0.0))
+        self._steps = self._steps + np.where(crowded, 0, more)
+
+    def _take(self, power_kw: Floats) -> None:
+        """Power of any columns, from the fuses and from the meter."""
+        self._room.take_all(self._site, power_kw)
+        self._meter.add(np.arange(self._site.grid.slots), mean_kw(self._site, power_kw))
 
     def _raise(self, session: int, *, keep_peak: bool) -> None:
         """Give back what rounding took, in steps on top of powers that are on."""

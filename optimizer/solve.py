@@ -71,10 +71,15 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     def run(decided: Program) -> Floats:
         return chosen.solve(decided, time_limit_s=limit.left_s).x
 
+    aside = door(solver)  # parts of the program are solved aside: the whole one stays warm
+
+    def run_part(part: Program) -> Floats:
+        return aside.solve(part, time_limit_s=limit.left_s).x
+
     def settle(decided: Program) -> Floats:
         return _straight(site, variables, decided, chosen, limit).x
 
-    steps, x = repair(site, variables, cheapest.program, x, run=run, settle=settle)
+    steps, x = repair(site, variables, cheapest.program, x, run=run, run_part=run_part, settle=settle)
     power_kw = steps * site.charge.step_kw
     seen = flows(site, variables, x, power_kw)
     sessions = session_results(site, steps)

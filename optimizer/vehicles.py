@@ -190,6 +190,11 @@ class Levels:
         """Whether some of these columns are a followed vehicle's: what it takes in one limits the others."""
         return bool(self._places) and any(column in self._places for column in columns.tolist())
 
+    @property
+    def sessions(self) -> Ints:
+        """The sessions that are followed."""
+        return np.array(list(self._entries), dtype=np.int64)
+
     def free_steps(self, columns: Ints, steps: Ints, most: Ints) -> Ints:
         """Steps that each column can have on top: what the vehicle takes there, and leaves for its later slots."""
         if not self._places:

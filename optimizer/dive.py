@@ -1,0 +1,156 @@
+"""A dive: powers below their minimum are decided, and the linear program is solved again around the decision.
+
+Each is decided to be 0 or at least the minimum, until none is left between. On a large site few are: then only the
+EVSEs that have one move, with those that contend for the same full fuse, and everybody else's plan is kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from optimizer.arrays import Flags, Floats, sum_by
+from optimizer.directions import net_vehicle_kw
+from optimizer.errors import SolverError
+from optimizer.fill import ENERGY_NOISE_KWH
+from optimizer.neighbourhood import Neighbourhood, free_columns, moving_evses
+from optimizer.objectives import gross_ev_money, money, preference, unmet_price
+from optimizer.program import Program, Site, Variables
+from optimizer.room import POWER_NOISE_KW, Meter, Room, mean_kw
+
+ROUNDS = 5  # of deciding and solving again; more gain nothing (benchmarks/optimizer_solve.py)
+ENERGY_SLACK_KWH = 1e-6  # the minima that are decided may miss a need by the solver's own noise
+DELAY_SHARE = 2e-4  # of the EVs' money: what being earlier weighs at most while powers are moved
+FEW = 0.5  # of the EVSEs: where more move, the whole program starts warm and is as fast
+LARGE = 5_000  # charge columns: below, the whole program is a matter of milliseconds
+
+Run = Callable[[Program], Floats]
+
+
+def dive(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, run_part: Run) -> Floats:
+    """The columns of `program` with no power between 0 and its minimum, from its solution `x`.
+
+    `run` solves a program on the same matrix, `run_part` one on another. Where that fails, powers below the minimum
+    are dropped.
+    """
+    below = _below(site, x[v.charge])
+    if not below.any():
+        return x
+    everybody = np.ones(len(site.problem.evses), dtype=np.bool_)
+    moving = everybody
+    if site.charge.columns >= LARGE:
+        moving = moving_evses(site, np.maximum(net_vehicle_kw(site, v, x), 0.0), x[v.store], below)
+    if moving.sum() <= FEW * moving.size:
+        part = Neighbourhood.around(program, x, free_columns(site, v, moving))
+        try:
+            return _dive(site, v, program, x, lambda decided: part.whole(run_part(part.part(decided))), moving)
+        except SolverError:  # the others leave no room: let them move as well
+            pass
+    try:
+        return _dive(site, v, program, x, run, everybody)
+    except SolverError:  # a battery or a fixed direction leaves no room for these minima
+        dropped = x.copy()
+        dropped[v.charge[below]] = 0.0
+        return dropped
+
+
+def _below(site: Site, power_kw: Floats) -> Flags:
+    below: Flags = (power_kw > POWER_NOISE_KW) & (power_kw < site.charge.min_kw - POWER_NOISE_KW)
+    return below
+
+
+def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run, moving: Flags) -> Floats:
+    charge = site.charge
+    lower, upper = program.lower.copy(), program.upper.copy()
+    upper[v.unmet] = site.needs.owed_kwh
+    upper[v.behind] = site.milestones.most_kwh
+    row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
+    energy = program.rows("energy_by_departure")
+    row_lower[energy] -= x[v.unmet] + ENERGY_SLACK_KWH
+    row_upper[energy] += ENERGY_SLACK_KWH
+    row_upper[program.rows("shortfall")] = np.inf
+    row_upper[program.rows("floor_shortfall")] = np.inf
+    cost = money(site, v) + _weight_of_delay(site, v, x) * preference(site, v)
+    weight = unmet_price(site) * (1.0 + site.needs.classes - site.needs.service_class)
+    floors = site.milestones.floors
+    cost[v.unmet] = weight
+    cost[v.behind[floors]] = weight[site.milestones.session[floors]] + 0.5 * unmet_price(site)
+    held_kw = np.where(moving[charge.evse], 0.0, net_vehicle_kw(site, v, x))
+    others_kw = x[v.imported] - x[v.exported] - mean_kw(site, net_vehicle_kw(site, v, x) - held_kw)
+    room, meter = Room(site), Meter(site, others_kw, x[v.peak])
+    room.take_all(site, np.maximum(held_kw, 0.0))
+    may_move, least_kw = moving[charge.evse], np.maximum(charge.min_kw - POWER_NOISE_KW, POWER_NOISE_KW)
+    on = np.zeros(charge.columns, dtype=np.bool_)
+    for turn in range(ROUNDS + 1):
+        power_kw = x[v.charge]
+        below = _below(site, power_kw) & may_move
+        if not below.any():
+            return x
+        chosen = _choose(site, power_kw, below & ~_too_full(site, v, x), on, room, meter)
+        on |= chosen
+        off = below & ~chosen
+        if turn >= ROUNDS - 1:  # nothing new may come up
+            on |= (power_kw >= least_kw) & may_move
+            off = ~on & may_move
+        lower[v.charge[on]] = charge.min_kw[on]
+        upper[v.charge[off]] = 0.0
+        x = run(
+            replace(
+                program, cost=cost, lower=lower.copy(), upper=upper.copy(), row_lower=row_lower, row_upper=row_upper
+            )
+        )
+    return x
+
+
+def _too_full(site: Site, v: Variables, x: Floats) -> Flags:
+    """The columns in which a vehicle that is nearly full takes less than the minimum."""
+    vehicles, charge = site.vehicles, site.charge
+    entries = vehicles.tapering
+    column, slope, hours = vehicles.column[entries], vehicles.slope[entries], vehicles.hours[entries]
+    before_kwh = x[v.level[entries]] - hours * x[v.charge[column]]
+    most_kw = slope * (vehicles.zero_kwh[entries] - before_kwh) / (1 + slope * hours)
+    full = np.zeros(charge.columns, dtype=np.bool_)
+    full[column[most_kw < charge.min_kw[column] - POWER_NOISE_KW]] = True
+    return full
+
+
+def _weight_of_delay(site: Site, v: Variables, x: Floats) -> float:
+    waited = float(preference(site, v) @ x)
+    share = min(DELAY_SHARE, site.problem.settings.preference_budget)
+    return share * gross_ev_money(site, x[v.charge]) / waited if waited > 0 else 0.0
+
+
+def _choose(site: Site, power_kw: Floats, below: Flags, on: Flags, room: Room, meter: Meter) -> Flags:
+    """Which of the powers below their minimum are raised to it: per session as few as can hold the same energy.
+
+    The fullest come first. A power is raised only where its minimum fits beside the minima that are decided already,
+    under every fuse and under the billed peak, and where the minima of a session do not add up to more than it needs.
+    """
+    charge = site.charge
+    min_kw, max_kw, required_kwh = charge.min_kw, charge.max_kw, site.needs.required_kwh
+    decided_kwh = sum_by(charge.session, (min_kw * on)[charge.column] * charge.overlap_h, site.sessions)
+    pairs = np.flatnonzero(below[charge.column])
+    energy_kwh = power_kw[charge.column[pairs]] * charge.overlap_h[pairs]
+    order = np.lexsort(
+        (charge.slot[charge.column[pairs]], -energy_kwh, site.needs.service_class[charge.session[pairs]])
+    )
+    missing_kwh = sum_by(charge.session[pairs], energy_kwh, site.sessions)
+    shared = np.bincount(charge.column, minlength=charge.columns) > 1
+    chosen = np.zeros(charge.columns, dtype=np.bool_)
+    for pair in pairs[order].tolist():
+        session, column = charge.session[pair], charge.column[pair]
+        least_kwh = min_kw[column] * charge.overlap_h[pair]
+        enough = missing_kwh[session] <= ENERGY_NOISE_KWH
+        too_much = decided_kwh[session] + least_kwh > required_kwh[session]
+        if enough or too_much or shared[column]:
+            continue
+        one, least_kw = np.array([column]), min_kw[[column]]
+        mean_kw, slot = least_kw * charge.present[one], charge.slot[one]
+        if (room.room_kw(one) < least_kw - POWER_NOISE_KW) or (meter.slack_kw(slot) < mean_kw - POWER_NOISE_KW):
+            continue
+        room.take(one, least_kw)
+        meter.add(slot, mean_kw)
+        chosen[column] = True
+        decided_kwh[session] += least_kwh
+        missing_kwh[session] -= max_kw[column] * charge.overlap_h[pair]
+    return chosen
