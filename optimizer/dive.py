@@ -19,10 +19,11 @@ from optimizer.program import Program, Site, Variables
 from optimizer.room import POWER_NOISE_KW, Meter, Room, mean_kw
 
 ROUNDS = 5  # of deciding and solving again; more gain nothing (benchmarks/optimizer_solve.py)
+ROUNDS_LARGE = 3  # each decision of theirs weighs less
 ENERGY_SLACK_KWH = 1e-6  # the minima that are decided may miss a need by the solver's own noise
 DELAY_SHARE = 2e-4  # of the EVs' money: what being earlier weighs at most while powers are moved
 FEW = 0.5  # of the EVSEs: where more move, the whole program starts warm and is as fast
-LARGE = 5_000  # charge columns: below, the whole program is a matter of milliseconds
+LARGE = 3_000  # charge columns: below, the whole program is a matter of milliseconds
 
 Run = Callable[[Program], Floats]
 
@@ -81,7 +82,8 @@ def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run, movin
     room.take_all(site, np.maximum(held_kw, 0.0))
     may_move, least_kw = moving[charge.evse], np.maximum(charge.min_kw - POWER_NOISE_KW, POWER_NOISE_KW)
     on = np.zeros(charge.columns, dtype=np.bool_)
-    for turn in range(ROUNDS + 1):
+    rounds = ROUNDS if charge.columns < LARGE else ROUNDS_LARGE
+    for turn in range(rounds + 1):
         power_kw = x[v.charge]
         below = _below(site, power_kw) & may_move
         if not below.any():
@@ -89,7 +91,7 @@ def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run, movin
         chosen = _choose(site, power_kw, below & ~_too_full(site, v, x), on, room, meter)
         on |= chosen
         off = below & ~chosen
-        if turn >= ROUNDS - 1:  # nothing new may come up
+        if turn >= rounds - 1:  # nothing new may come up
             on |= (power_kw >= least_kw) & may_move
             off = ~on & may_move
         lower[v.charge[on]] = charge.min_kw[on]
