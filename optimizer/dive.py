@@ -39,9 +39,10 @@ def dive(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, run
         return x
     everybody = np.ones(len(site.problem.evses), dtype=np.bool_)
     moving = everybody
-    if site.charge.columns >= LARGE:
+    afresh = site.vehicles.tapering.size > 0  # sums over a stay: a warm start takes longer than a cold one
+    if site.charge.columns >= LARGE and not afresh:
         moving = moving_evses(site, np.maximum(net_vehicle_kw(site, v, x), 0.0), x[v.store], below)
-    if moving.sum() <= FEW * moving.size:
+    if afresh or moving.sum() <= FEW * moving.size:
         part = Neighbourhood.around(program, x, free_columns(site, v, moving))
         try:
             return _dive(site, v, program, x, lambda decided: part.whole(run_part(part.part(decided))), moving)
@@ -109,7 +110,7 @@ def _too_full(site: Site, v: Variables, x: Floats) -> Flags:
     vehicles, charge = site.vehicles, site.charge
     entries = vehicles.tapering
     column, slope, hours = vehicles.column[entries], vehicles.slope[entries], vehicles.hours[entries]
-    before_kwh = x[v.level[entries]] - hours * x[v.charge[column]]
+    before_kwh = vehicles.before_kwh(net_vehicle_kw(site, v, x))[entries]
     most_kw = slope * (vehicles.zero_kwh[entries] - before_kwh) / (1 + slope * hours)
     full = np.zeros(charge.columns, dtype=np.bool_)
     full[column[most_kw < charge.min_kw[column] - POWER_NOISE_KW]] = True

@@ -87,7 +87,8 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     more_unmet = _more_unmet(site, variables, sessions, cheapest.x)
     bound: float | None = cheapest.bound
     if more_unmet.any():
-        bound = _bound_at(site, variables, cheapest.program, sessions, chosen, limit)
+        fresh = door(solver) if site.vehicles.tapering.size else chosen  # tapers: cold is faster than warm
+        bound = _bound_at(site, variables, cheapest.program, sessions, fresh, limit)
     gross = max(gross_ev_money(site, power_kw), LEAST_GROSS)
     gap = None if bound is None else max(cost.minimised - bound - constant_money(site), 0.0) / gross
     status, reason = _verdict(gap, more_unmet)

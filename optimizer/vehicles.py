@@ -45,6 +45,19 @@ class Vehicles:
         return np.flatnonzero(self.give_kw > 0)
 
     @property
+    def gives(self) -> Flags:
+        """For each entry, whether its session gives somewhere: its energy goes both ways, and has columns."""
+        return np.isin(self.session, self.session[self.giving])
+
+    def before_kwh(self, power_kw: Floats) -> Floats:
+        """Energy at the start of each entry when the charge columns have these powers; below 0 is giving."""
+        entry_kw = power_kw[self.column]
+        gain_kwh = np.where(entry_kw < 0, entry_kw * self.loss, entry_kw) * self.hours
+        before_kwh = np.cumsum(gain_kwh) - gain_kwh
+        begin = np.flatnonzero(self.begins)
+        return before_kwh - before_kwh[begin][np.cumsum(self.begins) - 1] if begin.size else before_kwh
+
+    @property
     def tapering(self) -> Ints:
         """The entries whose power the vehicle itself limits."""
         return np.flatnonzero(self.slope > 0)
