@@ -20,6 +20,8 @@ from optimizer.room import POWER_NOISE_KW, Meter, Room, mean_kw
 
 ROUNDS = 5  # of deciding and solving again; more gain nothing (benchmarks/optimizer_solve.py)
 ROUNDS_LARGE = 3  # each decision of theirs weighs less
+RAISED_FROM = (0.0, 0.5)  # shares of the minimum that are tried: from there on what is given is raised to it
+MONEY_NOISE = 1e-9
 ENERGY_SLACK_KWH = 1e-6  # the minima that are decided may miss a need by the solver's own noise
 DELAY_SHARE = 2e-4  # of the EVs' money: what being earlier weighs at most while powers are moved
 FEW = 0.5  # of the EVSEs: where more move, the whole program starts warm and is as fast
@@ -34,26 +36,48 @@ def dive(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, run
     `run` solves a program on the same matrix, `run_part` one on another. Where that fails, powers below the minimum
     are dropped.
     """
-    below = _below(site, x[v.charge])
-    if not below.any():
+    below, faint = _below(site, x[v.charge]), _faint(site, v, x)
+    if not below.any() and not faint.any():
         return x
     everybody = np.ones(len(site.problem.evses), dtype=np.bool_)
     moving = everybody
     afresh = site.vehicles.tapering.size > 0  # sums over a stay: a warm start takes longer than a cold one
-    if site.charge.columns >= LARGE and not afresh:
+    if site.charge.columns >= LARGE and not afresh and not faint.any():
         moving = moving_evses(site, np.maximum(net_vehicle_kw(site, v, x), 0.0), x[v.store], below)
     if afresh or moving.sum() <= FEW * moving.size:
         part = Neighbourhood.around(program, x, free_columns(site, v, moving))
         try:
-            return _dive(site, v, program, x, lambda decided: part.whole(run_part(part.part(decided))), moving)
+            return _best(site, v, program, x, lambda decided: part.whole(run_part(part.part(decided))), moving)
         except SolverError:  # the others leave no room: let them move as well
             pass
     try:
-        return _dive(site, v, program, x, run, everybody)
+        return _best(site, v, program, x, run, everybody)
     except SolverError:  # a battery or a fixed direction leaves no room for these minima
         dropped = x.copy()
         dropped[v.charge[below]] = 0.0
+        dropped[v.give[faint]] = 0.0
         return dropped
+
+
+def _best(site: Site, v: Variables, program: Program, x: Floats, run: Run, moving: Flags) -> Floats:
+    """What is given below the minimum is dropped, or raised to it where that share is reached: as is worth most."""
+    best, value = _dive(site, v, program, x, run, moving, raised_from=1.0)
+    if _faint(site, v, x).any():
+        for share in RAISED_FROM:
+            try:
+                other, other_value = _dive(site, v, program, x, run, moving, raised_from=share)
+            except SolverError:  # nobody has that much to give
+                continue
+            if other_value < value - MONEY_NOISE:
+                best, value = other, other_value
+    return best
+
+
+def _faint(site: Site, v: Variables, x: Floats) -> Flags:
+    """Which vehicles' giving lies below the minimum."""
+    least_kw = site.charge.min_kw[site.vehicles.column[site.vehicles.giving]]
+    faint: Flags = (x[v.give] > POWER_NOISE_KW) & (x[v.give] < least_kw - POWER_NOISE_KW)
+    return faint
 
 
 def _below(site: Site, power_kw: Floats) -> Flags:
@@ -61,7 +85,10 @@ def _below(site: Site, power_kw: Floats) -> Flags:
     return below
 
 
-def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run, moving: Flags) -> Floats:
+def _dive(
+    site: Site, v: Variables, program: Program, x: Floats, run: Run, moving: Flags, *, raised_from: float
+) -> tuple[Floats, float]:
+    """The columns, and their cost; giving is raised to the minimum from this share of it on, below it is dropped."""
     charge = site.charge
     lower, upper = program.lower.copy(), program.upper.copy()
     upper[v.unmet] = site.needs.owed_kwh
@@ -82,27 +109,43 @@ def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run, movin
     room, meter = Room(site), Meter(site, others_kw, x[v.peak])
     room.take_all(site, np.maximum(held_kw, 0.0))
     may_move, least_kw = moving[charge.evse], np.maximum(charge.min_kw - POWER_NOISE_KW, POWER_NOISE_KW)
+    given_from = site.vehicles.column[site.vehicles.giving]
+    least_given_kw = np.maximum(charge.min_kw[given_from], POWER_NOISE_KW)
     on = np.zeros(charge.columns, dtype=np.bool_)
     rounds = ROUNDS if charge.columns < LARGE else ROUNDS_LARGE
     for turn in range(rounds + 1):
         power_kw = x[v.charge]
-        below = _below(site, power_kw) & may_move
-        if not below.any():
-            return x
-        chosen = _choose(site, power_kw, below & ~_too_full(site, v, x), on, room, meter)
+        below, faint = _below(site, power_kw) & may_move, _faint(site, v, x)
+        if not below.any() and not faint.any():
+            break
+        chosen = _choose(
+            site, power_kw, below & ~_too_full(site, v, x), on, room, meter, most_kwh=_most_kwh(site, v, x)
+        )
         on |= chosen
         off = below & ~chosen
         if turn >= rounds - 1:  # nothing new may come up
             on |= (power_kw >= least_kw) & may_move
             off = ~on & may_move
+            faint |= x[v.give] <= POWER_NOISE_KW
         lower[v.charge[on]] = charge.min_kw[on]
         upper[v.charge[off]] = 0.0
+        given_kw = x[v.give]
+        raised = (
+            faint
+            & (given_kw > POWER_NOISE_KW)
+            & (given_kw >= raised_from * least_given_kw)
+            & (upper[v.give] >= least_given_kw)
+        )
+        raised &= lower[v.charge[given_from]] <= 0
+        lower[v.give[raised]] = least_given_kw[raised]
+        upper[v.charge[given_from[raised]]] = 0.0
+        upper[v.give[faint & ~raised]] = 0.0
         x = run(
             replace(
                 program, cost=cost, lower=lower.copy(), upper=upper.copy(), row_lower=row_lower, row_upper=row_upper
             )
         )
-    return x
+    return x, float(cost @ x)
 
 
 def _too_full(site: Site, v: Variables, x: Floats) -> Flags:
@@ -123,14 +166,25 @@ def _weight_of_delay(site: Site, v: Variables, x: Floats) -> float:
     return share * gross_ev_money(site, x[v.charge]) / waited if waited > 0 else 0.0
 
 
-def _choose(site: Site, power_kw: Floats, below: Flags, on: Flags, room: Room, meter: Meter) -> Flags:
+def _most_kwh(site: Site, v: Variables, x: Floats) -> Floats:
+    """What each session may take: what it needs, and what it gives away in at least its minimum."""
+    vehicles, given_kw = site.vehicles, x[v.give]
+    entries = vehicles.giving
+    least_kw = np.where(given_kw > POWER_NOISE_KW, site.charge.min_kw[vehicles.column[entries]], 0.0)
+    lost_kwh = np.maximum(given_kw, least_kw) * vehicles.hours[entries] * vehicles.loss[entries]
+    return site.needs.required_kwh + sum_by(vehicles.session[entries], lost_kwh, site.sessions)
+
+
+def _choose(
+    site: Site, power_kw: Floats, below: Flags, on: Flags, room: Room, meter: Meter, *, most_kwh: Floats
+) -> Flags:
     """Which of the powers below their minimum are raised to it: per session as few as can hold the same energy.
 
     The fullest come first. A power is raised only where its minimum fits beside the minima that are decided already,
     under every fuse and under the billed peak, and where the minima of a session do not add up to more than it needs.
     """
     charge = site.charge
-    min_kw, max_kw, required_kwh = charge.min_kw, charge.max_kw, site.needs.required_kwh
+    min_kw, max_kw = charge.min_kw, charge.max_kw
     decided_kwh = sum_by(charge.session, (min_kw * on)[charge.column] * charge.overlap_h, site.sessions)
     pairs = np.flatnonzero(below[charge.column])
     energy_kwh = power_kw[charge.column[pairs]] * charge.overlap_h[pairs]
@@ -144,7 +198,7 @@ def _choose(site: Site, power_kw: Floats, below: Flags, on: Flags, room: Room, m
         session, column = charge.session[pair], charge.column[pair]
         least_kwh = min_kw[column] * charge.overlap_h[pair]
         enough = missing_kwh[session] <= ENERGY_NOISE_KWH
-        too_much = decided_kwh[session] + least_kwh > required_kwh[session]
+        too_much = decided_kwh[session] + least_kwh > most_kwh[session] + ENERGY_SLACK_KWH
         if enough or too_much or shared[column]:
             continue
         one, least_kw = np.array([column]), min_kw[[column]]

@@ -13,6 +13,7 @@ from optimizer.vehicles import Levels
 STEP_NOISE = 1e-3  # of a step: what a solver may miss a bound by. What that tips over a fuse is taken back
 MONEY_NOISE = 1e-9
 IMPROVED_AT_MOST = 50  # sessions a class: half a millisecond each
+TAPERED_AT_MOST = 20  # sessions a class, for which slots make way: ten milliseconds each
 SERVED_KWH = 1e-2  # less than this is worth a step where there is room, but neither a new peak nor a new plan
 
 
@@ -38,6 +39,7 @@ class Rounding:
         self._pairs = [order[first[session] : first[session + 1]] for session in range(site.sessions)]
         giving = site.vehicles.giving
         self._loss = dict(zip(site.vehicles.session[giving].tolist(), site.vehicles.loss[giving].tolist(), strict=True))
+        self._tapered = set(site.vehicles.session[site.vehicles.tapering].tolist()) - set(self._loss)
         self._moments = Moments(site, floors_kwh)
         self._shared = np.bincount(charge.column, minlength=charge.columns) > 1
         self._class = np.full(charge.columns, site.needs.classes)
@@ -63,11 +65,15 @@ class Rounding:
         for session in self._moments.with_floor(self._site.needs.service_class, number):
             self._raise_floors(session, keep_peak=keep_peak)
         self._raise_together(np.setdiff1d(short, self._levels.sessions), keep_peak=keep_peak)
+        tapered_left = TAPERED_AT_MOST
         still = self._missing_kwh()[short[order]] > ENERGY_NOISE_KWH
         for session in short[order][still].tolist():
             self._raise(session, keep_peak=keep_peak)
             if self._site.needs.is_belief[session]:  # it is promised nothing: only what pays is worth a new plan
                 continue
+            if self._missing_of(session) > SERVED_KWH and session in self._tapered and tapered_left > 0:
+                self._make_way(session, keep_peak=keep_peak)
+                tapered_left -= 1
             for remedy, keep in ((self._refill, True), (self._spread, False), (self._refill, False)):
                 if (keep_peak or not keep) and self._missing_of(session) > SERVED_KWH:
                     remedy(session, keep_peak=keep)
@@ -178,9 +184,33 @@ class Rounding:
         """Give back what rounding took, in steps on top of powers that are on."""
         self._add(*self._by_price(session), self._missing_of(session), keep_peak=keep_peak)
 
-    def _add(self, columns: Ints, hours: Floats, missing_kwh: float, *, keep_peak: bool) -> None:
-        on = self._steps[columns] > 0
-        columns, hours = columns[on], hours[on]
+    def _make_way(self, session: int, *, keep_peak: bool) -> None:
+        """What a nearly full vehicle takes in one slot limits the others: a slot may start, another one give way.
+
+        The latest slot first loses a step, or starts anew; what brings the vehicle nearer to its need is kept.
+        """
+        columns, hours = self._by_price(session)
+        self._add(columns, hours, self._missing_of(session), keep_peak=keep_peak, start=True)
+        for column in columns[np.argsort(-self._charge.slot[columns])]:
+            missing_kwh, before = self._missing_of(session), self._steps[columns]
+            if missing_kwh <= SERVED_KWH:
+                return
+            place = np.array([column])
+            fewer = self._steps[place] - 1
+            if fewer[0] < 0:
+                continue
+            self._set(place, np.where(fewer >= self._charge.min_steps[place], fewer, 0))
+            others = columns != column
+            for some in (others, ~others):
+                self._add(columns[some], hours[some], self._missing_of(session), keep_peak=keep_peak, start=True)
+            if self._missing_of(session) >= missing_kwh - ENERGY_NOISE_KWH:
+                self._set(columns, before)
+
+    def _add(self, columns: Ints, hours: Floats, missing_kwh: float, *, keep_peak: bool, start: bool = False) -> None:
+        """Steps on top, in the order of the columns; with `start` also where nothing is drawn yet."""
+        if not start:
+            on = self._steps[columns] > 0
+            columns, hours = columns[on], hours[on]
         free = self._free_steps(columns, keep_peak=keep_peak) > 0
         columns, hours = columns[free], hours[free]
         step_kwh = self._charge.step_kw[columns] * hours
@@ -190,6 +220,8 @@ class Rounding:
             column = columns[place : place + 1]
             wanted = int(np.ceil((missing_kwh - ENERGY_NOISE_KWH) / kwh))
             more = np.minimum(wanted, self._free_steps(column, keep_peak=keep_peak))  # the ones before took room
+            if self._steps[column[0]] + more[0] < self._charge.min_steps[column[0]]:
+                continue
             self._set(column, self._steps[column] + more)
             missing_kwh -= int(more[0]) * kwh
 

@@ -213,24 +213,34 @@ class Levels:
         if not self._places:
             return most
         most = most.copy()
+        free: dict[int, Ints] = {}
         for place, column in enumerate(columns.tolist()):
             for entry in self._places.get(column, ()):
-                most[place] = min(most[place], self._free_steps(entry, steps, int(most[place])))
+                session = int(self._vehicles.session[entry])
+                if session not in free:
+                    free[session] = self._free_of(session, steps)
+                most[place] = min(most[place], free[session][entry - self._entries[session][0]])
         return most
 
-    def _free_steps(self, entry: int, steps: Ints, most: int) -> int:
+    def _free_of(self, session: int, steps: Ints) -> Ints:
+        """Steps that each of a session's entries can have on top, one at a time."""
         vehicles, charge = self._vehicles, self._charge
-        entries = self._entries[int(vehicles.session[entry])]
-        columns, hours = vehicles.column[entries], vehicles.hours[entries]
-        power_kw = steps[columns] * charge.step_kw[columns]
+        entries = self._entries[session]
+        columns, hours, slope = vehicles.column[entries], vehicles.hours[entries], float(vehicles.slope[entries[0]])
+        step_kw = charge.step_kw[columns]
+        power_kw = steps[columns] * step_kw
         level_kwh = np.cumsum(np.where(power_kw < 0, power_kw * vehicles.loss[entries], power_kw) * hours)
-        later = entries >= entry
-        step_kw, step_h = charge.step_kw[vehicles.column[entry]], vehicles.hours[entry]
-        free = [float((vehicles.most_kwh[entries] - level_kwh)[later].min()) / (step_kw * step_h)]
-        slope = vehicles.slope[entry]
+        free = _least_from_here_on(vehicles.most_kwh[entries] - level_kwh) / (step_kw * hours)
         if slope > 0:
             slack_kw = slope * (vehicles.zero_kwh[entries] - level_kwh) - np.maximum(power_kw, 0.0)
-            counts = later & ((power_kw > 0) | (entries == entry))
-            per_step_kw = step_kw * (slope * step_h + (entries == entry))
-            free.append(float((slack_kw / per_step_kw)[counts].min()))
-        return max(0, min(most, int(min(free) + 1e-6)))
+            later_kw = _least_from_here_on(np.where(power_kw > 0, slack_kw, np.inf))
+            later_kw = np.append(later_kw[1:], np.inf)
+            here_kw = slack_kw / (1 + slope * hours)
+            free = np.minimum(free, np.minimum(here_kw, later_kw / (slope * hours)) / step_kw)
+        enough = np.minimum(np.maximum(free, 0.0), charge.max_steps[columns])
+        return np.floor(enough + 1e-6).astype(np.int64)
+
+
+def _least_from_here_on(values: Floats) -> Floats:
+    least: Floats = np.minimum.accumulate(values[::-1])[::-1]
+    return least

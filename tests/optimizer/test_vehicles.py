@@ -1,6 +1,7 @@
 """What a plan does with a vehicle's battery: SoC, a taper, and energy that it gives back. Slots are hours."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate, product
 from typing import Any
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.problem_json import problem_from_json
+from benchmarks.optimizer_solve import Size, site
+from optimizer.check import violations
 from optimizer.domain import (
     Circuit,
     Connection,
@@ -21,6 +24,7 @@ from optimizer.domain import (
     energy_for_soc,
 )
 from optimizer.errors import InvalidProblemError
+from optimizer.optimise import optimise
 from optimizer.solve import solve
 from tests.optimizer.builders import START, a_problem, a_session, an_evse
 
@@ -101,6 +105,37 @@ def test_what_the_taper_takes_below_the_minimum_current_is_not_planned() -> None
     assert schedule.power_kw["evse-1"][1:] == pytest.approx((0, 0))
 
 
+@pytest.mark.parametrize(("step_a", "slots", "at_most_kwh"), [(0.1, 6, 0.01), (1.0, 8, 0.11)])
+def test_a_step_makes_way_where_a_nearly_full_vehicle_would_go_without(
+    step_a: float, slots: int, at_most_kwh: float
+) -> None:
+    """Each slot is at its taper's limit, rounded down: only a step less here makes room for more elsewhere."""
+    prices = [0.3, 0.1, 0.2, 0.25, 0.2, 0.1, 0.15, 0.3][:slots]
+    car = a_tapering_car(hours=slots, required_energy_kwh=7, max_power_kw=None)
+    problem = a_problem(prices=prices, evses=[an_evse(min_current_a=0, current_step_a=step_a)], sessions=[car])
+
+    schedule = solve(problem)
+
+    assert violations(problem, schedule).caused == ()
+    assert schedule.unmet_kwh <= at_most_kwh
+
+
+def test_two_hundred_tapering_vehicles_are_planned() -> None:
+    plain = site(Size(200, 32, 15))
+    problem = replace(
+        plain,
+        sessions=tuple(
+            replace(one, soc=0.5, capacity_kwh=2.2 * one.required_energy_kwh, taper=Taper(0.8, 1.0))
+            for one in plain.sessions
+        ),
+    )
+
+    schedule = optimise(problem, baselines=False)
+
+    assert schedule.status in ("optimal", "feasible")
+    assert schedule.gap is not None  # time enough for the bound as well
+
+
 def a_giving_car(**more: Any) -> Session:
     """Half of 40 kWh, 10 kW each way, nothing to charge."""
     default: dict[str, Any] = {
@@ -125,6 +160,22 @@ def test_takes_when_it_is_cheap_and_gives_when_it_is_dear() -> None:
     assert schedule.cost.ev == pytest.approx(-4, abs=0.05)
     assert schedule.export_kw[1] == pytest.approx(10, abs=0.07)
     assert (schedule.current_a["evse-1"] or ())[1] < 0
+
+
+@pytest.mark.parametrize(("later_price", "gives_kw"), [(0.1, 4.14), (0.45, 0)])
+def test_giving_less_than_the_minimum_is_raised_to_it_where_that_pays_and_dropped_elsewhere(
+    later_price: float, gives_kw: float
+) -> None:
+    """3 kW of base load could be spared; 6 A are 4.14 kW, and export pays nothing."""
+    problem = v2g_problem(
+        a_giving_car(hours=2), prices=[0.5, later_price], export_prices=0.0, base_load_kw=3, evses=[an_evse()]
+    )
+
+    schedule = solve(problem)
+
+    assert violations(problem, schedule).caused == ()
+    assert schedule.power_kw["evse-1"][0] == pytest.approx(-gives_kw, abs=1e-6)
+    assert schedule.sessions["tx-1"].unmet_kwh <= 0.01
 
 
 def test_a_vehicle_never_gives_below_its_floor() -> None:
