@@ -90,20 +90,8 @@ def _dive(
 ) -> tuple[Floats, float]:
     """The columns, and their cost; giving is raised to the minimum from this share of it on, below it is dropped."""
     charge = site.charge
+    program = forgiving(site, v, program, x)
     lower, upper = program.lower.copy(), program.upper.copy()
-    upper[v.unmet] = site.needs.owed_kwh
-    upper[v.behind] = site.milestones.most_kwh
-    row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
-    energy = program.rows("energy_by_departure")
-    row_lower[energy] -= x[v.unmet] + ENERGY_SLACK_KWH
-    row_upper[energy] += ENERGY_SLACK_KWH
-    row_upper[program.rows("shortfall")] = np.inf
-    row_upper[program.rows("floor_shortfall")] = np.inf
-    cost = money(site, v) + _weight_of_delay(site, v, x) * preference(site, v)
-    weight = unmet_price(site) * (1.0 + site.needs.classes - site.needs.service_class)
-    floors = site.milestones.floors
-    cost[v.unmet] = weight
-    cost[v.behind[floors]] = weight[site.milestones.session[floors]] + 0.5 * unmet_price(site)
     held_kw = np.where(moving[charge.evse], 0.0, net_vehicle_kw(site, v, x))
     others_kw = x[v.imported] - x[v.exported] - mean_kw(site, net_vehicle_kw(site, v, x) - held_kw)
     room, meter = Room(site), Meter(site, others_kw, x[v.peak])
@@ -140,12 +128,27 @@ def _dive(
         lower[v.give[raised]] = least_given_kw[raised]
         upper[v.charge[given_from[raised]]] = 0.0
         upper[v.give[faint & ~raised]] = 0.0
-        x = run(
-            replace(
-                program, cost=cost, lower=lower.copy(), upper=upper.copy(), row_lower=row_lower, row_upper=row_upper
-            )
-        )
-    return x, float(cost @ x)
+        x = run(replace(program, lower=lower.copy(), upper=upper.copy()))
+    return x, float(program.cost @ x)
+
+
+def forgiving(site: Site, v: Variables, program: Program, x: Floats) -> Program:
+    """The money program where more may go unmet than in its solution `x`, at a price that nothing else can cost."""
+    upper = program.upper.copy()
+    upper[v.unmet] = site.needs.owed_kwh
+    upper[v.behind] = site.milestones.most_kwh
+    row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
+    energy = program.rows("energy_by_departure")
+    row_lower[energy] -= x[v.unmet] + ENERGY_SLACK_KWH
+    row_upper[energy] += ENERGY_SLACK_KWH
+    row_upper[program.rows("shortfall")] = np.inf
+    row_upper[program.rows("floor_shortfall")] = np.inf
+    cost = money(site, v) + _weight_of_delay(site, v, x) * preference(site, v)
+    weight = unmet_price(site) * (1.0 + site.needs.classes - site.needs.service_class)
+    floors = site.milestones.floors
+    cost[v.unmet] = weight
+    cost[v.behind[floors]] = weight[site.milestones.session[floors]] + 0.5 * unmet_price(site)
+    return replace(program, cost=cost, upper=upper, row_lower=row_lower, row_upper=row_upper)
 
 
 def _too_full(site: Site, v: Variables, x: Floats) -> Flags:
