@@ -91,8 +91,8 @@ def test_a_plan_goes_to_standard_output(capsys: pytest.CaptureFixture[str], tmp_
         ("{", "is not JSON"),
         ("[]", "problem"),
         (json.dumps(PROBLEM | {"pv_kw": [1, 2]}), "pv_kw has 2 values, the horizon has 4 slots"),
-        (json.dumps(PROBLEM | {"pv_kw": float("nan")}), "pv_kw[0]"),
-        (json.dumps(PROBLEM | {"colour": "blue"}), "colour is not a key of version 1"),
+        (json.dumps(PROBLEM | {"pv_kw": float("nan")}), "pv_kw[0] 'NaN'"),
+        (json.dumps(PROBLEM | {"colour": "blue"}), "problem.json: colour 'blue': is not a known key"),
     ],
 )
 def test_a_problem_that_is_wrong_is_one_line_and_status_2(
