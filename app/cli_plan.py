@@ -5,24 +5,20 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from app.clock import SystemClock
+from app.errors import InvalidInputError
 from app.explained import check_evses, reasons_or_warning
 from app.plan_words import comparison, reasons_in_words, summary
-from app.problem_file import STANDARD_INPUT, read_problem
+from app.problem_file import STANDARD_INPUT, name_of, read_problem
 from app.problem_json import ScheduleOut
-from app.problem_json.reasons import AnswerOut
+from app.problem_json.reasons import AnswerOut, ReasonsOut
 from app.solving import DEFAULTS, Keeping, check_baselines, solve, timed_out_text, with_warning
 from app.timed_out import DIRECTORY, TimedOut
 from optimizer.domain import Problem, Schedule
-
-if TYPE_CHECKING:
-    from app.problem_json.reasons import ReasonsOut
-
-WIDTH = 120  # of tables where nobody says how wide the terminal is
+from optimizer.errors import InvalidProblemError
 
 
 def plan_file(
@@ -64,15 +60,18 @@ def plan_file(
 
 def _solved(problem: Problem, file: Path, solver: str, baselines: Collection[str], data_dir: Path) -> Schedule:
     """A problem from standard input is kept when it uses up its time limit; a file is there already."""
-    timed_out = TimedOut(data_dir / DIRECTORY)
-    if file == STANDARD_INPUT:
-        keeping = Keeping(timed_out, "plan", SystemClock().now())
-        return solve(problem, solver=solver, baselines=baselines, keeping=keeping).schedule
-    solved = solve(problem, solver=solver, baselines=baselines)
-    return with_warning(solved.schedule, timed_out_text(problem, file)) if solved.used_up else solved.schedule
+    is_file = file != STANDARD_INPUT
+    keeping = None if is_file else Keeping(TimedOut(data_dir / DIRECTORY), "plan", SystemClock().now())
+    try:
+        solved = solve(problem, solver=solver, baselines=baselines, keeping=keeping)
+    except InvalidProblemError as refused:  # what only arrays show, e.g. two stays at one EVSE
+        raise InvalidInputError(name_of(file), str(refused)) from refused
+    if is_file and solved.used_up:
+        return with_warning(solved.schedule, timed_out_text(problem, file))
+    return solved.schedule
 
 
-def _document(schedule: Schedule, reasons: "ReasonsOut | None") -> str:
+def _document(schedule: Schedule, reasons: ReasonsOut | None) -> str:
     written = ScheduleOut.of(schedule)
     answer = written if reasons is None else AnswerOut.answer(written, reasons)
     return json.dumps(answer.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)

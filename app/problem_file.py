@@ -18,7 +18,7 @@ STANDARD_INPUT = Path("-")
 
 def read_problem(file: Path) -> Problem:
     """Raises `InvalidInputError` for what is no JSON or no problem, `OSError` for a file that cannot be read."""
-    name = "standard input" if file == STANDARD_INPUT else str(file)
+    name = name_of(file)
     try:
         text = sys.stdin.buffer.read() if file == STANDARD_INPUT else file.read_bytes()
         document = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_each_key_once)
@@ -35,6 +35,11 @@ def read_problem(file: Path) -> Problem:
         raise refused_file(name, refused, "problem") from refused
     except InvalidProblemError as refused:
         raise InvalidInputError(name, str(refused)) from refused
+
+
+def name_of(file: Path) -> str:
+    """What errors call it."""
+    return "standard input" if file == STANDARD_INPUT else str(file)
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
