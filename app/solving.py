@@ -25,6 +25,7 @@ BaselineName = Literal[
 ]
 BASELINE_NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
 DEFAULTS: tuple[BaselineName, ...] = tuple(name for name in BASELINE_NAMES if name in DEFAULT_BASELINES)
+AT_LEISURE_S = 60.0  # for a problem that is solved again
 FORESIGHT = "perfect_foresight"
 BASELINES_DESCRIPTION = (
     "What the answer is compared with. `uncontrolled`: full power on arrival, whatever the fuses say. `equal_share`: "
@@ -92,8 +93,10 @@ def log_kept(problem: Problem, solved: Solved) -> None:
 
 
 def timed_out_text(problem: Problem, file: Path) -> str:
+    """What a warning says, with a command that takes more time."""
     limit_s = problem.settings.time_limit_s
-    return f"the time limit of {limit_s:g} s was used up: smartcharge plan {file} solves the problem again"
+    again = f"smartcharge plan {file} --time-limit {max(10 * limit_s, AT_LEISURE_S):g}"
+    return f"the time limit of {limit_s:g} s was used up: {again} solves the problem again"
 
 
 def with_warning(schedule: Schedule, text: str) -> Schedule:
