@@ -3,13 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from app.errors import InvalidInputError
 from app.field_errors import refused_file
 from app.problem_json import ProblemIn
+from app.strict_json import loads
 from optimizer.domain import Problem
 from optimizer.errors import InvalidProblemError
 
@@ -21,7 +21,7 @@ def read_problem(file: Path) -> Problem:
     name = name_of(file)
     try:
         text = sys.stdin.buffer.read() if file == STANDARD_INPUT else file.read_bytes()
-        document = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_each_key_once)
+        document = loads(text.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InvalidInputError(name, f"is not JSON: {error.msg} at {where}") from error
@@ -40,13 +40,3 @@ def read_problem(file: Path) -> Problem:
 def name_of(file: Path) -> str:
     """What errors call it."""
     return "standard input" if file == STANDARD_INPUT else str(file)
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON lets a key stand twice and Python takes the last; a limit that is overwritten in silence is no limit."""
-    item = dict(pairs)
-    if len(item) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands more than once in one object")
-    return item

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 
 from app.api.auth import Reader
+from app.api.json_body import EachKeyOnceRoute
 from app.api.services import ServicesDep
 from app.explained import MOST_NAMED, check_evses, reasons_or_warning
 from app.problem_json import ProblemIn, ScheduleOut
@@ -23,7 +24,7 @@ from app.solving import (
 from app.timed_out import DIRECTORY, TimedOut
 from optimizer.domain import Schedule
 
-router = APIRouter(prefix="/v1", tags=["optimize"])
+router = APIRouter(prefix="/v1", tags=["optimize"], route_class=EachKeyOnceRoute)
 
 
 EXAMPLE: dict[str, Any] = {

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.api.json_body import RepeatedKeyInBodyError
 from app.errors import PROBLEMS
 from app.field_errors import MOST_ERRORS, TEXT_LENGTH, VALUE_LENGTH, FieldError, field_errors, shortened
 
@@ -113,8 +114,14 @@ def install(app: FastAPI) -> None:
         log.error("request failed", error=repr(error), exc_info=error)
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "something went wrong; the log says what")
 
+    async def repeated(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RepeatedKeyInBodyError)  # noqa: S101 - what it is installed for
+        wrong = FieldError(field=error.field, message=error.message)
+        return problem(error.status_code, "invalid-input", error.detail, [wrong])
+
     for kind in PROBLEMS:
         app.add_exception_handler(kind, known)
+    app.add_exception_handler(RepeatedKeyInBodyError, repeated)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unexpected)

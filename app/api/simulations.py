@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body
 from pydantic import Field, PositiveFloat
 
 from app.api.auth import Reader
+from app.api.json_body import EachKeyOnceRoute
 from app.api.services import SimulatorDep
 from app.gather import WhatIf
 from app.problem_json import ScheduleOut
@@ -14,7 +15,7 @@ from app.problem_json.problem import BatteryIn, SessionIn
 from app.simulate import Scenario, ScenarioResult
 from app.solving import BASELINE_NAMES, BASELINES_DESCRIPTION, DEFAULTS, BaselineName
 
-router = APIRouter(prefix="/v1/sites", tags=["simulations"])
+router = APIRouter(prefix="/v1/sites", tags=["simulations"], route_class=EachKeyOnceRoute)
 
 MAX_SCENARIOS = 20
 

@@ -30,7 +30,9 @@ def gross_ev_money(answer: dict[str, Any]) -> float:
     """Σ |import price| · energy into vehicles, currency; from the answer's own powers, present or not."""
     prices, hours = the_problem()["import_price_per_kwh"], the_problem()["slot_minutes"] / 60
     rows = [evse["power_kw"] for evse in answer["evses"].values()]
-    return sum(abs(price) * hours * sum(slot) for price, slot in zip(prices, zip(*rows, strict=True), strict=True))
+    energy_kwh = [hours * float(sum(slot)) for slot in zip(*rows, strict=True)]
+    money: float = sum(abs(price) * energy for price, energy in zip(prices, energy_kwh, strict=True))
+    return money
 
 
 def check_whole(answer: dict[str, Any]) -> None:

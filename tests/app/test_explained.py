@@ -3,11 +3,12 @@
 import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from app.errors import InvalidInputError
-from app.explained import MOST_NAMED, reasons_of, reasons_or_warning
+from app.explained import AT_ONCE, MOST_NAMED, PATIENCE_S, reasons_of, reasons_or_warning
 from app.plan_words import reasons_in_words
 from app.problem_json import ScheduleOut, problem_from_json
 from app.problem_json import reasons as edge
@@ -242,3 +243,15 @@ def test_a_binding_rule_of_no_slot_and_no_phase_has_neither() -> None:
     assert shown.model_dump() == {
         "rule": "demand_peak", "where": "month", "shadow_price_per_kwh": 0.123457, "slot": None, "phase": None,
     }  # fmt: skip
+
+
+def test_the_documentation_knows_every_key_and_bound() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "model.md").read_text("utf-8")
+    section = text.partition("## Reasons")[2].partition("\n## ")[0]
+
+    models = (edge.SlotReasonOut, edge.NextBestOut, BindingOut, edge.RemedyOut, edge.UnmetWishOut, edge.LeftOutOut)
+    keys = {key for model in models for key in model.model_fields}
+    assert {key for key in keys if f"{key}`" not in section} == set()
+    bounds = (f"{edge.MOST_SLOTS:,} slots", f"{edge.MOST_BINDING} dearest", f"up to {MOST_NAMED}", "20 s", "Above 60")
+    assert [bound for bound in bounds if bound not in section.replace("\n", " ")] == []
+    assert (PATIENCE_S, AT_ONCE) == (20, 60)

@@ -38,6 +38,12 @@ def test_every_baseline_of_the_optimizer_can_be_asked_for() -> None:
     assert set(DEFAULTS) == set(DEFAULT_BASELINES)
 
 
+def test_every_baseline_stands_in_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "model.md").read_text("utf-8")
+
+    assert all(f"| `{name}` |" in text for name in BASELINE_NAMES)
+
+
 def test_baselines_are_those_that_were_named_in_any_number() -> None:
     problem = two_cars()
 

@@ -73,6 +73,15 @@ async def test_a_question_that_is_wrong_is_refused_by_name_and_value(query: str,
     assert value in json.dumps(error)
 
 
+@pytest.mark.parametrize("path", ["/v1/optimize", "/v1/sites/depot/simulations"])
+async def test_a_key_that_stands_twice_is_refused_by_name(path: str) -> None:
+    body = json.dumps(PROBLEM).replace('"max_import_kw": 20', '"max_import_kw": 20, "max_import_kw": 200')
+    async with an_api() as api:
+        error = wrong(await api.client.post(path, content=body, headers={"content-type": "application/json"}))
+
+    assert error == {"field": "max_import_kw", "message": "stands more than once in one object"}
+
+
 async def test_foresight_of_who_may_not_come_is_refused() -> None:
     document = deepcopy(PROBLEM)
     document["sessions"][0]["probability"] = 0.5
