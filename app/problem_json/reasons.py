@@ -142,7 +142,7 @@ class UnmetWishOut(Out):
 
 
 class LeftOutOut(Out):
-    """How much was left out to keep the answer short, or because its time was used up. Ask for EVSEs by name."""
+    """How much was left out to keep the answer short. Ask for EVSEs by name."""
 
     evses: int = Field(default=0, description="EVSEs with a session, and their sessions")
     binding: int = Field(default=0, description="limits of the site, the cheapest")
@@ -164,12 +164,11 @@ class ReasonsOut(Out):
         problem: Problem,
         explanation: Explanation,
         *,
-        not_reached: Collection[str] = (),
         not_sought: Collection[str] = (),
     ) -> Self:
         """At most `MOST_SLOTS` slots, of EVSEs with unmet wishes first.
 
-        `not_reached` are EVSEs that were not explained for want of time, `not_sought` sessions without a search.
+        `not_sought` are sessions for which no remedy was looked for.
         """
         shown, evses_left_out = _within(problem, explanation)
         binding = sorted(explanation.binding, key=lambda one: -one.shadow_price_per_kwh)
@@ -193,7 +192,7 @@ class ReasonsOut(Out):
                 for wish in explanation.unmet[:MOST_UNMET]
             ],
             left_out=LeftOutOut(
-                evses=evses_left_out + len(not_reached),
+                evses=evses_left_out,
                 binding=max(len(binding) - MOST_BINDING, 0),
                 unmet=max(len(explanation.unmet) - MOST_UNMET, 0),
             ),

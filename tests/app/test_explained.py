@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from app import explained
 from app.errors import InvalidInputError
-from app.explained import AT_ONCE, MOST_NAMED, PATIENCE_S, reasons_of, reasons_or_warning
+from app.explained import AT_ONCE, MOST_NAMED, PATIENCE_S, UNASKED, reasons_of, reasons_or_warning
 from app.plan_words import reasons_in_words
 from app.problem_json import ScheduleOut, problem_from_json
 from app.problem_json import reasons as edge
@@ -154,17 +155,52 @@ def test_of_many_binding_limits_the_dearest_are_shown(monkeypatch: pytest.Monkey
     assert reasons.left_out.binding == 2
 
 
-def test_a_large_site_with_unmet_wishes_is_explained_until_its_time_is_used_up() -> None:
+def test_on_a_large_site_remedies_are_sought_for_the_shortest_until_the_time_is_used_up() -> None:
     problem = a_row(61, fuse_a=160, need_kwh=20)
     schedule = optimise(problem, baselines=False)
 
     reasons = reasons_of(problem, schedule, patience_s=0.0)
 
-    assert 1 <= len(reasons.evses) < 61
-    assert len(reasons.evses) + reasons.left_out.evses == 61
-    shortest = max(schedule.sessions, key=lambda name: schedule.sessions[name].unmet_kwh)
-    assert reasons.unmet[0].unmet_kwh == pytest.approx(schedule.sessions[shortest].unmet_kwh)
+    assert len(reasons.evses) == 61
+    assert [wish.sought for wish in reasons.unmet] == [True] + [False] * (len(reasons.unmet) - 1)
+    assert reasons.unmet[0].unmet_kwh == pytest.approx(max(one.unmet_kwh for one in schedule.sessions.values()))
     assert reasons.unmet[0].cheapest is not None
+
+
+def test_on_a_very_large_site_remedies_are_sought_for_those_who_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explained, "AT_ONCE", 2)
+    monkeypatch.setattr(explained, "UNASKED", 3)
+    problem = a_row(4, need_kwh=22.08)
+    schedule = optimise(problem)
+    short = next(session for session in problem.sessions if schedule.sessions[session.session_id].unmet_kwh > 1)
+
+    unasked, asked = reasons_of(problem, schedule), reasons_of(problem, schedule, [short.evse_id])
+
+    assert len(unasked.unmet) > 1
+    assert not any(wish.sought for wish in unasked.unmet)
+    assert [(wish.session, wish.sought) for wish in asked.unmet] == [(short.session_id, True)]
+    assert asked.unmet[0].cheapest is not None
+
+
+@pytest.mark.parametrize("cars", [2, 5])
+@pytest.mark.parametrize("need_kwh", [11.04, 22.08, 40])
+def test_in_parts_the_reasons_are_those_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, cars: int, need_kwh: float
+) -> None:
+    row = a_row(cars, need_kwh=need_kwh)
+    last = replace(row.sessions[0], priority=2)
+    # in kW: of three phases that limit alike, any one may carry the price
+    problem = replace(row, circuits=(Circuit("row", max_power_kw=13.8),), sessions=(last, *row.sessions[1:]))
+    schedule = optimise(problem)
+    whole = reasons_of(problem, schedule)
+
+    monkeypatch.setattr(explained, "AT_ONCE", 0)
+    in_parts = reasons_of(problem, schedule)
+
+    assert in_parts.evses == whole.evses
+    assert in_parts.sessions == whole.sessions
+    assert in_parts.binding == whole.binding
+    assert in_parts.unmet == whole.unmet
 
 
 def test_beyond_the_wishes_that_are_looked_into_it_is_said_that_nothing_was_sought() -> None:
@@ -252,6 +288,13 @@ def test_the_documentation_knows_every_key_and_bound() -> None:
     models = (edge.SlotReasonOut, edge.NextBestOut, BindingOut, edge.RemedyOut, edge.UnmetWishOut, edge.LeftOutOut)
     keys = {key for model in models for key in model.model_fields}
     assert {key for key in keys if f"{key}`" not in section} == set()
-    bounds = (f"{edge.MOST_SLOTS:,} slots", f"{edge.MOST_BINDING} dearest", f"up to {MOST_NAMED}", "20 s", "Above 60")
+    bounds = (
+        f"{edge.MOST_SLOTS:,} slots",
+        f"{edge.MOST_BINDING} dearest",
+        f"up to {MOST_NAMED}",
+        "20 s",
+        "above 60",
+        "above 300",
+    )
     assert [bound for bound in bounds if bound not in section.replace("\n", " ")] == []
-    assert (PATIENCE_S, AT_ONCE) == (20, 60)
+    assert (PATIENCE_S, AT_ONCE, UNASKED) == (20, 60, 300)
