@@ -16,7 +16,7 @@ from app.problem_file import STANDARD_INPUT, name_of, read_problem
 from app.problem_json import ScheduleOut
 from app.problem_json.reasons import AnswerOut, ReasonsOut
 from app.solving import DEFAULTS, Keeping, check_baselines, solve, timed_out_text, with_warning
-from app.timed_out import DIRECTORY, TimedOut
+from app.timed_out import OF_REQUESTS, TimedOut
 from optimizer.domain import Problem, Schedule
 from optimizer.errors import InvalidProblemError
 
@@ -61,7 +61,7 @@ def plan_file(
 def _solved(problem: Problem, file: Path, solver: str, baselines: Collection[str], data_dir: Path) -> Schedule:
     """A problem from standard input is kept when it uses up its time limit; a file is there already."""
     is_file = file != STANDARD_INPUT
-    keeping = None if is_file else Keeping(TimedOut(data_dir / DIRECTORY), "plan", SystemClock().now())
+    keeping = None if is_file else Keeping(TimedOut(data_dir / OF_REQUESTS), "plan", SystemClock().now())
     try:
         solved = solve(problem, solver=solver, baselines=baselines, keeping=keeping)
     except InvalidProblemError as refused:  # what only arrays show, e.g. two stays at one EVSE

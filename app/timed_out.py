@@ -10,7 +10,8 @@ from pathlib import Path
 from app.problem_json import problem_to_json
 from optimizer.domain import Problem
 
-DIRECTORY = "timed-out"  # below the data directory
+OF_SITES = "timed-out"  # below the data directory
+OF_REQUESTS = "timed-out/requests"  # apart, so that nobody's what-if pushes out what a site met at night
 MOST_KEPT = 20  # the newest; a request body has at most 2 MB
 MOST_OF_A_MOMENT = 100  # problems with one name and one time: several services may share a directory
 

@@ -21,7 +21,7 @@ from app.solving import (
     log_kept,
     solve,
 )
-from app.timed_out import DIRECTORY, TimedOut
+from app.timed_out import OF_REQUESTS, TimedOut
 from optimizer.domain import Schedule
 
 router = APIRouter(prefix="/v1", tags=["optimize"], route_class=EachKeyOnceRoute)
@@ -80,7 +80,7 @@ async def optimize(
     asked, names = problem.to_domain(), DEFAULTS if baselines is None else tuple(baselines)
     check_baselines(asked, names)
     check_evses(asked, evse or ())
-    keeping = Keeping(TimedOut(services.settings.data_dir / DIRECTORY), "optimize", services.clock.now())
+    keeping = Keeping(TimedOut(services.settings.data_dir / OF_REQUESTS), "optimize", services.clock.now())
 
     def work() -> tuple[Schedule, ReasonsOut | None]:
         solved = solve(asked, solver=services.settings.solver, baselines=names, keeping=keeping)

@@ -135,7 +135,7 @@ def test_a_problem_from_standard_input_that_took_too_long_is_kept_and_solved_aga
 
     status, out, err = run(capsys, "-", "--explain", "--json")
 
-    [file] = (data_dir / "timed-out").iterdir()
+    [file] = (data_dir / "timed-out" / "requests").iterdir()
     answer = json.loads(out)
     assert status == (1 if answer["status"] == "fallback" else 0)
     assert sum(sum(evse["power_kw"]) for evse in answer["evses"].values()) > 0  # never empty-handed

@@ -6,10 +6,15 @@ import stat
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import httpx
 import pytest
 
+from app.api.optimize import EXAMPLE
+from app.api.sites import EXAMPLE as SITE
+from app.main import service
 from app.problem_json import problem_from_json
-from app.timed_out import MOST_KEPT, MOST_OF_A_MOMENT, TimedOut, safe_name
+from app.settings import Settings
+from app.timed_out import MOST_KEPT, MOST_OF_A_MOMENT, OF_REQUESTS, OF_SITES, TimedOut, safe_name
 from tests.optimizer.builders import a_problem, a_session
 
 AT = datetime(2026, 6, 1, 12, 30, 15, 250_000, tzinfo=UTC)
@@ -94,3 +99,35 @@ def test_one_from_a_clock_that_is_behind_is_not_the_first_to_go(tmp_path: Path) 
 
     assert late.exists()
     assert len(list(tmp_path.iterdir())) == MOST_KEPT
+
+
+def test_what_was_asked_in_passing_never_pushes_out_what_a_site_met(tmp_path: Path) -> None:
+    of_site = TimedOut(tmp_path / OF_SITES).keep(PROBLEM, name="depot", at=AT)
+    requests = TimedOut(tmp_path / OF_REQUESTS)
+
+    for hour in range(MOST_KEPT + 5):
+        requests.keep(PROBLEM, name="optimize", at=AT + timedelta(hours=hour))
+
+    assert of_site.exists()
+    assert len(list(requests.directory.iterdir())) == MOST_KEPT
+
+
+async def test_a_service_keeps_what_its_sites_meet_and_what_is_asked_below_its_data_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optimizer.optimise.USED_UP", 0.0)  # every solve is too slow
+    async with service(Settings(http_port=0, ocpp_port=0, data_dir=tmp_path)) as running:
+        headers = {"Authorization": f"Bearer {await running.create_key('test')}"}
+        async with httpx.AsyncClient(base_url=running.http_url, headers=headers, timeout=60) as client:
+            await client.post("/v1/sites", json=SITE)
+            planned = await client.post("/v1/sites/depot/schedules", json={"dispatch": False})
+            await client.post("/v1/sites/depot/simulations", json={"scenarios": [{"name": "as it is"}]})
+            await client.post("/v1/optimize", json=EXAMPLE)
+
+    of_sites = list((tmp_path / OF_SITES).glob("*.json"))  # the control loop may have planned the new site too
+    warning = planned.json()["schedule"]["warnings"][-1]
+    [of_site] = [file for file in of_sites if str(file) in warning]
+    assert all(file.stem.endswith("Z-depot") for file in of_sites)
+    assert problem_from_json(json.loads(of_site.read_text())) == problem_from_json(planned.json()["problem"])
+    of_requests = [file.stem.partition("Z-")[2] for file in (tmp_path / OF_REQUESTS).glob("*.json")]
+    assert sorted(of_requests) == ["depot", "optimize"]

@@ -116,7 +116,7 @@ async def test_what_used_up_its_time_limit_is_kept_named_and_can_be_solved_again
         with capture_logs() as logged:
             answer = (await api.client.post("/v1/optimize", json=hurried)).json()
 
-    [file] = (tmp_path / "timed-out").iterdir()
+    [file] = (tmp_path / "timed-out" / "requests").iterdir()
     assert file.name == "20260601T120000.000000Z-optimize.json"
     assert any(str(file) in warning for warning in answer["warnings"])
     assert any(entry.get("file") == str(file) for entry in logged)
