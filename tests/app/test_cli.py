@@ -186,6 +186,17 @@ def test_a_site_that_is_wrong_is_refused_with_the_path(
     assert err.count("\n") == 1
 
 
+def test_every_error_of_a_site_is_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    wrong = SITE | {"colour": "blue", "slot_minutes": 7, "currency": "euro"}
+    file = write(tmp_path / "site.json", json.dumps(wrong))
+
+    status, _, err = run(capsys, "import", "site", file)
+
+    first, *lines = err.splitlines()
+    assert (status, first) == (2, f"Error: {file}: more than one error")
+    assert {line.split(":")[0].strip() for line in lines} == {"colour 'blue'", "slot_minutes 7", "currency 'euro'"}
+
+
 def test_yaml_times_and_norway_stay_what_they_say(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     text = (
         json.dumps({key: SITE[key] for key in SITE if key != "country"})[:-1] + ', "country": NO, "nightly_at": 21:30}'
