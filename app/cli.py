@@ -11,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from app.settings import Settings
-    from optimizer.domain import Schedule
 
 app = typer.Typer(
     name="smartcharge",
@@ -61,24 +60,39 @@ def serve() -> None:
 @app.command()
 def plan(
     file: Annotated[Path, typer.Argument(help="A problem, JSON version 1; - reads standard input.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the schedule goes.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the schedule goes, as JSON.")] = None,
     solver: Annotated[str, typer.Option(help="highs, or pulp:NAME for a solver that PuLP knows.")] = "highs",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why, in words: binding rules, next-best slots.")
+    ] = False,
+    evse: Annotated[list[str] | None, typer.Option(help="Reasons for this EVSE alone; may be repeated.")] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="uncontrolled, equal_share, earliest_deadline_first, least_laxity_first or perfect_foresight, in "
+            "place of the first two; may be repeated."
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.001, max=86_400, help="Seconds, in place of the problem's own.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The schedule on standard output, reasons and all.")] = False,
 ) -> None:
-    """Solve one problem file. Without -o the schedule goes to standard output, as JSON."""
-    from app.problem_json import problem_from_json, schedule_to_json
-    from optimizer.optimise import optimise
+    """Solve one problem file. Without -o the schedule goes to standard output as JSON; with --explain, words do."""
+    from app.cli_plan import plan_file
 
-    text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
-    problem = problem_from_json(json.loads(text))
-    schedule = optimise(problem, solver=solver)
-    answer = json.dumps(schedule_to_json(schedule), indent=2, ensure_ascii=False, allow_nan=False)
-    if output is None:
-        sys.stdout.write(answer + "\n")
-    else:
-        output.write_text(answer + "\n", "utf-8")
-        _say(f"Schedule written to {output}.")
-    _say(_summary(schedule))
-    if schedule.status == "fallback" or any(not violation.unavoidable for violation in schedule.violations):
+    is_plan = plan_file(
+        file,
+        output=output,
+        solver=solver,
+        explain=explain,
+        evse_ids=evse or (),
+        baselines=baseline or (),
+        time_limit_s=time_limit,
+        as_json=as_json,
+        data_dir=_settings().data_dir,
+    )
+    if not is_plan:
         raise typer.Exit(FAILED)
 
 
@@ -285,16 +299,6 @@ def _shown(settings: "Settings") -> str:
     from sqlalchemy import make_url
 
     return make_url(settings.resolved_database_url).render_as_string(hide_password=True)
-
-
-def _summary(schedule: "Schedule") -> str:
-    unmet = [f"{name} {result.unmet_kwh:.2f} kWh" for name, result in schedule.sessions.items() if result.unmet_kwh]
-    needs = f"all {len(schedule.sessions)} sessions in full" if not unmet else f"unmet: {', '.join(unmet)}"
-    baselines = "; ".join(f"{name} {base.cost.total:.2f}" for name, base in schedule.baselines.items())
-    caused = [str(violation) for violation in schedule.violations if not violation.unavoidable]
-    checked = "the checker passes it" if not caused else f"the checker refuses it: {caused[0]}"
-    status = f"{schedule.status} ({schedule.reason})" if schedule.reason else schedule.status
-    return f"{status}: {schedule.cost.total:.2f} {schedule.currency} ({baselines}); {needs}; {checked}."
 
 
 def _console(*, stderr: bool = False) -> Any:

@@ -31,6 +31,7 @@ from app.server import bind, in_url, listening
 from app.settings import Settings
 from app.settlement import Settlement
 from app.simulate import Simulator
+from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 
 log = structlog.get_logger()
 
@@ -78,8 +79,10 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         dispatcher = Dispatcher(gateway, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         gatherer = Gatherer(store, clock, dispatcher, connected=gateway.connected, horizon=horizon)
-        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver)
-        simulator = Simulator(store, clock, executor, horizon=horizon, solver=settings.solver)
+        timed_out = TimedOut(settings.data_dir / OF_SITES)
+        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out)
+        asked = TimedOut(settings.data_dir / OF_REQUESTS)
+        simulator = Simulator(store, clock, executor, horizon=horizon, solver=settings.solver, timed_out=asked)
         control = Control(
             store,
             planner,
@@ -174,7 +177,8 @@ async def plan_night(settings: Settings, site_ids: tuple[str, ...] = ()) -> list
         online = frozenset(station.station_id for station in await store.stations() if station.connected)
         gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: online, horizon=horizon)
         with make_executor(settings.solve_workers) as executor:
-            planner = Planner(store, gatherer, _Withheld(), clock, Events(), executor, settings.solver)
+            timed_out = TimedOut(settings.data_dir / OF_SITES)
+            planner = Planner(store, gatherer, _Withheld(), clock, Events(), executor, settings.solver, timed_out)
             return await run_nightly(store, planner, site_ids)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime
@@ -19,8 +19,9 @@ from app.events import Events, PlanMade
 from app.gather import MAX_TRANSACTIONS, Gatherer
 from app.problem_json import problem_to_json, schedule_to_json
 from app.site import Site
+from app.solving import DEFAULTS, Keeping, log_kept, solve
+from app.timed_out import TimedOut
 from optimizer.domain import Problem, Schedule
-from optimizer.optimise import optimise
 
 log = structlog.get_logger()
 
@@ -43,6 +44,7 @@ class Dispatches(Protocol):
 class Planner:
     """Makes one plan of one site at a time, and sees it through to the chargers.
 
+    A problem that uses up its time limit goes to `timed_out`, if there is one.
     Raises `NotFoundError` for an unknown site and `ForecastError` where the inputs do not suffice for any plan.
     """
 
@@ -55,6 +57,7 @@ class Planner:
         events: Events,
         executor: Executor,
         solver: str = "highs",
+        timed_out: TimedOut | None = None,
     ) -> None:
         self._store = store
         self._gatherer = gatherer
@@ -63,6 +66,7 @@ class Planner:
         self._events = events
         self._executor = executor
         self._solver = solver
+        self._timed_out = timed_out
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan:
@@ -72,7 +76,13 @@ class Planner:
                 site = await self._store.site(site_id)
                 gathered = await self._gatherer.gather(site)
                 # Solved and checked, or the fallback with its reason; baselines cost time that a re-plan lacks.
-                schedule = await solve_in(self._executor, gathered.problem, self._solver, baselines=kind != "replan")
+                schedule = await solve_in(
+                    self._executor,
+                    gathered.problem,
+                    self._solver,
+                    baselines=() if kind == "replan" else DEFAULTS,
+                    keeping=Keeping(self._timed_out, site_id, self._clock.now()) if self._timed_out else None,
+                )
                 schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
                 plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, gathered.provenance)
                 await self._store.save_plan(plan)
@@ -90,10 +100,19 @@ class Planner:
         return {key: row for key, row in transactions.items() if row.transaction_id in numbers}
 
 
-async def solve_in(executor: Executor, problem: Problem, solver: str, *, baselines: bool = True) -> Schedule:
-    """Optimise in an executor; partial of a top-level function, so that an executor of processes can pickle it."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(executor, partial(optimise, problem, solver=solver, baselines=baselines))
+async def solve_in(
+    executor: Executor,
+    problem: Problem,
+    solver: str,
+    *,
+    baselines: Collection[str] = DEFAULTS,
+    keeping: Keeping | None = None,
+) -> Schedule:
+    """Solve in an executor; partial of a top-level function, so that an executor of processes can pickle it."""
+    work = partial(solve, problem, solver=solver, baselines=baselines, keeping=keeping)
+    solved = await asyncio.get_running_loop().run_in_executor(executor, work)
+    log_kept(problem, solved)
+    return solved.schedule
 
 
 def _may_be_sent(schedule: Schedule) -> bool:

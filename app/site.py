@@ -43,6 +43,9 @@ class EvseDocument(Document):
     max_power_kw: Positive | None = Field(default=None, description="kW; for DC.")
     min_current_a: NotNegative = Field(default=6.0, description="A; a vehicle gets this or 0.")
     current_step_a: Positive = Field(default=0.1, description="A; the grid of limits that the station takes.")
+    efficiency: Fraction = Field(
+        default=1.0, description="kWh that reach a vehicle's battery per kWh metered: a state of charge needs it."
+    )
 
     @model_validator(mode="after")
     def _is_limited(self) -> "EvseDocument":

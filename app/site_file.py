@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from app.api.problems import field_errors
 from app.errors import InvalidInputError
+from app.field_errors import refused_file
 from app.site import Site
 
 
@@ -26,10 +26,7 @@ def read_site(file: Path) -> Site:
     try:
         return Site.model_validate(document)
     except ValidationError as refused:
-        wrong = field_errors(refused.errors(include_url=False))
-        first, more = wrong[0], f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        value = "" if first.value is None else f" {first.value!r}"
-        raise InvalidInputError(f"{file}: {first.field or 'site'}{value}", f"{first.message}{more}") from refused
+        raise refused_file(file, refused, "site") from refused
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,16 +1,30 @@
-"""`/v1/optimize`: one problem in, one schedule out. Nothing is stored, nothing is sent."""
+"""`/v1/optimize`: one problem in, one schedule out. Nothing is sent; only a problem that timed out is kept."""
 
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query
 
 from app.api.auth import Reader
+from app.api.json_body import EachKeyOnceRoute
 from app.api.services import ServicesDep
+from app.explained import MOST_NAMED, check_evses, reasons_or_warning
 from app.problem_json import ProblemIn, ScheduleOut
-from optimizer.optimise import optimise
+from app.problem_json.reasons import AnswerOut, ReasonsOut
+from app.solving import (
+    BASELINE_NAMES,
+    BASELINES_DESCRIPTION,
+    DEFAULTS,
+    BaselineName,
+    Keeping,
+    check_baselines,
+    log_kept,
+    solve,
+)
+from app.timed_out import OF_REQUESTS, TimedOut
+from optimizer.domain import Schedule
 
-router = APIRouter(prefix="/v1", tags=["optimize"])
+router = APIRouter(prefix="/v1", tags=["optimize"], route_class=EachKeyOnceRoute)
 
 
 EXAMPLE: dict[str, Any] = {
@@ -43,7 +57,35 @@ async def optimize(
     problem: Annotated[ProblemIn, Body(openapi_examples={"a van and four hours": {"value": EXAMPLE}})],
     services: ServicesDep,
     _: Reader,
-) -> ScheduleOut:
+    explain: Annotated[
+        bool,
+        Query(
+            description="Add `reasons`: binding rules by name with shadow prices, the next-best slot, and for each "
+            "wish that was not met the cheapest remedy. A large site answers with what matters most; see `left_out`."
+        ),
+    ] = False,
+    evse: Annotated[
+        list[str] | None,
+        Query(max_length=MOST_NAMED, description="Reasons for these EVSEs alone. May be repeated."),
+    ] = None,
+    baselines: Annotated[
+        list[BaselineName] | None,
+        Query(
+            max_length=len(BASELINE_NAMES),
+            description=f"{BASELINES_DESCRIPTION} May be repeated; left out: {' and '.join(DEFAULTS)}.",
+        ),
+    ] = None,
+) -> AnswerOut:
     """Solve a problem (JSON version 1): the power of each EVSE and slot, its cost, and the baselines beside it."""
-    schedule = await asyncio.to_thread(optimise, problem.to_domain(), solver=services.settings.solver)
-    return ScheduleOut.of(schedule)
+    asked, names = problem.to_domain(), DEFAULTS if baselines is None else tuple(baselines)
+    check_baselines(asked, names)
+    check_evses(asked, evse or ())
+    keeping = Keeping(TimedOut(services.settings.data_dir / OF_REQUESTS), "optimize", services.clock.now())
+
+    def work() -> tuple[Schedule, ReasonsOut | None]:
+        solved = solve(asked, solver=services.settings.solver, baselines=names, keeping=keeping)
+        log_kept(asked, solved)
+        return reasons_or_warning(asked, solved.schedule, evse or ()) if explain or evse else (solved.schedule, None)
+
+    schedule, reasons = await asyncio.to_thread(work)
+    return AnswerOut.answer(ScheduleOut.of(schedule), reasons)

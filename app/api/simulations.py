@@ -6,14 +6,16 @@ from fastapi import APIRouter, Body
 from pydantic import Field, PositiveFloat
 
 from app.api.auth import Reader
+from app.api.json_body import EachKeyOnceRoute
 from app.api.services import SimulatorDep
 from app.gather import WhatIf
 from app.problem_json import ScheduleOut
 from app.problem_json.fields import Edge
 from app.problem_json.problem import BatteryIn, SessionIn
 from app.simulate import Scenario, ScenarioResult
+from app.solving import BASELINE_NAMES, BASELINES_DESCRIPTION, DEFAULTS, BaselineName
 
-router = APIRouter(prefix="/v1/sites", tags=["simulations"])
+router = APIRouter(prefix="/v1/sites", tags=["simulations"], route_class=EachKeyOnceRoute)
 
 MAX_SCENARIOS = 20
 
@@ -48,8 +50,8 @@ class ScenarioIn(Edge):
         return Scenario(
             name=self.name,
             site=self.site,
+            sessions=self.sessions,
             what_if=WhatIf(
-                sessions=None if self.sessions is None else tuple(session.to_domain() for session in self.sessions),
                 batteries=tuple(battery.to_domain() for battery in self.batteries),
                 base_load_factor=self.base_load_factor,
                 pv_factor=self.pv_factor,
@@ -59,11 +61,14 @@ class ScenarioIn(Edge):
 
 class SimulationIn(Edge):
     scenarios: list[ScenarioIn] = Field(min_length=1, max_length=MAX_SCENARIOS)
+    baselines: list[BaselineName] = Field(
+        default=list(DEFAULTS), max_length=len(BASELINE_NAMES), description=BASELINES_DESCRIPTION
+    )
 
 
 class ScenarioOut(Edge):
     name: str
-    schedule: ScheduleOut = Field(description="the answer, with both baselines beside it")
+    schedule: ScheduleOut = Field(description="the answer, with its baselines beside it")
     provenance: dict[str, Any] = Field(description="where its series come from")
 
     @classmethod
@@ -83,5 +88,6 @@ async def simulate(
     _: Reader,
 ) -> SimulationOut:
     """Plan the coming hours under each scenario. Nothing is stored, nothing is sent."""
-    results = await simulator.run(site_id, [scenario.to_scenario() for scenario in wish.scenarios])
+    scenarios = [scenario.to_scenario() for scenario in wish.scenarios]
+    results = await simulator.run(site_id, scenarios, baselines=wish.baselines)
     return SimulationOut(scenarios=[ScenarioOut.of(result) for result in results])

@@ -278,6 +278,7 @@ def _evse(station_id: str, evse: EvseDocument) -> Evse:
         max_power_kw=evse.max_power_kw,
         min_current_a=evse.min_current_a,
         current_step_a=evse.current_step_a,
+        efficiency=evse.efficiency,
     )
 
 

@@ -16,11 +16,13 @@ from optimizer.domain import (
 )
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
+    """Base of what goes out."""
+
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
-class CostOut(_Out):
+class CostOut(Out):
     """Money over the horizon, in the schedule's currency."""
 
     energy: float = Field(description="import less export")
@@ -49,7 +51,7 @@ class CostOut(_Out):
         return Cost(self.energy, self.demand, self.carbon, self.wear, self.ev, self.unmet)
 
 
-class ViolationOut(_Out):
+class ViolationOut(Out):
     """One broken rule. An unavoidable one is there without any EV; only a caused one blocks dispatch."""
 
     rule: str = Field(description="name of the constraint")
@@ -76,12 +78,12 @@ class ViolationOut(_Out):
         return Violation(self.rule, self.where, self.excess, self.unit, self.slot, self.phase, self.unavoidable)
 
 
-class EvseScheduleOut(_Out):
+class EvseScheduleOut(Out):
     power_kw: list[float] = Field(description="kW per slot, the limit while a vehicle is present")
     current_a: list[float] | None = Field(description="A per phase in use and slot; null for DC")
 
 
-class SessionScheduleOut(_Out):
+class SessionScheduleOut(Out):
     planned_energy_kwh: float = Field(description="kWh")
     unmet_kwh: float = Field(description="kWh of the need that the schedule does not deliver")
     note: str | None = Field(default=None, description="names an unavoidable remainder")
@@ -97,13 +99,13 @@ class SessionScheduleOut(_Out):
         return SessionResult(**self.model_dump())
 
 
-class BatteryScheduleOut(_Out):
+class BatteryScheduleOut(Out):
     power_kw: list[float] = Field(description="kW per slot, positive when charging, at the AC side")
     energy_kwh: list[float] = Field(description="kWh at each slot's end")
 
 
-class BaselineOut(_Out):
-    """What would have happened under a simpler policy; its batteries do nothing."""
+class BaselineOut(Out):
+    """What would have happened under another policy; batteries do nothing, but with perfect foresight."""
 
     cost: CostOut = Field(description="by cause")
     unmet_kwh: float = Field(description="kWh over all sessions")
@@ -131,7 +133,7 @@ class BaselineOut(_Out):
         )
 
 
-class ScheduleOut(_Out):
+class ScheduleOut(Out):
     """The answer to a problem, version 1: one power limit per EVSE and slot, and what follows from it."""
 
     model_config = ConfigDict(title="Schedule")
@@ -149,7 +151,9 @@ class ScheduleOut(_Out):
     export_kw: list[float] = Field(description="kW per slot, >= 0")
     curtail_kw: list[float] = Field(description="kW of PV per slot, >= 0")
     peak_kw: dict[str, float] = Field(description="kW by demand charge id, the peak so far included")
-    baselines: dict[str, BaselineOut] = Field(description="uncontrolled and equal_share")
+    baselines: dict[str, BaselineOut] = Field(
+        description="by name: uncontrolled and equal_share unless others were asked for"
+    )
     violations: list[ViolationOut] = Field(description="every broken rule")
     warnings: list[str] = Field(description="what was assumed or is overloaded")
     timing_ms: dict[str, float] = Field(description="ms: build, solve, repair, check")

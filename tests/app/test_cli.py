@@ -91,8 +91,8 @@ def test_a_plan_goes_to_standard_output(capsys: pytest.CaptureFixture[str], tmp_
         ("{", "is not JSON"),
         ("[]", "problem"),
         (json.dumps(PROBLEM | {"pv_kw": [1, 2]}), "pv_kw has 2 values, the horizon has 4 slots"),
-        (json.dumps(PROBLEM | {"pv_kw": float("nan")}), "pv_kw[0]"),
-        (json.dumps(PROBLEM | {"colour": "blue"}), "colour is not a key of version 1"),
+        (json.dumps(PROBLEM | {"pv_kw": float("nan")}), "pv_kw[0] 'NaN'"),
+        (json.dumps(PROBLEM | {"colour": "blue"}), "problem.json: colour 'blue': is not a known key"),
     ],
 )
 def test_a_problem_that_is_wrong_is_one_line_and_status_2(
@@ -184,6 +184,17 @@ def test_a_site_that_is_wrong_is_refused_with_the_path(
     assert said in err
     assert str(file) in err
     assert err.count("\n") == 1
+
+
+def test_every_error_of_a_site_is_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    wrong = SITE | {"colour": "blue", "slot_minutes": 7, "currency": "euro"}
+    file = write(tmp_path / "site.json", json.dumps(wrong))
+
+    status, _, err = run(capsys, "import", "site", file)
+
+    first, *lines = err.splitlines()
+    assert (status, first) == (2, f"Error: {file}: more than one error")
+    assert {line.split(":")[0].strip() for line in lines} == {"colour 'blue'", "slot_minutes 7", "currency 'euro'"}
 
 
 def test_yaml_times_and_norway_stay_what_they_say(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

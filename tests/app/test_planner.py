@@ -1,27 +1,33 @@
 """gather → solve → check → save → dispatch, on a real store."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.clock import SteppedClock
 from app.db.records import Delivery, Plan, Transaction, Wish
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
 from app.events import Event, Events, PlanMade
-from app.gather import FallbackOnly, Gatherer, WhatIf
-from app.planner import Planner
-from app.problem_json import problem_from_json
+from app.executor import make_executor
+from app.gather import FallbackOnly, Gathered, Gatherer, WhatIf
+from app.planner import Planner, solve_in
+from app.problem_json import SessionIn, problem_from_json
 from app.simulate import Scenario, Simulator
 from app.site import Site
+from app.solving import Keeping
+from app.timed_out import TimedOut
 from optimizer.check import violations
-from optimizer.domain import Problem, Schedule
+from optimizer.domain import Problem, Schedule, Settings
 from tests.stores import a_store
 
 NOW = datetime(2026, 4, 27, 8, 5, tzinfo=UTC)
@@ -190,3 +196,117 @@ async def test_two_simulations_at_once_do_not_see_each_other(world: World) -> No
     depot, yard = await asyncio.gather(world.simulator.run("depot", plain), world.simulator.run("yard", plain))
 
     assert [len(result.gathered.problem.sessions) for result in (*depot, *yard)] == [1, 1]
+
+
+class Hurried(Gatherer):
+    """Gathers problems that no solver can finish in time."""
+
+    async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
+        gathered = await super().gather(site, what_if)
+        return replace(gathered, problem=replace(gathered.problem, settings=Settings(time_limit_s=1e-6)))
+
+
+async def test_a_plan_that_used_up_its_time_limit_is_sent_kept_and_names_the_file(world: World, tmp_path: Path) -> None:
+    everything = frozenset({"cs1", "cs2"})
+    gatherer = Hurried(world.store, world.clock, FallbackOnly(), connected=lambda: everything, horizon=HORIZON)
+    with make_executor("thread") as executor:
+        planner = Planner(
+            world.store,
+            gatherer,
+            world.dispatcher,
+            world.clock,
+            world.events,
+            executor,
+            timed_out=TimedOut(tmp_path / "timed-out"),
+        )
+
+        with capture_logs() as logged:
+            plan = await planner.plan("depot")
+
+    [file] = (tmp_path / "timed-out").iterdir()
+    [(_, problem, schedule, _)] = world.dispatcher.sent
+    assert file.name == "20260427T080500.000000Z-depot.json"
+    assert problem_from_json(json.loads(file.read_text())) == problem
+    assert str(file) in schedule.warnings[-1]
+    assert plan.schedule["warnings"][-1] == schedule.warnings[-1]
+    assert [entry["file"] for entry in logged if entry["event"] == "time limit used up"] == [str(file)]
+    assert not violations(problem, schedule).caused
+
+
+async def test_a_solve_in_another_process_keeps_its_problem_too(world: World, tmp_path: Path) -> None:
+    await world.planner.plan("depot")
+    [(_, problem, _, _)] = world.dispatcher.sent
+    hurried = replace(problem, settings=Settings(time_limit_s=1e-6))
+
+    with make_executor("process", workers=1) as executor, capture_logs() as logged:
+        schedule = await solve_in(executor, hurried, "highs", keeping=Keeping(TimedOut(tmp_path), "depot", NOW))
+
+    [file] = tmp_path.glob("*.json")
+    assert str(file) in schedule.warnings[-1]
+    assert [entry["file"] for entry in logged] == [str(file)]
+
+
+async def test_a_state_of_charge_in_a_simulation_counts_its_evses_efficiency(world: World) -> None:
+    lossy = {
+        "charging_stations": [
+            {"id": "cs1", "evses": [{"id": 1, "circuit": "row", "efficiency": 0.8}]},
+            {"id": "cs2", "evses": [{"id": 1, "circuit": "row"}]},
+        ]
+    }
+
+    def half_a_battery(evse: str) -> SessionIn:
+        return SessionIn.model_validate(
+            {
+                "id": f"car at {evse}",
+                "evse": evse,
+                "arrival": NOW.isoformat(),
+                "departure": (NOW + timedelta(hours=6)).isoformat(),
+                "soc": 0.2,
+                "target_soc": 0.6,
+                "capacity_kwh": 40,
+            }
+        )
+
+    [result] = await world.simulator.run(
+        "depot", [Scenario("lossy", site=lossy, sessions=[half_a_battery("cs1/1"), half_a_battery("cs2/1")])]
+    )
+
+    needs = {session.evse_id: session.required_energy_kwh for session in result.gathered.problem.sessions}
+    assert needs == {"cs1/1": pytest.approx(20), "cs2/1": pytest.approx(16)}
+
+
+async def test_a_session_that_contradicts_itself_is_refused_by_its_scenario(world: World) -> None:
+    unknown = {"id": "car", "evse": "cs9/1", "arrival": NOW.isoformat(), "required_energy_kwh": 5}
+    leaves = unknown | {"departure": (NOW + timedelta(hours=1)).isoformat()}
+
+    for document, field in ((unknown, "departure"), (leaves, "evse")):
+        scenario = Scenario("odd", sessions=[SessionIn.model_validate(document)])
+        with pytest.raises(InvalidInputError, match=rf"scenarios\[odd\]\.sessions\[car\]\.{field}"):
+            await world.simulator.run("depot", [scenario])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"connection": {"max_import_kw": -5}}, r"site\.connection\.max_import_kw: -5: "),
+        ({"connection": {"max_import_kw": "sixty"}}, r"site\.connection\.max_import_kw: 'sixty': "),
+        ({"connection": {"max_import_kw": float("inf")}}, r"site\.connection\.max_import_kw: 'Infinity': "),
+        ({"connection": {"max_amps": 63}}, r"site\.connection\.max_amps: 63: is not a known key"),
+        ({"circuits": [{"id": "row", "parent": "attic"}]}, r"site\.circuits\[row\]\.parent: 'attic': "),
+        ({"colour": "blue", "slot_minutes": 7}, r"slot_minutes: 7: .*; colour 'blue': is not a known key"),
+        ({"mode": "shadow"}, r"site\.mode: 'shadow' cannot be changed in a simulation"),
+    ],
+)
+async def test_each_change_that_makes_no_site_is_refused_by_path_and_value(
+    world: World, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        await world.simulator.run("depot", [Scenario("odd", site=change)])
+
+
+async def test_a_simulation_has_the_baselines_that_were_asked_for(world: World) -> None:
+    [result] = await world.simulator.run(
+        "depot", [Scenario("as it is")], baselines=["least_laxity_first", "perfect_foresight"]
+    )
+
+    assert set(result.schedule.baselines) == {"least_laxity_first", "perfect_foresight"}
