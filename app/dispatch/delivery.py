@@ -140,31 +140,44 @@ class Job:
         return held, book.curve_of(self.key, wanted, self.wiring, self.now, max(ends))
 
 
+def planned_steps(
+    key: str,
+    wiring: Wiring,
+    problem: Problem,
+    schedule: Schedule,
+    *,
+    now: datetime,
+    valid_until: datetime,
+) -> Steps:
+    """The schedule's limits of one EVSE in A per phase, from the past to the vehicle's departure.
+
+    At least to `valid_until`, at most to the end of the plan. Raises `ValueError` when nothing of the plan is left.
+    """
+    horizon, session = problem.horizon, _session(problem, key, now)
+    currents_a = schedule.current_a.get(key)
+    if currents_a is None:  # DC draws evenly from its phases
+        currents_a = tuple(power_kw * 1000 / (wiring.voltage_v * wiring.phases) for power_kw in schedule.power_kw[key])
+    return cautious_steps(
+        currents_a,
+        start=horizon.start,
+        slot_minutes=horizon.slot_minutes,
+        now=now,
+        valid_until=valid_until if session is None else max(valid_until, session.departure),
+        skew_s=problem.settings.skew_s,
+    )
+
+
 def job_of(
     key: str,
     transaction: Transaction,
     wiring: Wiring,
     problem: Problem,
-    schedule: Schedule,
+    plan: Steps,
     recipes: Sequence[Recipe],
     *,
     now: datetime,
-    valid_until: datetime,
 ) -> Job:
-    """Raises `ValueError` when nothing of the plan is left."""
-    horizon = problem.horizon
     session = _session(problem, key, now)
-    currents_a = schedule.current_a.get(key)
-    if currents_a is None:  # DC draws evenly from its phases
-        currents_a = tuple(power_kw * 1000 / (wiring.voltage_v * wiring.phases) for power_kw in schedule.power_kw[key])
-    plan = cautious_steps(
-        currents_a,
-        start=horizon.start,
-        slot_minutes=horizon.slot_minutes,
-        now=now,
-        valid_until=valid_until,
-        skew_s=problem.settings.skew_s,
-    )
     return Job(
         key=key,
         transaction=transaction,

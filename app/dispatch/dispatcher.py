@@ -16,10 +16,15 @@ import structlog
 from app.clock import Clock
 from app.csms.connector import CsmsConnector, Passport
 from app.csms.profiles import profile_from_json
+from app.csms.steps import Steps
 from app.db.records import Delivery, DeliveryState, Transaction
 from app.db.store import Store
-from app.dispatch.delivery import Job, job_of
+from app.dispatch.building import building_maximum
+from app.dispatch.certificate import Certificate, certify
+from app.dispatch.delivery import Job, job_of, planned_steps
+from app.dispatch.fail_safe import fallback_currents, guarded
 from app.dispatch.fallback import FallbackInstaller
+from app.dispatch.fuses import Fuses, fuses_of
 from app.dispatch.in_force import Book, Holding, Limit, Wiring, wiring_of
 from app.dispatch.messenger import Messenger
 from app.dispatch.obedience import GRACE_S, Obedience
@@ -34,12 +39,12 @@ from app.events import (
     StationConnected,
     TransactionStopped,
 )
-from app.site import Site, evse_key
+from app.site import Site, evse_key, split_evse_key
 from optimizer.domain import CONNECTION, Problem, Schedule
 
 log = structlog.get_logger()
 
-VALIDITY = timedelta(hours=4)  # a profile ends on its own, so that a service that died does not rule for ever
+WATCHED = timedelta(hours=1)  # how long at most a plan holds that only a service which watches makes safe
 FAILURES = 3
 REACHED: tuple[DeliveryState, ...] = ("accepted", "verified", "contradicted", "unknown")
 FALLBACKS = "fallback_a"  # beside the passport in the store: A per phase by EVSE number
@@ -52,13 +57,13 @@ class Dispatcher:
     """
 
     def __init__(
-        self, connector: CsmsConnector, store: Store, events: Events, clock: Clock, *, validity: timedelta = VALIDITY
+        self, connector: CsmsConnector, store: Store, events: Events, clock: Clock, *, watched: timedelta = WATCHED
     ) -> None:
         self._connector = connector
         self._store = store
         self._events = events
         self._clock = clock
-        self._validity = validity
+        self._watched = watched
         self._book = Book()
         self._messenger = Messenger(connector, self._book, clock)
         self._installer = FallbackInstaller(connector, self._book)
@@ -149,7 +154,9 @@ class Dispatcher:
         if document.max_profile_periods is not None:
             passport = replace(passport, max_periods=document.max_profile_periods)
         self._passports[station_id] = passport
-        fallbacks = await self._installer.install(site, station_id, passport, self._clock.now())
+        fuses = fuses_of(site, (await building_maximum(self._store, site)).kw)
+        currents_a = fallback_currents(fuses, site.fallback_current_a, self._unable(site, station_id))
+        fallbacks = await self._installer.install(site, station_id, passport, currents_a, self._clock.now())
         stored = (await self._store.station(station_id)).passport
         by_evse = {str(evse_id): current_a for evse_id, current_a in fallbacks.items()}
         if stored.get(FALLBACKS) != by_evse:
@@ -172,7 +179,8 @@ class Dispatcher:
         """
         await self.restore(site)
         unready = await self._prepare_those_that_are_not(site, transactions)
-        jobs = self._jobs(site, problem, schedule, transactions)
+        maximum = await building_maximum(self._store, site)
+        jobs = self._jobs(site, fuses_of(site, maximum.kw), problem, schedule, transactions)
         connected = self._connector.connected()
         for job in jobs:
             held = None if job.key in self._obedience.faults else job.held_already(self._book)
@@ -210,27 +218,104 @@ class Dispatcher:
             self._failures.pop(job.key, None)
 
     def _jobs(
-        self, site: Site, problem: Problem, schedule: Schedule, transactions: Mapping[str, Transaction]
+        self,
+        site: Site,
+        fuses: Fuses,
+        problem: Problem,
+        schedule: Schedule,
+        transactions: Mapping[str, Transaction],
     ) -> list[Job]:
         now = self._clock.now()
+        if problem.horizon.end <= now:
+            return []
+        wirings = {key: fuses.wirings[key] for key in transactions if key in fuses.wirings and key in schedule.power_kw}
+        watched_until = self._common_end(now)
+        plans = self._guarded(
+            site,
+            fuses,
+            {
+                key: planned_steps(key, wiring, problem, schedule, now=now, valid_until=watched_until)
+                for key, wiring in wirings.items()
+            },
+            watched_until,
+        )
         jobs = []
-        for key, transaction in transactions.items():
-            wiring = wiring_of(site, transaction.station_id, transaction.evse_id)
-            if wiring is None or key not in schedule.power_kw or problem.horizon.end <= now:
-                continue
+        for key, plan in plans.items():
+            transaction, wiring = transactions[key], wirings[key]
             recipes = self._messenger.recipes(key, self._passport(transaction.station_id), is_dc=wiring.is_dc)
-            valid_until = self._common_end(now)
-            jobs.append(job_of(key, transaction, wiring, problem, schedule, recipes, now=now, valid_until=valid_until))
+            jobs.append(job_of(key, transaction, wiring, problem, plan, recipes, now=now))
         return jobs
 
+    def _guarded(
+        self, site: Site, fuses: Fuses, plans: Mapping[str, Steps], watched_until: datetime
+    ) -> Mapping[str, Steps]:
+        """What of the plans may stay in force to the vehicles' departure even if this service dies now."""
+        if not plans:
+            return plans
+        now, end = self._clock.now(), max(plan.end for plan in plans.values())
+        others = {
+            key: curve for key, curve in self._fail_safe_curves(site, fuses, now, end).items() if key not in plans
+        }
+        fallbacks_a = {key: self._book.below_a(key, fuses.wirings[key]) for key in plans}
+        min_current_a = {
+            evse_key(station.id, evse.id): evse.min_current_a
+            for station in site.charging_stations
+            for evse in station.evses
+        }
+        return guarded(fuses, plans, fallbacks_a, others, min_current_a, watched_until)
+
     def _common_end(self, now: datetime) -> datetime:
-        """Between half and all of the validity ahead, and the same for all plans of half a validity.
+        """Between half and all of the watched time ahead, and the same for all plans of half of it.
 
         Profiles that end one by one would leave some EVSEs to their fallback while others still follow the plan.
         """
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        half = self._validity / 2
-        return midnight + half * ((now - midnight) // half) + self._validity
+        half = self._watched / 2
+        return midnight + half * ((now - midnight) // half) + self._watched
+
+    # --- the fail-safe
+
+    async def certificate(self, site: Site) -> Certificate:
+        """What is proven of the site now, whichever links drop from here on."""
+        await self.restore(site)
+        maximum, now = await building_maximum(self._store, site), self._clock.now()
+        fuses = fuses_of(site, maximum.kw)
+        ends = [end for key in fuses.evses if (end := self._book.end(key)) is not None]
+        curves = self._fail_safe_curves(site, fuses, now, max([now, *ends]) + timedelta(seconds=1))
+        fallbacks_a = {key: self._book.fallback_a(key) for key in curves}
+        return certify(
+            site.id,
+            fuses,
+            curves,
+            fallback_a={key: current_a for key, current_a in fallbacks_a.items() if current_a is not None},
+            isolated=[key for key in fuses.evses if key not in curves],
+            max_base_load_kw=maximum.kw,
+            base_source=maximum.source,
+            now=now,
+        )
+
+    def _fail_safe_curves(self, site: Site, fuses: Fuses, start: datetime, end: datetime) -> dict[str, Steps]:
+        """Of every EVSE but those that an operator has isolated, while they are not connected."""
+        connected = self._connector.connected()
+        isolated = {station.id for station in site.charging_stations if station.isolated} - connected
+        return {
+            key: self._book.fail_safe_curve(key, fuses.wirings[key], start, end)
+            for key in fuses.evses
+            if split_evse_key(key)[0] not in isolated
+        }
+
+    def _unable(self, site: Site, preparing: str) -> set[str]:
+        """EVSEs of prepared stations that confirmed no fallback: they count with their hardware before anyone gets any.
+
+        Stations that were not prepared yet are believed to be able to.
+        """
+        return {
+            key
+            for station in site.charging_stations
+            if station.id != preparing and station.id in self._prepared
+            for key in (evse_key(station.id, evse.id) for evse in station.evses)
+            if self._book.fallback_a(key) is None
+        }
 
     async def _announce(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> None:
         """As unknown, ahead of the first message: a crash in between must not leave only the old state behind."""

@@ -36,24 +36,41 @@ async def test_sends_a_tx_profile_and_verifies_it() -> None:
     assert world.store.saved["plan-1", "cs1", 1] == deliveries[1]
 
 
-async def test_a_profile_ends_after_four_hours_at_the_latest() -> None:
-    world = a_world(1)
+async def test_a_plan_that_no_lost_link_turns_into_an_overload_holds_until_the_vehicle_leaves() -> None:
+    world = a_world(2, fallback_a=6)
 
-    deliveries = await world.send({1: 16}, horizon=Horizon(START, 60, SLOTS))
+    deliveries = await world.send({1: 20, 2: 12}, horizon=Horizon(START, 60, SLOTS))
 
-    assert profile_from_json(deliveries[1].profile or {}).valid_to == START + timedelta(hours=4)
+    assert {profile_from_json(one.profile or {}).valid_to for one in deliveries.values()} == {
+        START + timedelta(hours=SLOTS)
+    }
+    assert [limits(one) for one in deliveries.values()] == [[20], [12]]
 
 
-async def test_profiles_of_plans_within_two_hours_end_together() -> None:
+async def test_what_a_lost_link_could_turn_into_an_overload_holds_for_an_hour_at_most() -> None:
+    """The other one may draw its fallback of 6 A as soon as another car comes while its link is down."""
+    world = a_world(2, fallback_a=6)
+
+    deliveries = await world.send({1: 32, 2: 0}, horizon=Horizon(START, 60, SLOTS))
+
+    profile = profile_from_json(deliveries[1].profile or {})
+    assert [period.limit for period in profile.periods] == [32, FUSE_A - 6]
+    assert profile.start + timedelta(seconds=profile.periods[1].start_s) == START + timedelta(hours=1)
+    assert limits(deliveries[2]) == [0]
+
+
+async def test_plans_of_the_same_half_hour_are_watched_to_the_same_moment() -> None:
     world = a_world(2, fallback_a=6)
     hours = Horizon(START, 60, SLOTS)
-    first = await world.send({1: 16, 2: 6}, horizon=hours)
-    world.pass_time(minutes=70)
+    first = await world.send({1: 26, 2: 0}, horizon=hours)
+    world.pass_time(minutes=10)
 
-    second = await world.send({1: 16, 2: 10}, horizon=replace(hours, now=world.clock.now()))
+    second = await world.send({1: 30, 2: 0}, horizon=replace(hours, now=world.clock.now()))
 
-    ends = {profile_from_json(delivery.profile or {}).valid_to for delivery in (first[1], second[1], second[2])}
-    assert ends == {START + timedelta(hours=4)}
+    assert limits(first[1]) == [26]
+    profile = profile_from_json(second[1].profile or {})
+    assert [period.limit for period in profile.periods] == [30, 26]
+    assert profile.start + timedelta(seconds=profile.periods[1].start_s) == START + timedelta(hours=1)
 
 
 @pytest.mark.parametrize(("max_periods", "slot_minutes"), [(24, 60), (2, 15)])
@@ -149,7 +166,7 @@ async def test_dc_is_sent_as_watts() -> None:
     deliveries = await world.dispatcher.send(world.site, "plan", problem, schedule, world.transactions)  # type: ignore[arg-type]  # all it reads
 
     assert deliveries[0].state == "verified"
-    assert limits(deliveries[0]) == [50_000]
+    assert limits(deliveries[0])[0] == 50_000
 
 
 async def test_the_sites_own_number_of_periods_overrules_the_passport() -> None:
