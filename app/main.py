@@ -112,6 +112,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             connector=gateway,
             planner=planner,
             simulator=simulator,
+            certify=dispatcher.certificate,
             ocpp_port=lambda: gateway.port,
             stop=stop,
         )
