@@ -7,7 +7,7 @@ from datetime import datetime
 from app.csms.connector import ChargingProfile, Passport, Purpose, RateUnit
 from app.csms.profiles import Tail, cautious_steps, preferred_unit, profile_of_steps, profile_to_json
 from app.csms.steps import Steps, pointwise
-from app.db.records import Delivery, DeliveryState, Transaction
+from app.db.records import HELD, Delivery, DeliveryState, Transaction
 from app.dispatch.in_force import Book, Wiring, remaining
 from optimizer.domain import PHASES, Problem, Schedule, Session
 
@@ -113,7 +113,7 @@ class Job:
         """
         holding, wanted = book.holding(self.key), self.wanted
         held = holding.profile
-        if held is None or holding.state not in ("verified", "accepted"):
+        if held is None or holding.state not in HELD:
             return None
         if held.transaction_id != wanted.transaction_id or held.unit != wanted.unit:
             return None

@@ -110,7 +110,7 @@ class FallbackInstaller:
         if verdict.state != "contradicted":
             return True
         for plan in self._book.holding(outlet.key).candidates:
-            if plan is not None and (await self._ask(station_id, outlet, plan, now)).state == "verified":
+            if plan is not None and (await self._ask(station_id, outlet, plan, now)).state == "applied":
                 return True  # a TxProfile is executed in place of the fallback, which cannot be seen below it
         log.warning("fallback contradicted", station=station_id, evse=outlet.evse_id, detail=verdict.detail)
         return False

@@ -260,4 +260,4 @@ def transaction_id(station: SimulatedStation) -> int:
 
 
 def _verified(plan: Json | None) -> list[Json]:
-    return [] if plan is None else [row for row in plan["deliveries"] if row["state"] == "verified"]
+    return [] if plan is None else [row for row in plan["deliveries"] if row["state"] in ("applied", "verified")]
