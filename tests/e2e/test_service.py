@@ -41,7 +41,7 @@ async def test_two_wishes_become_verified_profiles_that_keep_both_cars_under_one
         plan = await depot.verified_plan("cs01", "cs02")
 
         async def drawing() -> datetime | None:
-            """A moment, two seconds after the first that some car drew: the check below looks back."""
+            """A moment before which both cars together drew for two seconds."""
             for station in depot.stations.values():
                 station.advance()
             seconds = depot.running.clock.now() - timedelta(seconds=1)
