@@ -42,6 +42,7 @@ async def test_two_wishes_become_verified_profiles_that_keep_both_cars_under_one
 
         async def drawing() -> datetime | None:
             """A moment before which both cars together drew for two seconds."""
+            await asyncio.sleep(3)
             for station in depot.stations.values():
                 station.advance()
             seconds = depot.running.clock.now() - timedelta(seconds=1)
