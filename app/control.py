@@ -111,7 +111,7 @@ class Control:
             ):
                 await self._mark_station(event.station_id)
             case WishChanged() | SiteChanged():
-                self._mark(event.site_id)
+                self.replan(event.site_id)
             case _:
                 pass
 
@@ -132,7 +132,7 @@ class Control:
     async def _mark_station(self, station_id: str) -> None:
         site = await self._site_of(station_id)
         if site is not None:
-            self._mark(site.id)
+            self.replan(site.id)
 
     async def _site_of(self, station_id: str) -> Site | None:
         try:
@@ -141,7 +141,8 @@ class Control:
         except NotFoundError:
             return None
 
-    def _mark(self, site_id: str) -> None:
+    def replan(self, site_id: str) -> None:
+        """Have a site planned in a moment, together with whatever else happens until then."""
         if site_id not in self._due:
             self._due.add(site_id)
             self._tasks.create_task(self._plan_soon(site_id))
@@ -161,7 +162,7 @@ class Control:
             await sleep_until(self._clock, midnight + self._every * (int((now - midnight) / self._every) + 1))
             try:
                 for site_id in await self._sites_to_control():
-                    self._mark(site_id)
+                    self.replan(site_id)
             except AppError as error:
                 log.error("no plans at this slot", error=str(error))
             except Exception:  # the next slot must come whatever this one met

@@ -20,6 +20,7 @@ from app.csms.gateway import Gateway
 from app.db.records import Delivery
 from app.db.store import Store
 from app.dispatch import Dispatcher
+from app.dispatch.reconciler import Reconciler
 from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
@@ -92,6 +93,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             replan_minutes=settings.replan_minutes,
             debounce_s=settings.replan_debounce_s,
         )
+        reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock)
         settlement = Settlement(store, clock, events)
         metrics = Metrics(events, gateway)
@@ -100,6 +102,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         for site in await store.sites():
             await dispatcher.restore(site)
         await stack.enter_async_context(_background("control", control.run(), stop))
+        await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
         await stack.enter_async_context(_background("nightly", nightly.run(), stop))
         await stack.enter_async_context(_background("settlement", settlement.run(), stop))
         bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()  # a port in use is said by its setting's name
@@ -115,6 +118,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             connector=gateway,
             planner=planner,
             simulator=simulator,
+            certify=dispatcher.certificate,
             ocpp_port=lambda: gateway.port,
             stop=stop,
         )

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import (
     cdrs,
+    certificates,
     charging_stations,
     dashboard,
     health,
@@ -35,6 +36,7 @@ from app.metrics import Metrics
 ROUTERS = (
     sites.router,
     site_now.router,
+    certificates.router,
     site_events.router,
     readings.router,
     series.router,

@@ -1,7 +1,7 @@
 """What the routes need of the service, handed to them by FastAPI's `Depends`. Built by `app.main` only."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Protocol
 
@@ -11,10 +11,12 @@ from app.clock import Clock
 from app.csms.connector import CsmsConnector
 from app.db.records import Plan
 from app.db.store import Store
+from app.dispatch.certificate import Certificate
 from app.events import Events
 from app.keys import Keys
 from app.settings import Settings
 from app.simulate import Simulator
+from app.site import Site
 
 
 class Planning(Protocol):
@@ -37,6 +39,7 @@ class Services:
     connector: CsmsConnector
     planner: Planning
     simulator: Simulator
+    certify: Callable[[Site], Awaitable[Certificate]]
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 

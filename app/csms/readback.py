@@ -16,7 +16,7 @@ LONGEST_QUESTION_S = 86_400  # stations refuse, or answer wrongly, for longer th
 class Verdict:
     """ "silent": the station would not or could not say. `reported_a`: the most that it says it allows, A per phase."""
 
-    state: Literal["verified", "contradicted", "silent"]
+    state: Literal["applied", "contradicted", "silent"]
     detail: str | None = None
     reported_a: float = 0.0
 
@@ -53,7 +53,7 @@ def judge(
         return Verdict("silent", "it reports an empty schedule")
     difference = disagreement(profile, reported, now=now, voltage_v=voltage_v, phases=phases)
     if difference is None:
-        return Verdict("verified")
+        return Verdict("applied")
     return Verdict("contradicted", difference, _highest_a(reported, now, voltage_v, phases))
 
 

@@ -8,14 +8,13 @@ from sqlalchemy import and_, select
 from sqlalchemy.exc import IntegrityError
 
 from app.db import tables
-from app.db.records import Delivery, Plan, Wish
+from app.db.records import REACHED, Delivery, Plan, Wish
 from app.db.rows import Rows, columns_of, record_of, values_of
 from app.errors import NotFoundError
 
 WISHES = tables.wishes
 PLANS = tables.plans
 DELIVERIES = tables.deliveries
-REACHED_ITS_STATION = ("accepted", "verified", "contradicted", "unknown")
 
 
 class PlanRows(Rows):
@@ -118,7 +117,7 @@ class PlanRows(Rows):
         return [record_of(Delivery, row) for row in rows]
 
     async def deliveries_in_force(self, site_id: str) -> list[Delivery]:
-        """Of each EVSE the newest delivery that reached its station: accepted, verified, contradicted or unknown.
+        """Of each EVSE the newest delivery that its station may be executing.
 
         Newest by `at`; of several at one instant that of the plan which was sent last. By station and EVSE.
         """
@@ -130,7 +129,7 @@ class PlanRows(Rows):
                 reached.c.station_id == evses.c.station_id,
                 reached.c.evse_id == evses.c.evse_id,
                 reached.c.site_id == site_id,
-                reached.c.state.in_(REACHED_ITS_STATION),
+                reached.c.state.in_(REACHED),
             )
             .order_by(reached.c.at.desc(), reached.c.number.desc())
             .limit(1)

@@ -142,8 +142,20 @@ class Plan:
 
 
 DeliveryState = Literal[
-    "planned", "withheld", "sent", "accepted", "verified", "contradicted", "rejected", "offline", "unknown"
+    "planned",  # nothing was sent yet
+    "withheld",  # it would raise the limit while others have not verifiably lowered theirs, or too often a day
+    "sent",
+    "accepted",  # the station said so; it would or could not be asked again
+    "applied",  # what it reports of itself agrees
+    "verified",  # what its meter shows does too
+    "contradicted",  # it reports something else than what it accepted
+    "ignored",  # it draws more than it accepted
+    "rejected",
+    "offline",
+    "unknown",
 ]
+HELD: tuple[DeliveryState, ...] = ("accepted", "applied", "verified")  # nothing speaks against it
+REACHED: tuple[DeliveryState, ...] = (*HELD, "contradicted", "ignored", "unknown")  # the station may execute it
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,16 @@ class SeriesRows(Rows):
         async with self._database.read() as connection:
             return [(row.at, row.kw) for row in await connection.execute(wanted)]
 
+    async def highest_readings(self, site_id: str) -> dict[str, float]:
+        """The highest kW that each meter of the site has ever shown."""
+        wanted = (
+            select(READINGS.c.meter_id, func.max(READINGS.c.kw).label("kw"))
+            .where(READINGS.c.site_id == site_id)
+            .group_by(READINGS.c.meter_id)
+        )
+        async with self._database.read() as connection:
+            return {row.meter_id: row.kw for row in await connection.execute(wanted)}
+
     async def latest_readings(self, site_id: str) -> dict[str, tuple[datetime, float]]:
         """Of each meter: (at, kW)."""
         # From meter to meter by seeks along the primary key: DISTINCT and GROUP BY would read the whole history.

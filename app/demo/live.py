@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.clock import Clock, SystemClock, sleep_until
-from app.demo.result import ON_ITS_WAY
+from app.demo.result import ON_ITS_WAY, PROVEN
 from app.demo.scenario import SEED, Scenario, Visit, build_scenario, moved, prices_of
 from app.demo.service_client import RunningService, ServiceClient, ServiceFactory
 from app.demo.simulated_site import PRICES_OF_TOMORROW, SimulatedSite
@@ -104,7 +104,7 @@ async def _first_result(cars: int, client: ServiceClient, clock: Clock, stop: as
     while clock.now() < deadline and not stop.is_set():
         plan = await client.latest_schedule()
         states = [delivery["state"] for delivery in plan["deliveries"]] if plan is not None else []
-        if len(states) >= cars and all(state == "verified" for state in states):
+        if len(states) >= cars and all(state in PROVEN for state in states):
             break
         await clock.sleep(LOOK_S)
     await clock.sleep(SAMPLE_S)  # let the cars follow
@@ -148,7 +148,7 @@ def result_table(site: SimulatedSite, plan: Mapping[str, Any] | None) -> Table:
 
 
 def _coloured(state: str) -> str:
-    return f"[green]{state}[/green]" if state == "verified" else f"[yellow]{state}[/yellow]"
+    return f"[green]{state}[/green]" if state in PROVEN else f"[yellow]{state}[/yellow]"
 
 
 def _where(service: RunningService) -> str:

@@ -9,7 +9,8 @@ from app.demo.policies import Outcome
 from app.demo.scenario import Scenario
 
 # States of a delivery whose profile has left the service, or may have (`app.db.records.DeliveryState`).
-ON_ITS_WAY = frozenset({"sent", "accepted", "verified", "contradicted", "rejected", "unknown"})
+ON_ITS_WAY = frozenset({"sent", "accepted", "applied", "verified", "contradicted", "ignored", "rejected", "unknown"})
+PROVEN = frozenset({"applied", "verified"})  # read back; and with the meter too
 UNCHANGED = "unchanged"  # the detail of a delivery for which nothing had to be sent anew
 
 Json = dict[str, Any]
@@ -91,7 +92,7 @@ def count_deliveries(plans: Iterable[Json]) -> DeliveryCount:
             if delivery["state"] not in ON_ITS_WAY:
                 continue
             is_new = delivery["detail"] != UNCHANGED
-            is_verified = delivery["state"] == "verified"
+            is_verified = delivery["state"] in PROVEN
             sent += is_new
             verified += is_new and is_verified
             if not is_verified:

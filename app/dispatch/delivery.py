@@ -7,7 +7,7 @@ from datetime import datetime
 from app.csms.connector import ChargingProfile, Passport, Purpose, RateUnit
 from app.csms.profiles import Tail, cautious_steps, preferred_unit, profile_of_steps, profile_to_json
 from app.csms.steps import Steps, pointwise
-from app.db.records import Delivery, DeliveryState, Transaction
+from app.db.records import HELD, Delivery, DeliveryState, Transaction
 from app.dispatch.in_force import Book, Wiring, remaining
 from optimizer.domain import PHASES, Problem, Schedule, Session
 
@@ -113,7 +113,7 @@ class Job:
         """
         holding, wanted = book.holding(self.key), self.wanted
         held = holding.profile
-        if held is None or holding.state not in ("verified", "accepted"):
+        if held is None or holding.state not in HELD:
             return None
         if held.transaction_id != wanted.transaction_id or held.unit != wanted.unit:
             return None
@@ -140,31 +140,44 @@ class Job:
         return held, book.curve_of(self.key, wanted, self.wiring, self.now, max(ends))
 
 
+def planned_steps(
+    key: str,
+    wiring: Wiring,
+    problem: Problem,
+    schedule: Schedule,
+    *,
+    now: datetime,
+    valid_until: datetime,
+) -> Steps:
+    """The schedule's limits of one EVSE in A per phase, from the past to the vehicle's departure.
+
+    At least to `valid_until`, at most to the end of the plan. Raises `ValueError` when nothing of the plan is left.
+    """
+    horizon, session = problem.horizon, _session(problem, key, now)
+    currents_a = schedule.current_a.get(key)
+    if currents_a is None:  # DC draws evenly from its phases
+        currents_a = tuple(power_kw * 1000 / (wiring.voltage_v * wiring.phases) for power_kw in schedule.power_kw[key])
+    return cautious_steps(
+        currents_a,
+        start=horizon.start,
+        slot_minutes=horizon.slot_minutes,
+        now=now,
+        valid_until=valid_until if session is None else max(valid_until, session.departure),
+        skew_s=problem.settings.skew_s,
+    )
+
+
 def job_of(
     key: str,
     transaction: Transaction,
     wiring: Wiring,
     problem: Problem,
-    schedule: Schedule,
+    plan: Steps,
     recipes: Sequence[Recipe],
     *,
     now: datetime,
-    valid_until: datetime,
 ) -> Job:
-    """Raises `ValueError` when nothing of the plan is left."""
-    horizon = problem.horizon
     session = _session(problem, key, now)
-    currents_a = schedule.current_a.get(key)
-    if currents_a is None:  # DC draws evenly from its phases
-        currents_a = tuple(power_kw * 1000 / (wiring.voltage_v * wiring.phases) for power_kw in schedule.power_kw[key])
-    plan = cautious_steps(
-        currents_a,
-        start=horizon.start,
-        slot_minutes=horizon.slot_minutes,
-        now=now,
-        valid_until=valid_until,
-        skew_s=problem.settings.skew_s,
-    )
     return Job(
         key=key,
         transaction=transaction,

@@ -14,35 +14,36 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.clock import Clock
-from app.csms.connector import CsmsConnector, Passport
+from app.csms.connector import CsmsConnector
 from app.csms.profiles import profile_from_json
-from app.db.records import Delivery, DeliveryState, Transaction
+from app.db.records import HELD, Delivery, Transaction
 from app.db.store import Store
-from app.dispatch.delivery import Job, job_of
-from app.dispatch.fallback import FallbackInstaller
+from app.dispatch.certificate import Certificate
+from app.dispatch.delivery import Job, job_of, planned_steps
+from app.dispatch.fuses import Fuses
+from app.dispatch.guarantee import WATCHED, Guarantee
 from app.dispatch.in_force import Book, Holding, Limit, Wiring, wiring_of
 from app.dispatch.messenger import Messenger
-from app.dispatch.obedience import GRACE_S, Obedience
-from app.errors import AppError, CallFailedError, NotFoundError, ProfileRejectedError
+from app.dispatch.patience import Patience
+from app.dispatch.preparer import Preparer
+from app.dispatch.witness import Witness
+from app.errors import AppError, NotFoundError
 from app.events import (
     DeliveryChanged,
     Event,
     Events,
     MeterValuesReceived,
-    ObedienceChanged,
     StationBooted,
     StationConnected,
     TransactionStopped,
 )
-from app.site import Site, evse_key
+from app.site import ChargingStationDocument, Site, evse_key, split_evse_key
 from optimizer.domain import CONNECTION, Problem, Schedule
 
 log = structlog.get_logger()
 
-VALIDITY = timedelta(hours=4)  # a profile ends on its own, so that a service that died does not rule for ever
 FAILURES = 3
-REACHED: tuple[DeliveryState, ...] = ("accepted", "verified", "contradicted", "unknown")
-FALLBACKS = "fallback_a"  # beside the passport in the store: A per phase by EVSE number
+READ_BACK_EVERY = timedelta(minutes=10)
 
 
 class Dispatcher:
@@ -52,25 +53,23 @@ class Dispatcher:
     """
 
     def __init__(
-        self, connector: CsmsConnector, store: Store, events: Events, clock: Clock, *, validity: timedelta = VALIDITY
+        self, connector: CsmsConnector, store: Store, events: Events, clock: Clock, *, watched: timedelta = WATCHED
     ) -> None:
         self._connector = connector
         self._store = store
         self._events = events
         self._clock = clock
-        self._validity = validity
         self._book = Book()
         self._messenger = Messenger(connector, self._book, clock)
-        self._installer = FallbackInstaller(connector, self._book)
-        self._obedience = Obedience()
-        self._passports: dict[str, Passport] = {}
+        self._guarantee = Guarantee(connector, store, clock, self._book, watched=watched)
+        self._preparer = Preparer(connector, store, clock, self._book, self._guarantee)
+        self._witness = Witness(connector, store, events, clock, self._book, self._wiring)
         self._sites: dict[str, Site] = {}  # by station
         self._restored: set[str] = set()
-        self._prepared: set[str] = set()
+        self._patience = Patience()
+        self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._latest: dict[str, Delivery] = {}
         self._failures: dict[str, tuple[int, str]] = {}
-        self._background: set[asyncio.Task[None]] = set()
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -84,14 +83,12 @@ class Dispatcher:
         if site.id in self._restored:
             return
         running = {row.transaction_id for row in await self._store.transactions(site_id=site.id, running=True)}
-        for station in await self._store.stations(site.id):
-            for evse_id, current_a in station.passport.get(FALLBACKS, {}).items():
-                self._book.confirm_fallback(evse_key(station.station_id, int(evse_id)), float(current_a))
+        await self._preparer.restore(site)
         for delivery in await self._store.deliveries_in_force(site.id):
             key = evse_key(delivery.station_id, delivery.evse_id)
             if key not in self._book and (holding := _restored_holding(delivery, running)) is not None:
                 self._book.put(key, holding)
-                self._latest[key] = delivery
+                self._witness.expect(key, delivery)
         self._restored.add(site.id)
 
     def in_force(self, station_id: str, evse_id: int, moment: datetime) -> Limit:
@@ -113,7 +110,7 @@ class Dispatcher:
 
     def disobedient(self) -> dict[str, str]:
         """EVSEs that draw more than they may, with the evidence."""
-        return {key: fault.reason for key, fault in self._obedience.faults.items()}
+        return {key: fault.reason for key, fault in self._witness.faults.items()}
 
     def uncontrollable(self) -> dict[str, str]:
         """EVSEs that no plan should count on, with the reason: reserve their worst case and plan the others.
@@ -123,6 +120,11 @@ class Dispatcher:
         """
         failing = {key: reason for key, (count, reason) in self._failures.items() if count >= FAILURES}
         return failing | self.disobedient()
+
+    async def certificate(self, site: Site) -> Certificate:
+        """What is proven of the site now, whichever links drop from here on."""
+        await self.restore(site)
+        return await self._guarantee.certificate(site)
 
     # --- a station that arrives
 
@@ -134,27 +136,65 @@ class Dispatcher:
                 await self._prepare(site, station_id)
 
     async def _prepare(self, site: Site, station_id: str) -> None:
-        document = site.station(station_id)
-        if document is None:
-            return
-        self._book.doubt_station(station_id)
         self._messenger.forget(station_id)
-        for evse in document.evses:
+        document = site.station(station_id)
+        for evse in document.evses if document else ():
             self._failures.pop(evse_key(station_id, evse.id), None)
+        await self._preparer.prepare(site, station_id)
+
+    async def reconcile(self, site: Site) -> bool:
+        """Compare what connected stations should hold with what they do; whether a plan must be sent anew.
+
+        Stations without a confirmed beginning, or with another fallback than the site's, get it first. What an EVSE
+        certainly held is asked again every `READ_BACK_EVERY`, one EVSE of a station at a time.
+        """
+        await self.restore(site)
+        now, connected = self._clock.now(), self._connector.connected()
+        fallbacks_a = await self._guarantee.fallbacks(site, "", self._preparer.prepared)
+        own = [evse_key(station.id, evse.id) for station in site.charging_stations for evse in station.evses]
+        async with asyncio.TaskGroup() as tasks:
+            for station in site.charging_stations:
+                if station.id in connected:
+                    tasks.create_task(self._reconcile_station(site, station, fallbacks_a))
+        doubted = [key for key in own if key in self._witness.in_doubt() and split_evse_key(key)[0] in connected]
+        for key in set(own) - set(doubted):
+            self._patience.forget(key)
+        due = [key for key in doubted if self._patience.is_due(key, now)]
+        return bool(due)
+
+    async def _reconcile_station(
+        self, site: Site, station: ChargingStationDocument, fallbacks_a: Mapping[str, float]
+    ) -> None:
+        keys, now = [evse_key(station.id, evse.id) for evse in station.evses], self._clock.now()
+        strays = [
+            key
+            for key in keys
+            if (confirmed_a := self._book.fallback_a(key)) is None or confirmed_a != fallbacks_a.get(key)
+        ]
         try:
-            passport = await self._connector.passport(station_id)
-        except (ProfileRejectedError, CallFailedError) as error:
-            log.warning("no passport", station=station_id, error=str(error))
-            passport = Passport()
-        if document.max_profile_periods is not None:
-            passport = replace(passport, max_periods=document.max_profile_periods)
-        self._passports[station_id] = passport
-        fallbacks = await self._installer.install(site, station_id, passport, self._clock.now())
-        stored = (await self._store.station(station_id)).passport
-        by_evse = {str(evse_id): current_a for evse_id, current_a in fallbacks.items()}
-        if stored.get(FALLBACKS) != by_evse:
-            await self._store.update_station(station_id, passport=stored | {FALLBACKS: by_evse})
-        self._prepared.add(station_id)
+            if strays or station.id not in self._preparer.prepared:
+                if self._patience.is_due(station.id, now):
+                    await self.prepare(site, station.id)
+                return
+            self._patience.forget(station.id)
+            overdue = [key for key in keys if now - self._read_at.get(key, now - READ_BACK_EVERY) >= READ_BACK_EVERY]
+            if overdue:
+                await self._reread(min(overdue, key=lambda key: self._read_at.get(key, now - READ_BACK_EVERY)))
+        except AppError as error:
+            log.warning("not reconciled", station=station.id, error=str(error))
+
+    async def _reread(self, key: str) -> None:
+        station_id, evse_id = split_evse_key(key)
+        wiring = self._wiring(station_id, evse_id)
+        if wiring is None:
+            return
+        self._read_at[key] = self._clock.now()
+        async with self._turns[station_id]:
+            with self._clock.hold():
+                verdict = await self._messenger.reread(key, wiring)
+        if verdict is not None and verdict.state == "contradicted":
+            log.warning("lost its profile", evse=key, detail=verdict.detail)
+            self._witness.contradict(key, verdict.detail)
 
     # --- a plan
 
@@ -172,10 +212,10 @@ class Dispatcher:
         """
         await self.restore(site)
         unready = await self._prepare_those_that_are_not(site, transactions)
-        jobs = self._jobs(site, problem, schedule, transactions)
+        jobs = self._jobs(site, await self._guarantee.fuses(site), problem, schedule, transactions)
         connected = self._connector.connected()
         for job in jobs:
-            held = None if job.key in self._obedience.faults else job.held_already(self._book)
+            held = None if job.key in self._witness.faults else job.held_already(self._book)
             if job.station_id not in connected:
                 job.settle("offline", "it is not connected")
             elif job.station_id in unready:
@@ -192,15 +232,15 @@ class Dispatcher:
         if deliveries:
             await self._store.save_deliveries(deliveries)
         for delivery in deliveries:
-            self._latest[evse_key(delivery.station_id, delivery.evse_id)] = delivery
+            self._witness.expect(evse_key(delivery.station_id, delivery.evse_id), delivery)
         self._events.publish(DeliveryChanged(site.id, plan_id, now))
         return deliveries
 
     def _judge(self, job: Job) -> None:
         """Remember who cannot be relied upon, and say so."""
-        fault = self._obedience.faults.get(job.key)
-        if fault is not None and job.state in ("verified", "accepted"):
-            job.settle("contradicted", fault.reason)
+        fault = self._witness.faults.get(job.key)
+        if fault is not None and job.state in HELD:
+            job.settle("ignored", fault.reason)
         if job.state == "rejected":
             self._failures[job.key] = (FAILURES, f"declines every profile: {job.detail}")
         elif job.exceeds_its_share(self._book):
@@ -210,27 +250,29 @@ class Dispatcher:
             self._failures.pop(job.key, None)
 
     def _jobs(
-        self, site: Site, problem: Problem, schedule: Schedule, transactions: Mapping[str, Transaction]
+        self,
+        site: Site,
+        fuses: Fuses,
+        problem: Problem,
+        schedule: Schedule,
+        transactions: Mapping[str, Transaction],
     ) -> list[Job]:
         now = self._clock.now()
+        if problem.horizon.end <= now:
+            return []
+        wirings = {key: fuses.wirings[key] for key in transactions if key in fuses.wirings and key in schedule.power_kw}
+        valid_until = self._guarantee.watched_until(now)
+        planned = {
+            key: planned_steps(key, wiring, problem, schedule, now=now, valid_until=valid_until)
+            for key, wiring in wirings.items()
+        }
+        plans = self._guarantee.guarded(site, fuses, planned, now)
         jobs = []
-        for key, transaction in transactions.items():
-            wiring = wiring_of(site, transaction.station_id, transaction.evse_id)
-            if wiring is None or key not in schedule.power_kw or problem.horizon.end <= now:
-                continue
-            recipes = self._messenger.recipes(key, self._passport(transaction.station_id), is_dc=wiring.is_dc)
-            valid_until = self._common_end(now)
-            jobs.append(job_of(key, transaction, wiring, problem, schedule, recipes, now=now, valid_until=valid_until))
+        for key, plan in plans.items():
+            transaction, wiring = transactions[key], wirings[key]
+            recipes = self._messenger.recipes(key, self._preparer.passport(transaction.station_id), is_dc=wiring.is_dc)
+            jobs.append(job_of(key, transaction, wiring, problem, plan, recipes, now=now))
         return jobs
-
-    def _common_end(self, now: datetime) -> datetime:
-        """Between half and all of the validity ahead, and the same for all plans of half a validity.
-
-        Profiles that end one by one would leave some EVSEs to their fallback while others still follow the plan.
-        """
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        half = self._validity / 2
-        return midnight + half * ((now - midnight) // half) + self._validity
 
     async def _announce(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> None:
         """As unknown, ahead of the first message: a crash in between must not leave only the old state behind."""
@@ -249,12 +291,15 @@ class Dispatcher:
             await self._at_each_station(lowering, self._messenger.lower)
             stuck += [job for job in lowering if job.exceeds_its_share(self._book)]
         raising = []
+        now = self._clock.now()
         for job in moving:
             in_the_way = [other.key for other in stuck if other is not job and _share_a_fuse(problem, job, other)]
             if job.is_settled or job in stuck:
                 continue
             if in_the_way and job.raises(self._book):
                 job.settle("withheld", f"{', '.join(sorted(in_the_way))} did not verifiably lower")
+            elif job.raises(self._book) and not self._messenger.budget.allows_raising(job.key, now):
+                job.settle("withheld", self._messenger.budget.refusal())
             else:
                 raising.append(job)
         await self._at_each_station(raising, self._messenger.deliver_plan)
@@ -273,7 +318,7 @@ class Dispatcher:
                     except AppError as error:  # one station's trouble is not the others'
                         log.exception("not sent", evse=job.key)
                         job.settle("unknown", str(error))
-                    self._obedience.forget(job.key)
+                    self._witness.forget(job.key)
 
         async with asyncio.TaskGroup() as tasks:
             for station_id in by_station:
@@ -288,13 +333,13 @@ class Dispatcher:
         async def prepare(station_id: str) -> None:
             try:
                 async with self._turns[station_id]:
-                    if station_id not in self._prepared:  # else someone was faster
+                    if station_id not in self._preparer.prepared:  # else someone was faster
                         await self._prepare(site, station_id)
             except AppError as error:
                 failed[station_id] = str(error)
 
         async with asyncio.TaskGroup() as tasks:
-            for station_id in stations - self._prepared:
+            for station_id in stations - self._preparer.prepared:
                 tasks.create_task(prepare(station_id))
         return failed
 
@@ -303,62 +348,26 @@ class Dispatcher:
     def _hear(self, event: Event) -> None:
         match event:
             case StationConnected(station_id=station_id) | StationBooted(station_id=station_id):
-                self._prepared.discard(station_id)
+                self._preparer.forget(station_id)
                 self._book.doubt_station(station_id)
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
-                self._obedience.forget(evse_key(station_id, evse_id))
+                self._witness.dismiss(evse_key(station_id, evse_id))
                 self._failures.pop(evse_key(station_id, evse_id), None)
             case _:
                 pass
 
     def measured(self, event: MeterValuesReceived) -> None:
-        """Compare what an EVSE draws with what it may; `Obedience` says when that is a fault."""
-        key, wiring = evse_key(event.station_id, event.evse_id), self._wiring(event.station_id, event.evse_id)
-        holding = self._book.holding(key)
-        if wiring is None or (holding.since is not None and event.at < holding.since + timedelta(seconds=GRACE_S)):
-            return
-        drawn_a = _drawn_a(event, wiring, holding.vehicle_phases)
-        if drawn_a is None:
-            return
-        allowed_a = self._book.commanded_a(key, wiring, event.at - timedelta(seconds=GRACE_S), event.at)
-        if not self._obedience.observe(key, drawn_a, allowed_a):
-            return
-        fault = self._obedience.faults.get(key)
-        self._events.publish(ObedienceChanged(event.station_id, event.evse_id, fault is None, self._clock.now()))
-        if fault is None:
-            self._book.forgive(key)
-            log.info("obeys again", evse=key)
-            return
-        self._book.measure(key, fault.reserved_a)
-        log.warning("disobeys", evse=key, reason=fault.reason)
-        delivery = self._latest.get(key)
-        if delivery is not None and delivery.state in REACHED:
-            changed = replace(delivery, state="contradicted", at=self._clock.now(), detail=fault.reason)
-            self._latest[key] = changed
-            task = asyncio.get_running_loop().create_task(self._record(changed))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+        """Compare what an EVSE draws with what it may."""
+        self._witness.measured(event)
 
     async def settle(self) -> None:
         """Return once what `measured` found out is in the store."""
-        while self._background:
-            await asyncio.gather(*self._background)
-
-    async def _record(self, delivery: Delivery) -> None:
-        try:
-            with self._clock.hold():
-                await self._store.save_deliveries([delivery])
-        except AppError as error:
-            log.error("not recorded", plan=delivery.plan_id, error=str(error))
-        self._events.publish(DeliveryChanged(delivery.site_id, delivery.plan_id, delivery.at))
+        await self._witness.settle()
 
     def _wiring(self, station_id: str, evse_id: int) -> Wiring | None:
         site = self._sites.get(station_id)
         return None if site is None else wiring_of(site, station_id, evse_id)
-
-    def _passport(self, station_id: str) -> Passport:
-        return self._passports.get(station_id, Passport())
 
 
 def _restored_holding(delivery: Delivery, running: set[int]) -> Holding | None:
@@ -368,7 +377,7 @@ def _restored_holding(delivery: Delivery, running: set[int]) -> Holding | None:
     profile = profile_from_json(delivery.profile)
     if profile.transaction_id is not None and profile.transaction_id not in running:
         return None
-    certain = delivery.state in ("verified", "accepted")
+    certain = delivery.state in HELD
     return Holding((profile,), delivery.state, delivery.at, unbounded=not certain)
 
 
@@ -386,11 +395,3 @@ def _fuses(problem: Problem, job: Job) -> set[str]:
     if problem.connection.max_import_kw is not None or problem.connection.max_current_a is not None:
         rated.add(CONNECTION)
     return rated & {CONNECTION, *problem.ancestors(problem.evse(job.key).circuit_id)}
-
-
-def _drawn_a(event: MeterValuesReceived, wiring: Wiring, vehicle_phases: int | None) -> float | None:
-    """The highest phase current; from the power where the station sends no current; None where it sends neither."""
-    currents_a = [current_a for phase, current_a in event.current_a.items() if phase.startswith("L")]
-    if currents_a:
-        return max(currents_a)
-    return None if event.power_w is None else wiring.amperes(event.power_w, vehicle_phases)

@@ -181,6 +181,15 @@ class Book:
         """The highest current per phase over [start, end), a change of vehicle included: then the fallback holds."""
         return max(self.curve(key, wiring, start, end).highest, self._below(key, wiring).current_a)
 
+    def fail_safe_curve(self, key: str, wiring: Wiring, start: datetime, end: datetime) -> Steps:
+        """The most that it may draw over [start, end), whether its link holds or not, whoever comes and goes."""
+        below_a = self._below(key, wiring).current_a
+        return pointwise(max, self.curve(key, wiring, start, end), Steps((start,), (below_a,), end))
+
+    def below_a(self, key: str, wiring: Wiring) -> float:
+        """What holds where no plan does: the fallback that it confirmed, else all that its hardware can draw."""
+        return self._below(key, wiring).current_a
+
     def end(self, key: str) -> datetime | None:
         """When the last of its candidates ends; None where it holds none."""
         ends = [end_of(held) for held in self.holding(key).candidates if held is not None]

@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from app.clock import Clock
 from app.csms.connector import ChargingProfile, CsmsConnector, Passport
 from app.csms.profiles import Tail
 from app.csms.readback import Verdict, read_back
 from app.csms.steps import Steps
+from app.db.records import HELD
+from app.dispatch.budget import WriteBudget
 from app.dispatch.delivery import Job, Recipe, ladder
-from app.dispatch.in_force import Book, Holding
+from app.dispatch.in_force import Book, Holding, Wiring, remaining
 from app.errors import CallFailedError, OutcomeUnknownError, ProfileRejectedError, StationOfflineError
 from app.site import split_evse_key
 
+ABOUT_TO_END = timedelta(minutes=2)  # a report on what is left of a profile is no use then
 SENDINGS = 2  # a station that reports something else is told once more, and then not believed
 
 
@@ -23,6 +27,7 @@ class Messenger:
         self._connector = connector
         self._book = book
         self._clock = clock
+        self.budget = WriteBudget()
         self._accepted: dict[str, Recipe] = {}  # by EVSE key
 
     def recipes(self, key: str, passport: Passport, *, is_dc: bool) -> Sequence[Recipe]:
@@ -44,6 +49,7 @@ class Messenger:
 
     async def deliver_plan(self, job: Job) -> None:
         """The second wave: the plan itself."""
+        self.budget.spend(job.key, self._clock.now())
         await self._deliver(job, job.plan, "end")
         job.is_settled = True
 
@@ -74,7 +80,7 @@ class Messenger:
                 return
             except OutcomeUnknownError as error:
                 verdict = await self._ask(job, profile)
-                if verdict.state != "verified":
+                if verdict.state != "applied":
                     job.sent = profile
                     job.settle("unknown", str(error))
                     return
@@ -95,6 +101,25 @@ class Messenger:
         else:
             certain = Holding((profile,), job.state, since, vehicle_phases=job.vehicle_phases)
             self._book.put(job.key, certain)
+
+    async def reread(self, key: str, wiring: Wiring) -> Verdict | None:
+        """Ask again what the EVSE certainly held a while ago; None where nothing is certain of it.
+
+        What it reports instead counts from then on, and it may hold no plan at all.
+        """
+        holding, (station_id, evse_id) = self._book.holding(key), split_evse_key(key)
+        profile, now = holding.profile, self._clock.now()
+        if profile is None or holding.state not in HELD or remaining(profile, now) < ABOUT_TO_END:
+            return None
+        verdict = await read_back(
+            self._connector, station_id, evse_id, profile, now=now, voltage_v=wiring.voltage_v, phases=wiring.phases
+        )
+        if verdict.state == "contradicted" and self._book.holding(key) == holding:
+            doubtful = replace(
+                holding, candidates=(None, profile), state="contradicted", since=now, least_a=verdict.reported_a
+            )
+            self._book.put(key, doubtful)
+        return verdict
 
     async def _ask(self, job: Job, profile: ChargingProfile) -> Verdict:
         return await read_back(

@@ -47,6 +47,10 @@ class Obedience:
         self.faults[key] = Fault(f"draws {max(samples):.1f} A where {allowed_a:.1f} A are allowed", max(samples))
         return True
 
+    def is_within(self, key: str) -> bool:
+        """Whether the last sample was within what is allowed."""
+        return self._within.get(key, 0) > 0
+
     def forget(self, key: str) -> None:
         """Samples so far say nothing about a new limit; a fault stays until it is disproved."""
         self._above.pop(key, None)

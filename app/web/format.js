@@ -38,7 +38,7 @@ export function ago(moment, now) {
 }
 
 export const deliveryTone = (state) =>
-  ({ verified: "good", accepted: "warn", sent: "warn", withheld: "warn", planned: "" })[state] ?? "bad";
+  ({ verified: "good", applied: "good", accepted: "warn", sent: "warn", withheld: "warn", planned: "" })[state] ?? "bad";
 
 export const statusTone = (status) => ({ Charging: "good", Unavailable: "warn", Faulted: "bad" })[status] ?? "";
 

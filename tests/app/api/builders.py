@@ -21,6 +21,7 @@ from app.clock import Clock, SteppedClock
 from app.csms.connector import CsmsConnector
 from app.db.records import Json, Plan
 from app.db.store import Store
+from app.dispatch import Dispatcher
 from app.events import Event, Events
 from app.keys import Keys
 from app.metrics import Metrics
@@ -105,6 +106,7 @@ async def an_api(*, site: Json | None = SITE, **settings: Any) -> AsyncIterator[
             connector=cast(CsmsConnector, connector),
             planner=planner,
             simulator=Simulator(store, clock, executor, horizon=timedelta(hours=4)),
+            certify=Dispatcher(cast(CsmsConnector, connector), store, events, clock).certificate,
             ocpp_port=lambda: 9000,
         )
         app = create_api(services, Metrics(events, cast(CsmsConnector, connector)), session_secret=b"for tests")

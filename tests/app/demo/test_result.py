@@ -63,13 +63,13 @@ def test_a_day_without_any_profile_is_not_good(good: DemoResult) -> None:
 def test_counts_what_was_sent_and_what_of_it_was_verified() -> None:
     plans = [
         {"deliveries": [a_delivery("verified"), a_delivery("verified", "unchanged"), a_delivery("offline")]},
-        {"deliveries": [a_delivery("verified"), a_delivery("withheld", "no room yet")]},
+        {"deliveries": [a_delivery("applied"), a_delivery("withheld", "no room yet")]},
     ]
 
     assert count_deliveries(plans) == DeliveryCount(sent=2, verified=2, unverified=())
 
 
-@pytest.mark.parametrize("state", ["sent", "accepted", "contradicted", "rejected", "unknown"])
+@pytest.mark.parametrize("state", ["sent", "accepted", "contradicted", "ignored", "rejected", "unknown"])
 def test_every_profile_in_force_has_to_be_verified(good: DemoResult, state: str) -> None:
     count = count_deliveries([{"deliveries": [a_delivery("verified"), a_delivery(state, "why")]}])
 

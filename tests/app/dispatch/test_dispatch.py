@@ -28,7 +28,7 @@ async def test_sends_a_tx_profile_and_verifies_it() -> None:
 
     deliveries = await world.send({1: [16, 16, 6, 6, 0, 0, 0, 0]})
 
-    assert deliveries[1].state == "verified"
+    assert deliveries[1].state == "applied"
     assert limits(deliveries[1]) == [16, 6, 0]
     (profile,) = world.station(1).profiles[1]
     assert (profile.purpose, profile.transaction_id, profile.profile_id, profile.stack_level) == (Purpose.TX, 1, 101, 1)
@@ -36,24 +36,41 @@ async def test_sends_a_tx_profile_and_verifies_it() -> None:
     assert world.store.saved["plan-1", "cs1", 1] == deliveries[1]
 
 
-async def test_a_profile_ends_after_four_hours_at_the_latest() -> None:
-    world = a_world(1)
+async def test_a_plan_that_no_lost_link_turns_into_an_overload_holds_until_the_vehicle_leaves() -> None:
+    world = a_world(2, fallback_a=6)
 
-    deliveries = await world.send({1: 16}, horizon=Horizon(START, 60, SLOTS))
+    deliveries = await world.send({1: 20, 2: 12}, horizon=Horizon(START, 60, SLOTS))
 
-    assert profile_from_json(deliveries[1].profile or {}).valid_to == START + timedelta(hours=4)
+    assert {profile_from_json(one.profile or {}).valid_to for one in deliveries.values()} == {
+        START + timedelta(hours=SLOTS)
+    }
+    assert [limits(one) for one in deliveries.values()] == [[20], [12]]
 
 
-async def test_profiles_of_plans_within_two_hours_end_together() -> None:
+async def test_what_a_lost_link_could_turn_into_an_overload_holds_for_an_hour_at_most() -> None:
+    """The other one may draw its fallback of 6 A as soon as another car comes while its link is down."""
+    world = a_world(2, fallback_a=6)
+
+    deliveries = await world.send({1: 32, 2: 0}, horizon=Horizon(START, 60, SLOTS))
+
+    profile = profile_from_json(deliveries[1].profile or {})
+    assert [period.limit for period in profile.periods] == [32, FUSE_A - 6]
+    assert profile.start + timedelta(seconds=profile.periods[1].start_s) == START + timedelta(hours=1)
+    assert limits(deliveries[2]) == [0]
+
+
+async def test_plans_of_the_same_half_hour_are_watched_to_the_same_moment() -> None:
     world = a_world(2, fallback_a=6)
     hours = Horizon(START, 60, SLOTS)
-    first = await world.send({1: 16, 2: 6}, horizon=hours)
-    world.pass_time(minutes=70)
+    first = await world.send({1: 26, 2: 0}, horizon=hours)
+    world.pass_time(minutes=10)
 
-    second = await world.send({1: 16, 2: 10}, horizon=replace(hours, now=world.clock.now()))
+    second = await world.send({1: 30, 2: 0}, horizon=replace(hours, now=world.clock.now()))
 
-    ends = {profile_from_json(delivery.profile or {}).valid_to for delivery in (first[1], second[1], second[2])}
-    assert ends == {START + timedelta(hours=4)}
+    assert limits(first[1]) == [26]
+    profile = profile_from_json(second[1].profile or {})
+    assert [period.limit for period in profile.periods] == [30, 26]
+    assert profile.start + timedelta(seconds=profile.periods[1].start_s) == START + timedelta(hours=1)
 
 
 @pytest.mark.parametrize(("max_periods", "slot_minutes"), [(24, 60), (2, 15)])
@@ -65,7 +82,7 @@ async def test_who_holds_its_plan_unchanged_never_stands_in_the_way(max_periods:
 
         deliveries = await world.send({1: [0, 0, 0, 8, 0, 0, 0, 0], 2: current_a}, horizon=horizon)
 
-        assert {delivery.state for delivery in deliveries.values()} == {"verified"}
+        assert {delivery.state for delivery in deliveries.values()} == {"applied"}
         assert world.dispatcher.uncontrollable() == {}
         world.pass_time(minutes=16)
 
@@ -78,7 +95,7 @@ async def test_tells_whoever_listens_and_writes_unknown_before_the_first_message
     await world.send({1: 16})
 
     assert heard == [DeliveryChanged("depot", "plan-1", START)]
-    assert [delivery.state for delivery in world.store.history] == ["unknown", "verified"]
+    assert [delivery.state for delivery in world.store.history] == ["unknown", "applied"]
 
 
 async def test_a_station_that_is_not_prepared_is_prepared_first() -> None:
@@ -97,7 +114,7 @@ async def test_the_same_plan_again_sends_nothing() -> None:
     deliveries = await world.send({1: 16, 2: [10] * 4 + [6] * 4})
 
     assert world.connector.calls == before
-    assert [(delivery.state, delivery.detail) for delivery in deliveries.values()] == [("verified", "unchanged")] * 2
+    assert [(delivery.state, delivery.detail) for delivery in deliveries.values()] == [("applied", "unchanged")] * 2
     assert limits(deliveries[2]) == [10, 6]
 
 
@@ -125,7 +142,7 @@ async def test_a_new_transaction_gets_its_own_profile_for_the_same_limits() -> N
 
     deliveries = await world.send({1: 16})
 
-    assert deliveries[1].state == "verified"
+    assert deliveries[1].state == "applied"
     assert world.station(1).limit_a(1, START) == 16
 
 
@@ -148,8 +165,8 @@ async def test_dc_is_sent_as_watts() -> None:
 
     deliveries = await world.dispatcher.send(world.site, "plan", problem, schedule, world.transactions)  # type: ignore[arg-type]  # all it reads
 
-    assert deliveries[0].state == "verified"
-    assert limits(deliveries[0]) == [50_000]
+    assert deliveries[0].state == "applied"
+    assert limits(deliveries[0])[0] == 50_000
 
 
 async def test_the_sites_own_number_of_periods_overrules_the_passport() -> None:
@@ -175,7 +192,7 @@ async def test_lowers_before_it_raises() -> None:
 
     sent = [call for call in world.connector.calls if call.startswith("Set")]
     assert sent == ["SetChargingProfile cs2", "SetChargingProfile cs1"]
-    assert [delivery.state for delivery in deliveries.values()] == ["verified", "verified"]
+    assert [delivery.state for delivery in deliveries.values()] == ["applied", "applied"]
 
 
 async def test_who_lowers_now_and_raises_later_is_first_sent_the_lower_of_both() -> None:
@@ -224,7 +241,7 @@ async def test_a_raise_elsewhere_is_not_withheld() -> None:
     assert {number: delivery.state for number, delivery in deliveries.items()} == {
         1: "withheld",
         2: "unknown",
-        3: "verified",
+        3: "applied",
     }
 
 
@@ -235,7 +252,7 @@ async def test_a_raise_is_not_withheld_for_what_the_plan_has_reserved() -> None:
 
     deliveries = await world.send({1: 16, 2: 6}, reservations=(Reservation((10, 10, 10), evse_id="cs2/1"),))
 
-    assert deliveries[1].state == "verified"
+    assert deliveries[1].state == "applied"
 
 
 async def test_one_stations_trouble_is_not_the_others() -> None:
@@ -249,7 +266,7 @@ async def test_one_stations_trouble_is_not_the_others() -> None:
 
     deliveries = await world.send({1: 10, 2: 10})
 
-    assert {number: delivery.state for number, delivery in deliveries.items()} == {1: "unknown", 2: "verified"}
+    assert {number: delivery.state for number, delivery in deliveries.items()} == {1: "unknown", 2: "applied"}
 
 
 async def test_a_station_that_went_offline_is_left_alone_and_counts_with_what_it_holds() -> None:

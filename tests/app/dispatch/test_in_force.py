@@ -41,7 +41,7 @@ async def test_a_station_that_reconnects_may_have_forgotten_and_is_sent_everythi
 
     deliveries = await world.send({1: 0})
 
-    assert deliveries[1].state == "verified"
+    assert deliveries[1].state == "applied"
     assert deliveries[1].detail is None
     assert world.station(1).limit_a(1, START) == 0
 

@@ -16,7 +16,7 @@ async def test_climbs_down_the_ladder_until_the_station_accepts() -> None:
 
     tried = [(profile.unit, profile.stack_level, len(profile.periods)) for _, profile in world.station(1).sent[1:]]
     assert tried == [(RateUnit.A, 1, 2), (RateUnit.W, 1, 2), (RateUnit.A, 0, 2), (RateUnit.A, 0, 1)]
-    assert deliveries[1].state == "verified"
+    assert deliveries[1].state == "applied"
     assert limits(deliveries[1]) == [16]
 
 
@@ -78,7 +78,7 @@ async def test_no_answer_leaves_the_larger_of_old_and_new_until_the_next_plan_ve
 
     deliveries = await world.send({1: 10})
 
-    assert deliveries[1].state == "verified"
+    assert deliveries[1].state == "applied"
     assert world.dispatcher.in_force("cs1", 1, START).current_a == 10
 
 
@@ -89,7 +89,7 @@ async def test_no_answer_but_a_matching_report_is_verified() -> None:
 
     deliveries = await world.send({1: 16})
 
-    assert deliveries[1].state == "verified"
+    assert deliveries[1].state == "applied"
 
 
 async def test_who_fails_three_times_in_a_row_is_no_longer_counted_on() -> None:
@@ -110,5 +110,5 @@ async def test_an_unknown_passport_gets_single_periods_in_amperes() -> None:
 
     deliveries = await world.send({1: [16] * 4 + [6] * 4})
 
-    assert deliveries[1].state == "verified"
+    assert deliveries[1].state == "applied"
     assert limits(deliveries[1]) == [16]

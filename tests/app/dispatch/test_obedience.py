@@ -19,7 +19,7 @@ async def test_three_samples_above_the_limit_make_an_evse_disobedient() -> None:
     assert world.dispatcher.disobedient() == {"cs1/1": "draws 16.0 A where 10.0 A are allowed"}
     assert world.dispatcher.in_force("cs1", 1, START).current_a == 17
     saved = world.store.saved["plan-1", "cs1", 1]
-    assert (saved.state, saved.detail) == ("contradicted", "draws 16.0 A where 10.0 A are allowed")
+    assert (saved.state, saved.detail) == ("ignored", "draws 16.0 A where 10.0 A are allowed")
 
 
 @pytest.mark.parametrize("drawn_a", [(16, 16), (16, 16, 10, 16, 16), (11, 11, 11), (0, 0, 0)])
@@ -87,7 +87,7 @@ async def test_others_do_not_get_what_a_disobedient_one_draws() -> None:
 
     deliveries = await world.send({1: 26, 2: 6})
 
-    assert {number: delivery.state for number, delivery in deliveries.items()} == {1: "withheld", 2: "contradicted"}
+    assert {number: delivery.state for number, delivery in deliveries.items()} == {1: "withheld", 2: "ignored"}
     await world.dispatcher.settle()
 
 

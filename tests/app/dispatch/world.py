@@ -57,7 +57,7 @@ class FakeStore(Store):
             self.history.append(delivery)
 
     async def deliveries_in_force(self, site_id: str) -> list[Delivery]:
-        reached = ("accepted", "verified", "contradicted", "unknown")
+        reached = ("accepted", "applied", "contradicted", "unknown")
         newest: dict[tuple[str, int], Delivery] = {}
         for delivery in self.saved.values():
             if delivery.state in reached:
