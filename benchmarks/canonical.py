@@ -80,7 +80,7 @@ def _sessions(evse: Evse, size: Size, stays: int | None, random: np.random.Gener
     sessions = []
     for number in range(count):
         phases = 1 if random.random() < 0.5 else 3
-        max_power_kw = 7.36 if phases == 1 else 11.0
+        max_power_kw = 7.36 if phases == 1 else 11.04  # 32 A on one phase, 16 A on three
         need_kwh = min(random.uniform(0.05, 0.4) * float(stay_h[number]) * max_power_kw, MOST_NEED_KWH)
         arrival = START + timedelta(seconds=round(3600 * float(arrival_h[number])))
         sessions.append(
