@@ -11,7 +11,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / "build" / "peers"
-PACKAGES = {  # together they do not resolve: each pins its own numpy and pandas
+PACKAGES = {  # each in its own, so that none holds back what another depends on
     "linopy": ("linopy==0.10.1", "highspy==1.15.1"),
     "emhass": ("emhass==0.18.7", "highspy==1.15.1"),
     "flexmeasures": ("flexmeasures==1.0.1", "highspy==1.15.1"),

@@ -15,16 +15,16 @@ import argparse
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
-import highspy
 import numpy as np
-from canonical import SIZES, canonical
-from optimizer_lp import money_program
-from report import Report, arguments, shown
 
 from app.problem_json import problem_to_json
+from benchmarks.canonical import SIZES, canonical
+from benchmarks.optimizer_lp import money_program, silent_highs
+from benchmarks.report import Report, arguments, shown
 from optimizer.arrays import Floats
 from optimizer.domain import Problem, Schedule
 from optimizer.doors import door, model_arguments
@@ -111,10 +111,7 @@ def on_by_plan(problem: Problem, site: Site, schedule: Schedule) -> Floats:
 
 def long_run(program: Program, site: Site, start: Floats, seconds: float) -> tuple[Floats, float | None]:
     """The columns of the best solution found in time, and the bound that was proven. `start` says who is on."""
-    highs = highspy.Highs()
-    for option, value in (("threads", 1), ("random_seed", 0), ("time_limit", seconds), ("mip_rel_gap", 1e-6)):
-        highs.setOptionValue(option, value)
-    highs.setOptionValue("log_to_console", False)
+    highs = silent_highs(threads=1, random_seed=0, time_limit=seconds, mip_rel_gap=1e-6)
     highs.passModel(*model_arguments(program))
     on = np.arange(program.lower.size - site.charge.columns, program.lower.size, dtype=np.int32)
     highs.setSolution(on.size, on, start)
@@ -147,7 +144,7 @@ def record(name: str, seconds: float) -> Record:
         best_money=spent,
         unmet_kwh=float(unmet_kwh.sum()),
         gap_percent=100 * max(spent - least, 0.0) / gross_ev_money(site, x[v.charge]),
-        by=f"HiGHS {highspy.Highs().version()} MILP from our plan",
+        by=f"HiGHS {version('highspy')} MILP from our plan",
         seconds=round(took_s, 1),
     )
 

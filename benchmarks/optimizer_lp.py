@@ -18,13 +18,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import highspy
-import neighbours
 import numpy as np
-from canonical import SIZES, canonical
-from report import Report, arguments, interleaved, shown, timed
 
+from benchmarks import neighbours
+from benchmarks.canonical import SIZES, canonical
+from benchmarks.report import Report, arguments, interleaved, shown, timed
 from optimizer.constraints import ALL
 from optimizer.domain import Problem
 from optimizer.doors import PRESOLVE_FROM_NONZEROS, door, model_arguments
@@ -55,13 +56,18 @@ def ours(problem: Problem) -> float:
 
 def bare(program: Program) -> float:
     """No check, no name: what cannot be undercut with this solver."""
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
-    highs.setOptionValue("threads", 1)
-    highs.setOptionValue("presolve", presolve(program))
+    highs = silent_highs(threads=1, presolve=presolve(program))
     highs.passModel(*model_arguments(program))
     highs.run()
     return float(program.cost @ np.array(highs.getSolution().col_value))
+
+
+def silent_highs(**options: object) -> Any:
+    """A new HiGHS with these options."""
+    highs = highspy.Highs()  # type: ignore[no-untyped-call]  # its stub lacks calls that exist
+    for option, value in {"output_flag": False, **options}.items():
+        highs.setOptionValue(option, value)
+    return highs
 
 
 def presolve(program: Program) -> str:

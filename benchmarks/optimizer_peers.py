@@ -16,11 +16,10 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import neighbours
-from canonical import START, Size, canonical
-from optimizer_lp import bare, money_program
-from report import Report, arguments, shown, timed
-
+from benchmarks import neighbours
+from benchmarks.canonical import START, Size, canonical
+from benchmarks.optimizer_lp import bare, money_program
+from benchmarks.report import Report, arguments, shown, timed
 from optimizer.answer import cost_of, flows
 from optimizer.domain import Problem
 from optimizer.doors import door

@@ -12,10 +12,10 @@ import subprocess
 import sys
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
-from canonical import SIZES, canonical
-from report import arguments, peak_memory_mb, shown
-
+from benchmarks.canonical import SIZES, canonical
+from benchmarks.report import arguments, peak_memory_mb, shown
 from optimizer.optimise import optimise
 
 TIME_LIMIT_S = 90.0  # what an XXL may take
@@ -43,11 +43,11 @@ def child(name: str) -> None:
     print(json.dumps(said))
 
 
-def in_a_child(name: str) -> dict[str, object]:
+def in_a_child(name: str) -> dict[str, Any]:
     """What `child` said; raises `subprocess.SubprocessError` when it failed or took too long."""
     command = [sys.executable, __file__, "--child", name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
-    said: dict[str, object] = json.loads(done.stdout)
+    said: dict[str, Any] = json.loads(done.stdout)
     return said
 
 

@@ -18,12 +18,12 @@ from time import perf_counter
 
 import httpx
 import structlog
-from canonical import SIZES, canonical
-from report import Report, arguments, timed
 
 from app.main import service
 from app.problem_json import problem_from_json, problem_to_json, schedule_from_json, schedule_to_json
 from app.settings import Settings
+from benchmarks.canonical import SIZES, canonical
+from benchmarks.report import Report, arguments, timed
 
 
 async def measure(report: Report, client: httpx.AsyncClient, name: str, repeat: int) -> None:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from emhass.optimization import Optimization
 REPEAT = 3
 
 
-def configured(problem: dict) -> Optimization:
+def configured(problem: dict[str, Any]) -> Optimization:
     sessions = problem["sessions"]
     count = len(sessions)
     step_h = problem["step_h"]
@@ -62,7 +63,7 @@ def configured(problem: dict) -> Optimization:
     return Optimization(hass, optim, plant, "buy", "sell", "profit", paths, logger, num_timesteps=problem["slots"])
 
 
-def timed(core: Optimization, problem: dict, prices: np.ndarray) -> tuple[float, pd.DataFrame]:
+def timed(core: Optimization, problem: dict[str, Any], prices: np.ndarray) -> tuple[float, pd.DataFrame]:
     index = pd.date_range(
         "2026-03-02T11:00", periods=problem["slots"], freq=timedelta(hours=problem["step_h"]), tz="UTC"
     )

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ COLUMNS = [
 REPEAT = 3
 
 
-def arguments(problem: dict, *, soft: bool) -> dict:
+def arguments(problem: dict[str, Any], *, soft: bool) -> dict[str, Any]:
     slots, step_h = problem["slots"], problem["step_h"]
     index = pd.date_range("2026-03-02T11:00", periods=slots, freq=pd.Timedelta(hours=step_h), tz="UTC")
     devices, wishes = [], []

@@ -1,0 +1,97 @@
+"""Run the benchmarks one after the other, each in a process of its own: figures, tables, and one HTML report.
+
+    python benchmarks/run.py [NAME ...]
+
+Without names all of them run, in under ten minutes; what a benchmark cannot do for want of a peer it says and leaves
+out. A name alone runs that one and keeps the figures of the others. Figures go to `build/bench.jsonl`, the report to
+`build/bench.html`. Ends with the seconds of each; the exit status is 1 when one failed.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks.page import write
+from benchmarks.report import WHERE, Report, read
+from benchmarks.tables import by_key, text
+
+HERE = Path(__file__).parent
+BUILD = HERE.parent / "build"
+FIGURES, PAGE = BUILD / "bench.jsonl", BUILD / "bench.html"
+NOT_MEASURING = {"run", "figures", "neighbours"}  # commands that measure nothing
+TIME_LIMIT_S = 300.0  # of one benchmark
+SHORTENED = {"optimizer_replan": ("--repeat", "3")}  # where the benchmark's own choice takes too long here
+
+
+def benchmarks() -> list[str]:
+    """Every module here that can be run and measures something."""
+    runnable = (
+        path.stem for path in sorted(HERE.glob("[a-z]*.py")) if '__name__ == "__main__"' in path.read_text("utf-8")
+    )
+    return [name for name in runnable if name not in NOT_MEASURING]
+
+
+def run_one(name: str) -> str | None:
+    """Run one with its output shown as it comes; why it failed, or None."""
+    environment = {**os.environ, WHERE: str(FIGURES), "PYTHONPATH": str(HERE.parent), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, str(HERE / f"{name}.py"), *SHORTENED.get(name, ())]
+    try:
+        done = subprocess.run(command, env=environment, timeout=TIME_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"took more than {TIME_LIMIT_S:.0f} s"
+    return f"ended with {done.returncode}" if done.returncode else None
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = cpuinfo.read_text().split("\n") if cpuinfo.exists() else []
+    cpu = next(
+        (line.partition(":")[2].strip() for line in names if line.startswith("model name")), platform.processor()
+    )
+    packages = ", ".join(f"{name} {version(name)}" for name in ("highspy", "numpy", "pulp"))
+    python = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} × {cpu or platform.machine()}, {python}, {packages}."
+
+
+def keep_others(names: list[str]) -> None:
+    """Leave in the file what other benchmarks have measured before."""
+    lines = FIGURES.read_text(encoding="utf-8").splitlines() if FIGURES.exists() else []
+    again = {*names, "machine", "run"}
+    kept = [line for line in lines if not any(f'"benchmark": "{name}"' in line for name in again)]
+    FIGURES.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def main() -> None:
+    """Run, report, and say how long each took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(benchmarks())}")
+    names = parser.parse_args().names or benchmarks()
+    if unknown := set(names) - set(benchmarks()):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    BUILD.mkdir(exist_ok=True)
+    keep_others(names)
+    Report("machine", FIGURES).add("", "", None, "", machine())
+    report, failed = Report("run", FIGURES), {}
+    for number, name in enumerate(names, 1):
+        print(f"\n== {name} ({number} of {len(names)})", flush=True)
+        started = perf_counter()
+        if why := run_one(name):
+            failed[name] = why
+        report.add(name, "seconds", perf_counter() - started, "s", failed.get(name, ""))
+    figures = by_key(read(FIGURES))
+    write(PAGE, figures)
+    print(f"\n{text(figures)}\n\nseconds:")
+    for figure in report.figures:
+        print(f"{figure.value:7.1f}  {figure.case}{'  FAILED: ' + figure.note if figure.note else ''}")
+    print(f"{sum(figure.value or 0 for figure in report.figures):7.1f}  together\n\n{PAGE}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
