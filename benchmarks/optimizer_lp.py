@@ -62,7 +62,7 @@ def bare(program: Program) -> float:
     return float(program.cost @ np.array(highs.getSolution().col_value))
 
 
-def silent_highs(**options: object) -> Any:
+def silent_highs(**options: Any) -> Any:
     """A new HiGHS with these options."""
     highs = highspy.Highs()  # type: ignore[no-untyped-call]  # its stub lacks calls that exist
     for option, value in {"output_flag": False, **options}.items():
