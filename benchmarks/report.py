@@ -78,9 +78,8 @@ def read(path: Path) -> list[Figure]:
 
 def timed(repeat: int, work: Callable[[], T], *, warm: bool = True) -> tuple[float, T]:
     """Median in ms, and the last result. One run before, unless `warm` is off, so that imports and caches are there."""
-    if warm:
-        work()
-    took_ms, result = [], None
+    result = work() if warm else None
+    took_ms = []
     for _ in range(repeat):
         started = perf_counter()
         result = work()
