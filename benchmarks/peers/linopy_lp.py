@@ -9,10 +9,11 @@ most models are. Solved by HiGHS through linopy's direct interface. Prints one J
 
 import json
 import logging
+import os
 import sys
 import warnings
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import linopy
 import numpy as np
@@ -21,6 +22,7 @@ import xarray as xr
 
 warnings.simplefilter("ignore")
 logging.disable(logging.WARNING)
+clock_s = process_time if os.environ.get("SMARTCHARGE_BENCH_CLOCK") == "cpu" else perf_counter
 
 
 def padded(start: np.ndarray, index: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,10 +77,10 @@ def main() -> None:
     repeat = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     objective, took_ms = 0.0, []
     for turn in range(repeat + 1):
-        started = perf_counter()
+        started = clock_s()
         objective, _ = solved(program)
         if turn:
-            took_ms.append((perf_counter() - started) * 1000)
+            took_ms.append((clock_s() - started) * 1000)
     print(json.dumps({"ms": median(took_ms), "objective": objective, "version": linopy.__version__}))
 
 
