@@ -6,7 +6,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from benchmarks.tables import TABLES, replan_rows
+from benchmarks.tables import TABLES, machines, replan_rows
 from benchmarks.targets import TARGETS, Figures
 
 SIZES = ("S", "M", "L", "XL", "XXL")
@@ -21,7 +21,7 @@ td:first-child, th:first-child { text-align: left; }
 
 def write(path: Path, figures: Figures) -> None:
     """Write the page."""
-    machine = " ".join(figure.note for key, figure in figures.items() if key[0] == "machine")
+    machine = " ".join(machines(figures))
     parts = [f"<h1>Benchmarks</h1><p>{escape(machine)} Medians; ratios are of one run.</p>", _targets(figures)]
     library: bool | str = True  # once, in the page itself
     for title, plot in plots(figures).items():

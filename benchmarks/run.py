@@ -65,11 +65,11 @@ def machine(*, cpu: bool) -> str:
 
 
 def keep_others(names: list[str]) -> None:
-    """Leave in the file what other benchmarks have measured before."""
-    lines = FIGURES.read_text(encoding="utf-8").splitlines() if FIGURES.exists() else []
-    again = {*names, "machine", "run"}
-    kept = [line for line in lines if not any(f'"benchmark": "{name}"' in line for name in again)]
-    FIGURES.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    """Leave in the file what other benchmarks have measured before, and on what machine and clock."""
+    kept = [one for one in read(FIGURES) if not {one.benchmark, one.case} & set(names)] if FIGURES.exists() else []
+    FIGURES.write_text("", encoding="utf-8")
+    for one in kept:
+        Report(one.benchmark, FIGURES).add(one.case, one.measure, one.value, one.unit, one.note)
 
 
 def main() -> None:
@@ -83,10 +83,10 @@ def main() -> None:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     BUILD.mkdir(exist_ok=True)
     keep_others(names)
-    Report("machine", FIGURES).add("", "", None, "", machine(cpu=options.cpu))
     report, failed = Report("run", FIGURES), {}
     for number, name in enumerate(names, 1):
         print(f"\n== {name} ({number} of {len(names)})", flush=True)
+        Report("machine", FIGURES).add(name, "", None, "", machine(cpu=options.cpu))
         started = perf_counter()
         if why := run_one(name, cpu=options.cpu):
             failed[name] = why

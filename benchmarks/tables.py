@@ -138,10 +138,20 @@ def _value(figures: Figures, case: str, measure: str) -> float | None:
     return None if figure is None else figure.value
 
 
+def machines(figures: Figures) -> list[str]:
+    """On what and by which clock; with the names of the benchmarks where that is not the same for all."""
+    by_note: dict[str, list[str]] = {}
+    for (benchmark, case, _), figure in figures.items():
+        if benchmark == "machine":
+            by_note.setdefault(figure.note, []).append(case)
+    if len(by_note) <= 1:
+        return list(by_note)
+    return [f"{', '.join(names)}: {note}" for note, names in by_note.items()]
+
+
 def text(figures: Figures) -> str:
     """All tables, the targets first."""
-    machine = [figure.note for key, figure in figures.items() if key[0] == "machine"]
-    parts = [*machine]
+    parts = machines(figures)
     targets = [[one.text, one.wanted, one.measured(figures), one.verdict(figures)] for one in TARGETS]
     parts.append(markdown(("target", "wanted", "measured", ""), targets))
     for table in TABLES:

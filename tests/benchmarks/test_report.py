@@ -8,7 +8,7 @@ import pytest
 from benchmarks.figures import BEGIN, END, write_into
 from benchmarks.page import write
 from benchmarks.report import Figure, Report, interleaved, read, shown
-from benchmarks.tables import by_key, text
+from benchmarks.tables import by_key, machines, text
 from benchmarks.targets import Target
 
 GROWTH = Target("time", "scale", ("L", "XL"), "seconds", 90, "s")
@@ -79,6 +79,14 @@ def test_what_was_not_measured_is_named_with_its_reason() -> None:
 
     assert "- optimizer_lp, S, linopy: not here" in tables
     assert "| S | 4.00 |" in tables
+
+
+def test_two_clocks_are_told_apart_by_the_benchmarks_that_used_them() -> None:
+    one = by_key([figure("machine", "a", "", None, "Wall."), figure("machine", "b", "", None, "Wall.")])
+    two = by_key([figure("machine", "a", "", None, "Wall."), figure("machine", "b", "", None, "CPU.")])
+
+    assert machines(one) == ["Wall."]
+    assert machines(two) == ["a: Wall.", "b: CPU."]
 
 
 def test_the_docs_keep_what_is_written_by_hand(tmp_path: Path) -> None:
