@@ -1,6 +1,6 @@
 # `make demo` and `make test` are the two commands. Everything else is a part of them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test explore lint serve bench clean
+.PHONY: help demo test explore lint serve bench bench-peers bench-docs clean
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 UV     := $(shell command -v uv 2>/dev/null)
 
 help:  ## this list
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## */  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## */  make \1\t/' | expand -t 20
 
 demo: $(STAMP)  ## a simulated site with twelve charging stations, planned and charged; then the dashboard
 	@$(VENV)/bin/smartcharge demo
@@ -28,8 +28,14 @@ lint: $(STAMP)
 serve: $(STAMP)  ## the service on loopback: API and dashboard on 8080, OCPP on 9000
 	@$(VENV)/bin/smartcharge serve
 
-bench: $(STAMP)  ## the benchmarks behind the figures in docs/
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PYTHON) $$file || exit 1; done
+bench: $(STAMP)  ## the benchmarks behind the figures in docs/, in ten minutes; a report with plots in build/bench.html
+	@$(PYTHON) benchmarks/run.py
+
+bench-peers: $(STAMP)  ## EMHASS, FlexMeasures and linopy for `make bench`, each in an environment of its own under build/
+	@$(PYTHON) benchmarks/neighbours.py
+
+bench-docs: $(STAMP)  ## the figures of the last `make bench` into docs/performance.md
+	@$(PYTHON) benchmarks/figures.py --docs docs/performance.md
 
 $(STAMP): pyproject.toml constraints.txt
 ifdef UV

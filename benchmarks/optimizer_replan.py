@@ -13,8 +13,9 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-from optimizer_solve import SIZES, site
 
+from benchmarks.optimizer_solve import SIZES, site
+from benchmarks.report import arguments
 from optimizer.domain import Problem
 from optimizer.live import LivePlan, LiveProgram
 
@@ -148,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="*", default=["L", "XL"], help=f"of {', '.join(SIZES)}")
     parser.add_argument("--repeat", type=int, default=5)
-    options = parser.parse_args()
+    options, report = arguments(parser, "optimizer_replan")
     for name in options.sizes:
         problem = site(SIZES[name])
         for title, one in (("", problem), (", no demand charge", replace(problem, demand_charges=()))):
@@ -156,7 +157,12 @@ def main() -> None:
                 f"\n{name + title}\nchange                   | warm ms cold ms | ratio | iterations    | started cold"
             )
             for kind in KINDS:
-                print(f"{kind.name:24} | {measure(one, kind, options.repeat)}", flush=True)
+                row = measure(one, kind, options.repeat)
+                warm_ms, cold_ms = median(row.warm_ms), median(row.cold_ms)
+                report.add(name + title, f"{kind.name}: warm", warm_ms, "ms")
+                report.add(name + title, f"{kind.name}: cold", cold_ms, "ms")
+                report.add(name + title, kind.name, cold_ms / warm_ms, "×")
+                print(f"{kind.name:24} | {row}", flush=True)
 
 
 if __name__ == "__main__":

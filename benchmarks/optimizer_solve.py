@@ -15,6 +15,7 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks.report import arguments
 from optimizer.constraints import ALL
 from optimizer.domain import (
     PHASES,
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--solver", default="highs")
     parser.add_argument("--battery", action="store_true")
-    options = parser.parse_args()
+    options, report = arguments(parser, "optimizer_solve")
     print("size columns  rows nonzeros | build solve repair total ms | gap %  unmet kWh  status")
     for name in options.sizes:
         problem = site(SIZES[name], battery=options.battery)
@@ -129,6 +130,9 @@ def main() -> None:
             totals.append((perf_counter() - started) * 1000)
         timing = {part: median(one.timing_ms[part] for one in schedules) for part in ("build", "solve", "repair")}
         last = schedules[-1]
+        for part, took_ms in (*timing.items(), ("total", median(totals))):
+            report.add(name, part, took_ms, "ms")
+        report.add(name, "gap", None if last.gap is None else 100 * last.gap, "%", last.reason or "")
         print(
             f"{name:4} {program.lower.size:7} {program.matrix.rows:5} {program.matrix.value.size:8} |"
             f" {timing['build']:5.1f} {timing['solve']:5.1f} {timing['repair']:6.1f} {median(totals):8.1f} |"
