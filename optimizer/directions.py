@@ -23,13 +23,15 @@ FLOW_NOISE_KW = 1e-6
 class Cheapest:
     """A program in which no flow goes in a circle, its cheapest solution, and what no solution can undercut.
 
-    `fairness_kwh` is what is unmet in total beyond the least, because nobody was to go without alone.
+    `fairness_kwh` is what is unmet in total beyond the least, because nobody was to go without alone. `preferred` is a
+    solution as cheap as `x` that no other one as cheap is preferred to; None where that is not proven.
     """
 
     program: Program
     x: Floats
     bound: float
     fairness_kwh: float = 0.0
+    preferred: Floats | None = None
 
 
 def net_battery_kw(site: Site, v: Variables, x: Floats) -> Floats:
@@ -119,11 +121,11 @@ def _mixed_integer(
     """Directions as binaries, in the slots where a circle pays. Its first columns are those of the linear program."""
     directed = Variables.of(site, directions=True)
     mixed = assemble(site, directed, DIRECTED, money(site, directed))
-    columns, rows = program.lower.size, program.matrix.rows
+    columns, rows = Variables.of(site).columns, program.matrix.rows  # without what a plan in force adds
     lower, upper = mixed.lower.copy(), mixed.upper.copy()
     row_lower, row_upper = mixed.row_lower.copy(), mixed.row_upper.copy()
-    upper[:columns] = program.upper
-    lower[:columns] = program.lower
+    upper[:columns] = program.upper[:columns]
+    lower[:columns] = program.lower[:columns]
     row_lower[:rows] = program.row_lower
     row_upper[:rows] = program.row_upper
     integer = np.zeros(upper.size, dtype=np.bool_)

@@ -25,16 +25,17 @@ from optimizer.arrays import Flags, Floats
 from optimizer.constraints import ALL
 from optimizer.directions import Cheapest, is_circular, straighten
 from optimizer.domain import Problem, Schedule, SessionResult, Status
-from optimizer.doors import Door, door
+from optimizer.doors import Door, Solution, door
 from optimizer.errors import SolverError
-from optimizer.objectives import constant_money, gross_ev_money, money, preference, unmet_price
+from optimizer.in_force import PlanInForce
+from optimizer.objectives import constant_money, gross_ev_money, head_start, money, unmet_price
+from optimizer.preference import cost_noise, prefer
 from optimizer.program import Program, Site, Variables, assemble
 from optimizer.repair import repair
 from optimizer.service import UNMET_NOISE_KWH, divide, missed, no_shortfall
 
 OPTIMAL_GAP = 1e-4  # of the gross EV money: up to here a plan counts as proven optimal
 DIRECTION_GAP = 5e-5  # of it: directions of flows need not be searched for less
-COST_NOISE = 1e-9  # of the money: what a solver may miss a bound on it by
 LEAST_GROSS = 0.01  # currency: the scale of a gap where vehicles cost nothing
 UNMET_GAP_KWH = 0.01  # more than this beyond what is unavoidable, and a plan is not optimal
 
@@ -60,12 +61,11 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     limit = TimeLimit(problem.settings.time_limit_s)
     chosen = door(solver)
     site = Site.of(problem)
-    variables = Variables.of(site)
-    program = assemble(site, variables, ALL, money(site, variables))
+    variables, in_force, program = _built(site)
     built = perf_counter()
 
-    cheapest = least_money(site, variables, program, chosen, limit)
-    x = _prefer(site, variables, cheapest, chosen, limit)
+    cheapest = least_money(site, variables, program, chosen, limit, start=head_start(site, variables))
+    preferred = prefer(site, variables, cheapest, in_force, chosen, time_limit_s=limit.left_s)
     solved = perf_counter()
 
     def run(decided: Program) -> Floats:
@@ -74,7 +74,7 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     def settle(decided: Program) -> Floats:
         return _straight(site, variables, decided, chosen, limit).x
 
-    steps, x = repair(site, variables, cheapest.program, x, run=run, settle=settle)
+    steps, x = repair(site, variables, preferred.program, preferred.x, run=run, settle=settle)
     power_kw = steps * site.charge.step_kw
     seen = flows(site, variables, x, power_kw)
     sessions = session_results(site, steps)
@@ -114,59 +114,76 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     )
 
 
+def _built(site: Site) -> tuple[Variables, PlanInForce | None, Program]:
+    """The money program, with room for the plan in force where there is one."""
+    variables = Variables.of(site)
+    in_force = PlanInForce.of(site, variables)
+    if in_force is None:
+        return variables, None, assemble(site, variables, ALL, money(site, variables))
+    variables = in_force.widened(variables)
+    return variables, in_force, in_force.doubled(assemble(site, variables, ALL, money(site, variables)), variables)
+
+
 def least_money(
-    site: Site, v: Variables, program: Program, chosen: Door, limit: TimeLimit, *, search_directions: bool = True
+    site: Site,
+    v: Variables,
+    program: Program,
+    chosen: Door,
+    limit: TimeLimit,
+    *,
+    start: Floats | None = None,
+    search_directions: bool = True,
 ) -> Cheapest:
     """Serve best, then as cheaply as can be; circular flows are straightened where they pay.
 
-    Without `search_directions` they are straightened by the net flow alone, and nothing is proven about that.
+    `start` is a price on top with which solving begins and does not end. Without `search_directions` circles are
+    straightened by the net flow alone, and nothing is proven about that.
     """
     cost = program.cost.copy()
     wishes = missed(site, v)
     cost[wishes] = unmet_price(site)
-    solution = chosen.solve(replace(program, cost=cost), time_limit_s=limit.left_s)
+    solution, preferred = _started(replace(program, cost=cost), start, chosen, limit)
     served = solution.x[wishes].max(initial=0.0) <= UNMET_NOISE_KWH
     if not served:
         shortfall = divide(site, v, chosen, time_limit_s=limit.left_s)
-        found = _straight(site, v, shortfall.bound(program, v), chosen, limit, search=search_directions)
+        bounded = shortfall.bound(program, v)
+        found = _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
         return replace(found, fairness_kwh=shortfall.fairness_kwh)
     bounded = no_shortfall(site, program, v)
     if not is_circular(site, v, solution.x):
-        return Cheapest(bounded, solution.x, float(program.cost @ solution.x))
-    return _straight(site, v, bounded, chosen, limit, search=search_directions)
+        return Cheapest(bounded, solution.x, float(program.cost @ solution.x), preferred=preferred)
+    return _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
+
+
+def _started(
+    program: Program, start: Floats | None, chosen: Door, limit: TimeLimit
+) -> tuple[Solution, Floats | None]:
+    """The optimum of a program, and where solving began if that is as cheap: then nothing as cheap starts better."""
+    if start is None:
+        return chosen.solve(program, time_limit_s=limit.left_s), None
+    begun = chosen.solve(replace(program, cost=program.cost + start), time_limit_s=limit.left_s).x
+    solution = chosen.solve(program, time_limit_s=limit.left_s, feasible_start=True)
+    as_cheap = float(program.cost @ begun) <= solution.objective + cost_noise(solution.objective)
+    return solution, begun if as_cheap else None
 
 
 def _straight(
-    site: Site, v: Variables, program: Program, chosen: Door, limit: TimeLimit, *, search: bool = True
+    site: Site,
+    v: Variables,
+    program: Program,
+    chosen: Door,
+    limit: TimeLimit,
+    *,
+    start: Floats | None = None,
+    search: bool = True,
 ) -> Cheapest:
     """Solve a program, and fix the directions of flows where it counts on a circle."""
-    solution = chosen.solve(program, time_limit_s=limit.left_s)
+    solution, preferred = _started(program, start, chosen, limit)
     if not is_circular(site, v, solution.x):
-        return Cheapest(program, solution.x, solution.objective)
+        return Cheapest(program, solution.x, solution.objective, preferred=preferred)
     gross = max(gross_ev_money(site, solution.x[v.charge]), LEAST_GROSS)
     tolerance = DIRECTION_GAP * gross if search else np.inf
     return straighten(site, v, program, solution, chosen, time_limit_s=limit.left_s, tolerance=tolerance)
-
-
-def _prefer(site: Site, v: Variables, cheapest: Cheapest, chosen: Door, limit: TimeLimit) -> Floats:
-    """Earlier rather than later among equal prices. It spends nothing of the budget: `repair` may, in whole steps.
-
-    A continuous program would spend all of a budget on a sliver of power in a dearer slot, below every minimum.
-    """
-    if not site.charge.columns:
-        return cheapest.x
-    program, x = cheapest.program, cheapest.x
-    spent = float(program.cost @ x)
-    upper, row_upper = program.upper.copy(), program.row_upper.copy()
-    wishes = missed(site, v)
-    upper[wishes] = np.maximum(x[wishes], 0.0)
-    row_upper[program.rows("cost_bound")] = spent + COST_NOISE * abs(spent)
-    wished = replace(program, cost=preference(site, v), upper=upper, row_upper=row_upper)
-    try:
-        wish = chosen.solve(wished, time_limit_s=limit.left_s, feasible_start=True).x
-    except SolverError:  # out of time: a preference is no reason to lose the plan
-        return x
-    return x if is_circular(site, v, wish) else wish
 
 
 def _more_unmet(site: Site, v: Variables, sessions: Mapping[str, SessionResult], x: Floats) -> Flags:

@@ -1,0 +1,135 @@
+"""The plan in force, and how far another plan is from it: Σ hours · |power − planned|, linear and without a row.
+
+A power that is planned at 0 or at its most can leave it in one direction only, so its distance is linear already. One
+that is planned in between gets a second column for what goes beyond the plan: p = within + beyond, with
+0 ≤ within ≤ planned. The distance rises along both, so no optimum goes beyond before it is all within.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from optimizer.arrays import Flags, Floats, Ints
+from optimizer.program import Matrix, Program, Site, Variables
+
+BETWEEN_KW = 1e-6  # nearer to a bound a power is planned at it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanInForce:
+    """What every charge and every giving column was planned at, kW; NaN where no plan says anything.
+
+    `split` are the charge columns that are planned between their bounds, `beyond` their second columns, which stand
+    behind all others of a program. Vehicles that can give are not split: what is planned in between is free there.
+    """
+
+    charge_kw: Floats
+    give_kw: Floats
+    split: Ints
+    beyond: Ints
+
+    @classmethod
+    def of(cls, site: Site, v: Variables) -> Self | None:
+        """None where no EVSE has a plan, or nobody charges."""
+        charge, giving = site.charge, site.vehicles.column[site.vehicles.giving]
+        planned = _by_evse(site)
+        if planned is None or not charge.columns:
+            return None
+        net_kw = planned[charge.evse, charge.slot]
+        charge_kw = np.minimum(np.maximum(net_kw, 0.0), charge.max_kw)
+        charge_kw = np.where(charge_kw < charge.min_kw - BETWEEN_KW, 0.0, charge_kw)  # no charger delivers that
+        charge_kw[np.isnan(net_kw)] = np.nan
+        between = (charge_kw > BETWEEN_KW) & (charge_kw < charge.max_kw - BETWEEN_KW)
+        between[giving] = False
+        split = np.flatnonzero(between)
+        return cls(
+            charge_kw=charge_kw,
+            give_kw=np.minimum(np.maximum(-net_kw[giving], 0.0), v.upper[v.give]),
+            split=split,
+            beyond=np.arange(v.columns, v.columns + split.size),
+        )
+
+    def widened(self, v: Variables) -> Variables:
+        """With the second columns, closed: whoever does not ask for them meets them as zeros."""
+        nothing = np.zeros(self.split.size)
+        return replace(v, lower=np.concatenate([v.lower, nothing]), upper=np.concatenate([v.upper, nothing]))
+
+    def doubled(self, program: Program, v: Variables) -> Program:
+        """A program of `widened` columns, with the entries of every split column at its second one, too."""
+        matrix = program.matrix
+        second = np.full(matrix.columns, -1)
+        second[v.charge[self.split]] = self.beyond
+        entry = np.flatnonzero(second[matrix.index] >= 0)
+        row = np.repeat(np.arange(matrix.rows), np.diff(matrix.start))
+        rows = np.concatenate([row, row[entry]])
+        order = np.argsort(rows, kind="stable")
+        return replace(
+            program,
+            matrix=Matrix(
+                start=np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=matrix.rows))]),
+                index=np.concatenate([matrix.index, second[matrix.index[entry]]])[order],
+                value=np.concatenate([matrix.value, matrix.value[entry]])[order],
+                columns=matrix.columns,
+            ),
+        )
+
+    def parted(self, program: Program, v: Variables) -> Program:
+        """The same program with second columns open, each first one up to its plan. Costs have to suit."""
+        upper, first, planned_kw = program.upper.copy(), v.charge[self.split], self.charge_kw[self.split]
+        upper[self.beyond] = np.maximum(upper[first] - planned_kw, 0.0)
+        upper[first] = np.minimum(upper[first], planned_kw)
+        return replace(program, upper=upper)
+
+    def priced(self, cost: Floats, v: Variables) -> Floats:
+        """`cost` with the price of every split column at its second one, too."""
+        both = cost.copy()
+        both[self.beyond] = cost[v.charge[self.split]]
+        return both
+
+    def joined(self, x: Floats, v: Variables) -> Floats:
+        """A solution with both parts of a power in its first column."""
+        whole = x.copy()
+        whole[v.charge[self.split]] += x[self.beyond]
+        whole[self.beyond] = 0.0
+        return whole
+
+    def distance(self, site: Site, v: Variables) -> Floats:
+        """A price for every column of a `parted` program: the kWh by which it leaves the plan, but for a constant."""
+        cost = np.zeros(v.columns)
+        hours = site.grid.hours[site.charge.slot] * site.charge.present
+        cost[v.charge] = hours * _sign(self.charge_kw, v.upper[v.charge])
+        cost[v.charge[self.split]] = -hours[self.split]
+        cost[self.beyond] = hours[self.split]
+        giving = site.vehicles.column[site.vehicles.giving]
+        cost[v.give] = hours[giving] * _sign(self.give_kw, v.upper[v.give])
+        return cost
+
+    def is_kept(self, x: Floats, v: Variables) -> Flags:
+        """The charge columns whose power is that of the plan."""
+        return np.abs(x[v.charge] - self.charge_kw) <= BETWEEN_KW  # never true of NaN
+
+    def delivered_kwh(self, site: Site) -> Floats:
+        """What the plan brings to each session; NaN where it does not know all of a session's columns."""
+        power_kw = self.charge_kw.copy()
+        power_kw[site.vehicles.column[site.vehicles.giving]] -= self.give_kw
+        return site.delivered_kwh(power_kw)
+
+
+def _by_evse(site: Site) -> Floats | None:
+    """(EVSE, slot of the grid) kW, or None where there is no plan at all."""
+    evses = site.problem.evses
+    if all(evse.planned_kw is None for evse in evses):
+        return None
+    planned_kw = np.full((len(evses), site.grid.slots), np.nan)
+    for number, evse in enumerate(evses):
+        if evse.planned_kw is not None:
+            planned_kw[number] = evse.planned_kw[site.grid.first :]
+    return planned_kw
+
+
+def _sign(planned_kw: Floats, most_kw: Floats) -> Floats:
+    """1 where a power can only rise from its plan, -1 where it can only fall, 0 where both or no plan is known."""
+    sign: Floats = np.where(planned_kw <= BETWEEN_KW, 1.0, np.where(planned_kw >= most_kw - BETWEEN_KW, -1.0, 0.0))
+    sign[np.isnan(planned_kw)] = 0.0
+    return sign
