@@ -98,9 +98,13 @@ def head_start(site: Site, v: Variables) -> Floats:
     The cheapest plan is proven without it. Where what it found is as cheap, it is also the preferred one of the
     cheapest: whoever is preferred more would cost less with it, too.
     """
-    mean_price = float(np.abs(site.buy_price).mean()) or 1.0
-    weight: Floats = preference(site, v) * (HEAD_START * mean_price / (site.grid.hours.sum()))
+    weight: Floats = preference(site, v) * (HEAD_START * mean_price(site) / site.grid.hours.sum())
     return weight
+
+
+def mean_price(site: Site) -> float:
+    """What a kWh costs about, and 1 where it costs nothing: the scale of prices that only break ties."""
+    return float(np.abs(site.buy_price).mean()) or 1.0
 
 
 def constant_money(site: Site) -> float:

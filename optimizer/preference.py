@@ -14,20 +14,23 @@ from optimizer.directions import Cheapest, is_circular
 from optimizer.doors import Door
 from optimizer.errors import SolverError
 from optimizer.in_force import PlanInForce
-from optimizer.objectives import gross_ev_money, head_start, preference, unmet_price
+from optimizer.objectives import gross_ev_money, head_start, mean_price, preference, unmet_price
 from optimizer.program import Program, Site, Variables
 from optimizer.service import missed
 
 COST_NOISE = 1e-9  # of the money: what a solver may miss a bound on it by
+ROUNDED_KWH = 1e-2  # what whole steps may lack of a need: less is not worth a new plan
+MOVING = 0.05  # of the mean price: what a kWh that leaves the plan in force weighs while minima are decided
 LEAST_BUDGET = 0.01  # currency: what preferences may cost where vehicles cost next to nothing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preferred:
-    """The preferred solution, and the money program for whoever moves powers on: what is kept stays within its plan."""
+    """The preferred solution, and the price beside its money that each column has while powers are moved on from it."""
 
-    program: Program
     x: Floats
+    wish: Floats
+    keeps: bool = False  # whether a plan in force is kept as far as the budget goes
 
 
 def budget(site: Site, v: Variables, x: Floats) -> float:
@@ -48,14 +51,15 @@ def prefer(
 
     Out of time, or where preference would let a flow go in a circle, the cheapest one stands.
     """
+    start = head_start(site, v)
     if not site.charge.columns:
-        return Preferred(cheapest.program, cheapest.x)
+        return Preferred(cheapest.x, start)
     try:
         if in_force is not None:
             return _closest(site, v, cheapest, in_force, door, time_limit_s=time_limit_s)
-        return Preferred(cheapest.program, _earliest(site, v, cheapest, door, time_limit_s=time_limit_s))
+        return Preferred(_earliest(site, v, cheapest, door, time_limit_s=time_limit_s), start)
     except SolverError:  # out of time: a preference is no reason to lose the plan
-        return Preferred(cheapest.program, cheapest.x)
+        return Preferred(cheapest.x, start)
 
 
 def _earliest(site: Site, v: Variables, cheapest: Cheapest, door: Door, *, time_limit_s: float) -> Floats:
@@ -73,20 +77,15 @@ def _closest(
 ) -> Preferred:
     """A kWh away from the plan has a price that nothing else can cost: one solve proves closeness before money."""
     program = _no_worse(site, v, cheapest, allowed=budget(site, v, cheapest.x))
-    energy = program.rows("energy_by_departure")
-    row_upper = program.row_upper.copy()
-    row_upper[energy] = np.maximum(row_upper[energy], _rounded_up_kwh(site, in_force))
-    program = replace(program, row_upper=row_upper)
-    cost = cheapest.program.cost + head_start(site, v)
-    cost = in_force.priced(cost, v) + unmet_price(site) * in_force.distance(site, v)
+    program, start = _as_rounded(site, program, in_force), head_start(site, v)
+    distance = in_force.distance(site, v)
+    cost = in_force.priced(cheapest.program.cost + start, v) + unmet_price(site) * distance
     parted = in_force.parted(replace(program, cost=cost), v)
     x = in_force.joined(door.solve(parted, time_limit_s=time_limit_s, feasible_start=True).x, v)
     if is_circular(site, v, x):
-        return Preferred(cheapest.program, cheapest.x)
-    upper = cheapest.program.upper.copy()
-    kept = in_force.is_kept(x, v)
-    upper[v.charge[kept]] = np.maximum(in_force.charge_kw[kept], cheapest.program.lower[v.charge[kept]])
-    return Preferred(replace(cheapest.program, upper=upper, row_upper=_energy(cheapest.program, row_upper)), x)
+        return Preferred(cheapest.x, start)
+    distance[v.charge[in_force.split]] = 0.0
+    return Preferred(x, start + MOVING * mean_price(site) * distance, keeps=True)
 
 
 def _no_worse(site: Site, v: Variables, cheapest: Cheapest, *, allowed: float) -> Program:
@@ -100,18 +99,17 @@ def _no_worse(site: Site, v: Variables, cheapest: Cheapest, *, allowed: float) -
     return replace(program, upper=upper, row_upper=row_upper)
 
 
-def _energy(program: Program, row_upper: Floats) -> Floats:
-    """The program's own upper sides, but those of energies as they were widened."""
-    own, energy = program.row_upper.copy(), program.rows("energy_by_departure")
-    own[energy] = row_upper[energy]
-    return own
-
-
-def _rounded_up_kwh(site: Site, in_force: PlanInForce) -> Floats:
-    """What each session may take so that a plan in whole steps, at most one above the need, still fits; else 0."""
+def _as_rounded(site: Site, program: Program, in_force: PlanInForce) -> Program:
+    """With room for what rounding left of the plan in force: up to a step above a need, or next to nothing below it."""
     charge = site.charge
     step_kwh = np.zeros(site.sessions)
     np.maximum.at(step_kwh, charge.session, charge.step_kw[charge.column] * charge.overlap_h)
-    planned_kwh = in_force.delivered_kwh(site)
-    fits = planned_kwh <= site.needs.required_kwh + step_kwh  # never true of NaN
-    return np.where(fits & ~site.needs.is_belief, planned_kwh, 0.0)
+    planned_kwh = in_force.delivered_kwh(site)  # NaN compares as false
+    rows = program.rows("energy_by_departure")
+    lower, upper = program.row_lower.copy(), program.row_upper.copy()
+    least_kwh, most_kwh = lower[rows], upper[rows]
+    above = (planned_kwh > most_kwh) & (planned_kwh <= most_kwh + step_kwh)
+    below = (planned_kwh < least_kwh) & (planned_kwh >= least_kwh - ROUNDED_KWH)
+    upper[rows] = np.where(above, planned_kwh, most_kwh)
+    lower[rows] = np.where(below, planned_kwh, least_kwh)
+    return replace(program, row_lower=lower, row_upper=upper)

@@ -14,7 +14,7 @@ from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.directions import net_vehicle_kw
 from optimizer.errors import SolverError
 from optimizer.fill import ENERGY_NOISE_KWH
-from optimizer.objectives import gross_ev_money, money, preference, unmet_price
+from optimizer.objectives import money, unmet_price
 from optimizer.program import Program, Site, Variables
 from optimizer.room import POWER_NOISE_KW, Meter, Room, mean_kw
 from optimizer.rounding import Rounding
@@ -22,21 +22,22 @@ from optimizer.rounding import Rounding
 ROUNDS = 5  # of deciding and solving again; more gain nothing (benchmarks/optimizer_solve.py)
 ENERGY_SLACK_KWH = 1e-6  # the minima that are decided may miss a need by the solver's own noise
 PEAK_NOISE = 1e-6  # currency
-DELAY_SHARE = 2e-4  # of the EVs' money: what being earlier weighs at most while powers are moved
 
 Run = Callable[[Program], Floats]
 
 
-def repair(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, settle: Run) -> tuple[Ints, Floats]:
+def repair(
+    site: Site, v: Variables, program: Program, x: Floats, *, wish: Floats, run: Run, settle: Run
+) -> tuple[Ints, Floats]:
     """Whole steps for every charge column, and the columns of the program that they were rounded from.
 
-    `program` is the money program with its directions fixed, `x` its solution; `run` solves a program on the same
-    matrix, `settle` one in which no flow may go in a circle. What `x` leaves unmet may stay unmet; anything more is
-    avoided at any price.
+    `program` is the money program with its directions fixed, `x` its solution; `wish` is the price of every column
+    beside its money; `run` solves a program on the same matrix, `settle` one in which no flow may go in a circle. What
+    `x` leaves unmet may stay unmet; anything more is avoided at any price.
     """
     promised_kwh = site.needs.owed_kwh - x[v.unmet]
     floors_kwh = site.milestones.owed_kwh - x[v.behind]
-    x = _dive(site, v, program, x, run)
+    x = _dive(site, v, program, x, wish, run)
     target_kwh = np.where(_wants_more(site), site.delivered_kwh(net_vehicle_kw(site, v, x)), promised_kwh)
     target_kwh = np.maximum(target_kwh, promised_kwh)
 
@@ -95,7 +96,7 @@ def _settle(site: Site, v: Variables, program: Program, x: Floats, steps: Ints, 
         return x
 
 
-def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run) -> Floats:
+def _dive(site: Site, v: Variables, program: Program, x: Floats, wish: Floats, run: Run) -> Floats:
     """Decide every power that lies between 0 and its minimum, and move the others around the decisions."""
     charge = site.charge
     lower, upper = program.lower.copy(), program.upper.copy()
@@ -107,7 +108,7 @@ def _dive(site: Site, v: Variables, program: Program, x: Floats, run: Run) -> Fl
     row_upper[energy] += ENERGY_SLACK_KWH
     row_upper[program.rows("shortfall")] = np.inf
     row_upper[program.rows("floor_shortfall")] = np.inf
-    cost = money(site, v) + _weight_of_delay(site, v, x) * preference(site, v)
+    cost = money(site, v) + wish
     weight = unmet_price(site) * (1.0 + site.needs.classes - site.needs.service_class)
     floors = site.milestones.floors
     cost[v.unmet] = weight
@@ -150,12 +151,6 @@ def _too_full(site: Site, v: Variables, x: Floats) -> Flags:
     full = np.zeros(charge.columns, dtype=np.bool_)
     full[column[most_kw < charge.min_kw[column] - POWER_NOISE_KW]] = True
     return full
-
-
-def _weight_of_delay(site: Site, v: Variables, x: Floats) -> float:
-    waited = float(preference(site, v) @ x)
-    share = min(DELAY_SHARE, site.problem.settings.preference_budget)
-    return share * gross_ev_money(site, x[v.charge]) / waited if waited > 0 else 0.0
 
 
 def _choose(site: Site, power_kw: Floats, below: Flags, on: Flags, room: Room, meter: Meter) -> Flags:

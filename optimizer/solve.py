@@ -6,7 +6,7 @@ deterministic: the same problem gives the same bits.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -21,18 +21,19 @@ from optimizer.answer import (
     session_results,
     warnings,
 )
-from optimizer.arrays import Flags, Floats
+from optimizer.arrays import Flags, Floats, Ints
 from optimizer.constraints import ALL
 from optimizer.directions import Cheapest, is_circular, straighten
-from optimizer.domain import Problem, Schedule, SessionResult, Status
+from optimizer.domain import Cost, Problem, Schedule, SessionResult, Status
 from optimizer.doors import Door, Solution, door
 from optimizer.errors import SolverError
 from optimizer.in_force import PlanInForce
 from optimizer.objectives import constant_money, gross_ev_money, head_start, money, unmet_price
-from optimizer.preference import cost_noise, prefer
+from optimizer.preference import Preferred, budget, cost_noise, prefer
 from optimizer.program import Program, Site, Variables, assemble
 from optimizer.repair import repair
 from optimizer.service import UNMET_NOISE_KWH, divide, missed, no_shortfall
+from optimizer.smooth import smoothed
 
 OPTIMAL_GAP = 1e-4  # of the gross EV money: up to here a plan counts as proven optimal
 DIRECTION_GAP = 5e-5  # of it: directions of flows need not be searched for less
@@ -49,6 +50,21 @@ class TimeLimit:
     @property
     def left_s(self) -> float:
         return max(self._end - perf_counter(), 0.01)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rounded:
+    """Whole steps, the columns that they were rounded from, and what that costs."""
+
+    steps: Ints
+    x: Floats
+    cost: Cost
+
+    def priced(self, site: Site, v: Variables, cheapest: Cheapest) -> float:
+        """The money, and a price that nothing else can cost on what is missing beyond the unavoidable."""
+        missing_kwh = site.needs.owed_kwh - cheapest.x[v.unmet] - site.delivered_kwh(self.steps * site.charge.step_kw)
+        worth_a_step = missing_kwh[missing_kwh > UNMET_GAP_KWH]
+        return self.cost.minimised + unmet_price(site) * float(worth_a_step.sum())
 
 
 def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
@@ -74,11 +90,23 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     def settle(decided: Program) -> Floats:
         return _straight(site, variables, decided, chosen, limit).x
 
-    steps, x = repair(site, variables, preferred.program, preferred.x, run=run, settle=settle)
-    power_kw = steps * site.charge.step_kw
+    def rounded(wished: Preferred) -> Rounded:
+        steps, x = repair(site, variables, cheapest.program, wished.x, wish=wished.wish, run=run, settle=settle)
+        seen = flows(site, variables, x, steps * site.charge.step_kw)
+        return Rounded(steps, x, cost_of(site, seen, steps * site.charge.step_kw))
+
+    answer = rounded(preferred)
+    if preferred.keeps:
+        allowed = budget(site, variables, cheapest.x)
+        if answer.priced(site, variables, cheapest) > cheapest.bound + constant_money(site) + allowed:
+            fresh = rounded(prefer(site, variables, cheapest, None, chosen, time_limit_s=limit.left_s))
+            if answer.priced(site, variables, cheapest) > fresh.priced(site, variables, cheapest) + allowed:
+                answer = fresh
+    steps, power_kw = answer.steps, answer.steps * site.charge.step_kw
+    x = smoothed(site, variables, cheapest.program, answer.x, power_kw, door(solver), time_limit_s=limit.left_s)
     seen = flows(site, variables, x, power_kw)
-    sessions = session_results(site, steps)
     cost = cost_of(site, seen, power_kw)
+    sessions = session_results(site, steps)
     more_unmet = _more_unmet(site, variables, sessions, cheapest.x)
     bound: float | None = cheapest.bound
     if more_unmet.any():
@@ -155,9 +183,7 @@ def least_money(
     return _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
 
 
-def _started(
-    program: Program, start: Floats | None, chosen: Door, limit: TimeLimit
-) -> tuple[Solution, Floats | None]:
+def _started(program: Program, start: Floats | None, chosen: Door, limit: TimeLimit) -> tuple[Solution, Floats | None]:
     """The optimum of a program, and where solving began if that is as cheap: then nothing as cheap starts better."""
     if start is None:
         return chosen.solve(program, time_limit_s=limit.left_s), None
