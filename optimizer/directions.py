@@ -121,11 +121,11 @@ def _mixed_integer(
     """Directions as binaries, in the slots where a circle pays. Its first columns are those of the linear program."""
     directed = Variables.of(site, directions=True)
     mixed = assemble(site, directed, DIRECTED, money(site, directed))
-    columns, rows = Variables.of(site).columns, program.matrix.rows  # without what a plan in force adds
+    columns, rows = program.lower.size, program.matrix.rows
     lower, upper = mixed.lower.copy(), mixed.upper.copy()
     row_lower, row_upper = mixed.row_lower.copy(), mixed.row_upper.copy()
-    upper[:columns] = program.upper[:columns]
-    lower[:columns] = program.lower[:columns]
+    upper[:columns] = program.upper
+    lower[:columns] = program.lower
     row_lower[:rows] = program.row_lower
     row_upper[:rows] = program.row_upper
     integer = np.zeros(upper.size, dtype=np.bool_)

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from optimizer.arrays import Flags, Floats, Ints
+from optimizer.arrays import Floats, Ints
 from optimizer.program import Matrix, Program, Site, Variables
 
 BETWEEN_KW = 1e-6  # nearer to a bound a power is planned at it
@@ -20,14 +20,13 @@ BETWEEN_KW = 1e-6  # nearer to a bound a power is planned at it
 class PlanInForce:
     """What every charge and every giving column was planned at, kW; NaN where no plan says anything.
 
-    `split` are the charge columns that are planned between their bounds, `beyond` their second columns, which stand
-    behind all others of a program. Vehicles that can give are not split: what is planned in between is free there.
+    `split` are the charge columns that are planned between their bounds. Vehicles that can give are not among them:
+    what is planned in between is free there.
     """
 
     charge_kw: Floats
     give_kw: Floats
     split: Ints
-    beyond: Ints
 
     @classmethod
     def of(cls, site: Site, v: Variables) -> Self | None:
@@ -42,72 +41,43 @@ class PlanInForce:
         charge_kw[np.isnan(net_kw)] = np.nan
         between = (charge_kw > BETWEEN_KW) & (charge_kw < charge.max_kw - BETWEEN_KW)
         between[giving] = False
-        split = np.flatnonzero(between)
-        return cls(
-            charge_kw=charge_kw,
-            give_kw=np.minimum(np.maximum(-net_kw[giving], 0.0), v.upper[v.give]),
-            split=split,
-            beyond=np.arange(v.columns, v.columns + split.size),
-        )
-
-    def widened(self, v: Variables) -> Variables:
-        """With the second columns, closed: whoever does not ask for them meets them as zeros."""
-        nothing = np.zeros(self.split.size)
-        return replace(v, lower=np.concatenate([v.lower, nothing]), upper=np.concatenate([v.upper, nothing]))
-
-    def doubled(self, program: Program, v: Variables) -> Program:
-        """A program of `widened` columns, with the entries of every split column at its second one, too."""
-        matrix = program.matrix
-        second = np.full(matrix.columns, -1)
-        second[v.charge[self.split]] = self.beyond
-        entry = np.flatnonzero(second[matrix.index] >= 0)
-        row = np.repeat(np.arange(matrix.rows), np.diff(matrix.start))
-        rows = np.concatenate([row, row[entry]])
-        order = np.argsort(rows, kind="stable")
-        return replace(
-            program,
-            matrix=Matrix(
-                start=np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=matrix.rows))]),
-                index=np.concatenate([matrix.index, second[matrix.index[entry]]])[order],
-                value=np.concatenate([matrix.value, matrix.value[entry]])[order],
-                columns=matrix.columns,
-            ),
-        )
-
-    def parted(self, program: Program, v: Variables) -> Program:
-        """The same program with second columns open, each first one up to its plan. Costs have to suit."""
-        upper, first, planned_kw = program.upper.copy(), v.charge[self.split], self.charge_kw[self.split]
-        upper[self.beyond] = np.maximum(upper[first] - planned_kw, 0.0)
-        upper[first] = np.minimum(upper[first], planned_kw)
-        return replace(program, upper=upper)
-
-    def priced(self, cost: Floats, v: Variables) -> Floats:
-        """`cost` with the price of every split column at its second one, too."""
-        both = cost.copy()
-        both[self.beyond] = cost[v.charge[self.split]]
-        return both
-
-    def joined(self, x: Floats, v: Variables) -> Floats:
-        """A solution with both parts of a power in its first column."""
-        whole = x.copy()
-        whole[v.charge[self.split]] += x[self.beyond]
-        whole[self.beyond] = 0.0
-        return whole
+        give_kw = np.minimum(np.maximum(-net_kw[giving], 0.0), v.upper[v.give])
+        return cls(charge_kw, give_kw, np.flatnonzero(between))
 
     def distance(self, site: Site, v: Variables) -> Floats:
-        """A price for every column of a `parted` program: the kWh by which it leaves the plan, but for a constant."""
+        """A price for every column: the kWh by which it leaves the plan, but for a constant; 0 where it is split."""
         cost = np.zeros(v.columns)
         hours = site.grid.hours[site.charge.slot] * site.charge.present
         cost[v.charge] = hours * _sign(self.charge_kw, v.upper[v.charge])
-        cost[v.charge[self.split]] = -hours[self.split]
-        cost[self.beyond] = hours[self.split]
+        cost[v.charge[self.split]] = 0.0
         giving = site.vehicles.column[site.vehicles.giving]
         cost[v.give] = hours[giving] * _sign(self.give_kw, v.upper[v.give])
         return cost
 
-    def is_kept(self, x: Floats, v: Variables) -> Flags:
-        """The charge columns whose power is that of the plan."""
-        return np.abs(x[v.charge] - self.charge_kw) <= BETWEEN_KW  # never true of NaN
+    def closest(self, site: Site, v: Variables, program: Program, price_per_kwh: float) -> Program:
+        """A program that also pays for the distance from the plan. What goes beyond it stands behind all other columns.
+
+        The entries of a split column stand at its second one, too, and so does its cost.
+        """
+        first, planned_kw = v.charge[self.split], self.charge_kw[self.split]
+        away = price_per_kwh * (site.grid.hours[site.charge.slot] * site.charge.present)[self.split]
+        cost = program.cost + price_per_kwh * self.distance(site, v)
+        upper = program.upper.copy()
+        upper[first] = np.minimum(upper[first], planned_kw)
+        cost[first] -= away
+        return replace(
+            program,
+            matrix=_doubled(program.matrix, first),
+            cost=np.concatenate([cost, program.cost[first] + away]),
+            lower=np.concatenate([program.lower, np.zeros(first.size)]),
+            upper=np.concatenate([upper, np.maximum(program.upper[first] - planned_kw, 0.0)]),
+        )
+
+    def joined(self, x: Floats, v: Variables) -> Floats:
+        """A solution of `closest` as one of the program that it was made from."""
+        whole = x[: v.columns].copy()
+        whole[v.charge[self.split]] += x[v.columns :]
+        return whole
 
     def delivered_kwh(self, site: Site) -> Floats:
         """What the plan brings to each session; NaN where it does not know all of a session's columns."""
@@ -126,6 +96,22 @@ def _by_evse(site: Site) -> Floats | None:
         if evse.planned_kw is not None:
             planned_kw[number] = evse.planned_kw[site.grid.first :]
     return planned_kw
+
+
+def _doubled(matrix: Matrix, columns: Ints) -> Matrix:
+    """With the entries of `columns` a second time, in as many columns behind all others."""
+    second = np.full(matrix.columns, -1)
+    second[columns] = matrix.columns + np.arange(columns.size)
+    entry = np.flatnonzero(second[matrix.index] >= 0)
+    row = np.repeat(np.arange(matrix.rows), np.diff(matrix.start))
+    rows = np.concatenate([row, row[entry]])
+    order = np.argsort(rows, kind="stable")
+    return Matrix(
+        start=np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=matrix.rows))]),
+        index=np.concatenate([matrix.index, second[matrix.index[entry]]])[order],
+        value=np.concatenate([matrix.value, matrix.value[entry]])[order],
+        columns=matrix.columns + columns.size,
+    )
 
 
 def _sign(planned_kw: Floats, most_kw: Floats) -> Floats:

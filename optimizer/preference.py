@@ -47,9 +47,10 @@ def cost_noise(cost: float) -> float:
 def prefer(
     site: Site, v: Variables, cheapest: Cheapest, in_force: PlanInForce | None, door: Door, *, time_limit_s: float
 ) -> Preferred:
-    """Of the plans that serve as well, at no more than the budget, the preferred one. `v` and `cheapest` fit together.
+    """Of the plans that serve as well, at no more than the budget, the preferred one.
 
-    Out of time, or where preference would let a flow go in a circle, the cheapest one stands.
+    `door` is warm from the cheapest plan; with a plan in force it is a door of its own. Out of time, or where preference
+    would let a flow go in a circle, the cheapest one stands.
     """
     start = head_start(site, v)
     if not site.charge.columns:
@@ -75,17 +76,18 @@ def _earliest(site: Site, v: Variables, cheapest: Cheapest, door: Door, *, time_
 def _closest(
     site: Site, v: Variables, cheapest: Cheapest, in_force: PlanInForce, door: Door, *, time_limit_s: float
 ) -> Preferred:
-    """A kWh away from the plan has a price that nothing else can cost: one solve proves closeness before money."""
-    program = _no_worse(site, v, cheapest, allowed=budget(site, v, cheapest.x))
-    program, start = _as_rounded(site, program, in_force), head_start(site, v)
-    distance = in_force.distance(site, v)
-    cost = in_force.priced(cheapest.program.cost + start, v) + unmet_price(site) * distance
-    parted = in_force.parted(replace(program, cost=cost), v)
-    x = in_force.joined(door.solve(parted, time_limit_s=time_limit_s, feasible_start=True).x, v)
+    """A kWh away from the plan has a price that nothing else can cost: one solve proves closeness before money.
+
+    It starts cold, by a door of its own: the way there from the cheapest plan is a hundred times as long.
+    """
+    start = head_start(site, v)
+    program = _as_rounded(site, _no_worse(site, v, cheapest, allowed=budget(site, v, cheapest.x)), in_force)
+    program = replace(program, cost=cheapest.program.cost + start)
+    closest = in_force.closest(site, v, program, unmet_price(site))
+    x = in_force.joined(door.solve(closest, time_limit_s=time_limit_s).x, v)
     if is_circular(site, v, x):
         return Preferred(cheapest.x, start)
-    distance[v.charge[in_force.split]] = 0.0
-    return Preferred(x, start + MOVING * mean_price(site) * distance, keeps=True)
+    return Preferred(x, start + MOVING * mean_price(site) * in_force.distance(site, v), keeps=True)
 
 
 def _no_worse(site: Site, v: Variables, cheapest: Cheapest, *, allowed: float) -> Program:

@@ -77,11 +77,14 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     limit = TimeLimit(problem.settings.time_limit_s)
     chosen = door(solver)
     site = Site.of(problem)
-    variables, in_force, program = _built(site)
+    variables = Variables.of(site)
+    program = assemble(site, variables, ALL, money(site, variables))
+    in_force = PlanInForce.of(site, variables)
+    aside = door(solver)  # for programs of another shape: the money program stays warm
     built = perf_counter()
 
     cheapest = least_money(site, variables, program, chosen, limit, start=head_start(site, variables))
-    preferred = prefer(site, variables, cheapest, in_force, chosen, time_limit_s=limit.left_s)
+    preferred = prefer(site, variables, cheapest, in_force, aside if in_force else chosen, time_limit_s=limit.left_s)
     solved = perf_counter()
 
     def run(decided: Program) -> Floats:
@@ -103,7 +106,7 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
             if answer.priced(site, variables, cheapest) > fresh.priced(site, variables, cheapest) + allowed:
                 answer = fresh
     steps, power_kw = answer.steps, answer.steps * site.charge.step_kw
-    x = smoothed(site, variables, cheapest.program, answer.x, power_kw, door(solver), time_limit_s=limit.left_s)
+    x = smoothed(site, variables, cheapest.program, answer.x, power_kw, aside, time_limit_s=limit.left_s)
     seen = flows(site, variables, x, power_kw)
     cost = cost_of(site, seen, power_kw)
     sessions = session_results(site, steps)
@@ -140,16 +143,6 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
             "repair": (ended - solved) * 1000,
         },
     )
-
-
-def _built(site: Site) -> tuple[Variables, PlanInForce | None, Program]:
-    """The money program, with room for the plan in force where there is one."""
-    variables = Variables.of(site)
-    in_force = PlanInForce.of(site, variables)
-    if in_force is None:
-        return variables, None, assemble(site, variables, ALL, money(site, variables))
-    variables = in_force.widened(variables)
-    return variables, in_force, in_force.doubled(assemble(site, variables, ALL, money(site, variables)), variables)
 
 
 def least_money(
