@@ -1,4 +1,4 @@
-"""The plan in force, and how far another plan is from it: Σ hours · |power − planned|, linear and without a row.
+"""The plan in force, and how far another plan is from it: Σ weight · hours · |power − planned|, linear, without a row.
 
 A power that is planned at 0 or at its most can leave it in one direction only, so its distance is linear already. One
 that is planned in between gets a second column for what goes beyond the plan: p = within + beyond, with
@@ -13,6 +13,7 @@ import numpy as np
 from optimizer.arrays import Floats, Ints
 from optimizer.program import Matrix, Program, Site, Variables
 
+START_WEIGHT = 2.0  # of a kWh where nothing is planned, against one on top of what is: it is a start
 BETWEEN_KW = 1e-6  # nearer to a bound a power is planned at it
 
 
@@ -79,11 +80,15 @@ class PlanInForce:
         whole[v.charge[self.split]] += x[v.columns :]
         return whole
 
-    def delivered_kwh(self, site: Site) -> Floats:
-        """What the plan brings to each session; NaN where it does not know all of a session's columns."""
+    def net_kw(self, site: Site) -> Floats:
+        """What every charge column was planned at, below 0 where a vehicle gives; NaN where no plan says anything."""
         power_kw = self.charge_kw.copy()
         power_kw[site.vehicles.column[site.vehicles.giving]] -= self.give_kw
-        return site.delivered_kwh(power_kw)
+        return power_kw
+
+    def delivered_kwh(self, site: Site) -> Floats:
+        """What the plan brings to each session; NaN where it does not know all of a session's columns."""
+        return site.delivered_kwh(self.net_kw(site))
 
 
 def _by_evse(site: Site) -> Floats | None:
@@ -115,7 +120,7 @@ def _doubled(matrix: Matrix, columns: Ints) -> Matrix:
 
 
 def _sign(planned_kw: Floats, most_kw: Floats) -> Floats:
-    """1 where a power can only rise from its plan, -1 where it can only fall, 0 where both or no plan is known."""
-    sign: Floats = np.where(planned_kw <= BETWEEN_KW, 1.0, np.where(planned_kw >= most_kw - BETWEEN_KW, -1.0, 0.0))
-    sign[np.isnan(planned_kw)] = 0.0
-    return sign
+    """The price of a kW more: `START_WEIGHT` where nothing is planned, -1 where all is, else 0, and 0 without a plan."""
+    sign: Floats = np.where(planned_kw >= most_kw - BETWEEN_KW, -1.0, 0.0)
+    sign[planned_kw <= BETWEEN_KW] = START_WEIGHT
+    return sign  # NaN compares as false

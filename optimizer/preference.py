@@ -9,17 +9,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from optimizer.answer import cost_of, flows
 from optimizer.arrays import Floats
 from optimizer.directions import Cheapest, is_circular
 from optimizer.doors import Door
 from optimizer.errors import SolverError
 from optimizer.in_force import PlanInForce
-from optimizer.objectives import gross_ev_money, head_start, mean_price, preference, unmet_price
+from optimizer.objectives import constant_money, gross_ev_money, head_start, mean_price, preference, unmet_price
 from optimizer.program import Program, Site, Variables
 from optimizer.service import missed
 
 COST_NOISE = 1e-9  # of the money: what a solver may miss a bound on it by
 ROUNDED_KWH = 1e-2  # what whole steps may lack of a need: less is not worth a new plan
+ROUNDING_SHARE = 0.01  # of the gross EV money: more than this no rounding costs
 MOVING = 0.05  # of the mean price: what a kWh that leaves the plan in force weighs while minima are decided
 LEAST_BUDGET = 0.01  # currency: what preferences may cost where vehicles cost next to nothing
 
@@ -49,8 +51,8 @@ def prefer(
 ) -> Preferred:
     """Of the plans that serve as well, at no more than the budget, the preferred one.
 
-    `door` is warm from the cheapest plan; with a plan in force it is a door of its own. Out of time, or where preference
-    would let a flow go in a circle, the cheapest one stands.
+    `door` is warm from the cheapest plan; with a plan in force it is a door of its own. Out of time, or where
+    preference would let a flow go in a circle, the cheapest one stands.
     """
     start = head_start(site, v)
     if not site.charge.columns:
@@ -81,13 +83,27 @@ def _closest(
     It starts cold, by a door of its own: the way there from the cheapest plan is a hundred times as long.
     """
     start = head_start(site, v)
-    program = _as_rounded(site, _no_worse(site, v, cheapest, allowed=budget(site, v, cheapest.x)), in_force)
+    allowed = max(budget(site, v, cheapest.x), _rounding_money(site, v, cheapest, in_force))
+    program = _as_rounded(site, _no_worse(site, v, cheapest, allowed=allowed), in_force)
     program = replace(program, cost=cheapest.program.cost + start)
     closest = in_force.closest(site, v, program, unmet_price(site))
     x = in_force.joined(door.solve(closest, time_limit_s=time_limit_s).x, v)
     if is_circular(site, v, x):
         return Preferred(cheapest.x, start)
     return Preferred(x, start + MOVING * mean_price(site) * in_force.distance(site, v), keeps=True)
+
+
+def _rounding_money(site: Site, v: Variables, cheapest: Cheapest, in_force: PlanInForce) -> float:
+    """What the plan in force as it is costs above the cheapest, if that may be due to whole steps and minima; else 0.
+
+    A new plan will be rounded as well, and may end as dear: who rounds compares the two.
+    """
+    power_kw = in_force.net_kw(site)
+    if np.isnan(power_kw).any():
+        return 0.0
+    paid = cost_of(site, flows(site, v, cheapest.x, power_kw), power_kw).minimised - constant_money(site)
+    above = paid + COST_NOISE * (1.0 + abs(paid)) - float(cheapest.program.cost @ cheapest.x)
+    return above if above <= ROUNDING_SHARE * gross_ev_money(site, power_kw) else 0.0
 
 
 def _no_worse(site: Site, v: Variables, cheapest: Cheapest, *, allowed: float) -> Program:

@@ -17,6 +17,7 @@ from optimizer.preference import cost_noise
 from optimizer.program import Matrix, Program, Site, Variables
 
 ROW_NOISE = 1e-7  # what is held may miss a row by this, and must not make the rest infeasible
+NO_COST = 1e-6  # of the money: what holding all others within `ROW_NOISE` may come to
 SMOOTHER_KW = 1e-3  # less is not worth another plan
 
 
@@ -44,7 +45,7 @@ def smoothed(
     after = flows(site, v, other, power_kw)
     cost, cost_after = cost_of(site, seen, power_kw).minimised, cost_of(site, after, power_kw).minimised
     smoother = ramps_kw(after) < ramps_kw(seen) - SMOOTHER_KW
-    if not smoother or cost_after > cost + 10 * cost_noise(cost) or is_circular(site, v, other):
+    if not smoother or cost_after > cost + NO_COST * (1.0 + abs(cost)) or is_circular(site, v, other):
         return x
     return other
 
