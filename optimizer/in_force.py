@@ -120,7 +120,7 @@ def _doubled(matrix: Matrix, columns: Ints) -> Matrix:
 
 
 def _sign(planned_kw: Floats, most_kw: Floats) -> Floats:
-    """The price of a kW more: `START_WEIGHT` where nothing is planned, -1 where all is, else 0, and 0 without a plan."""
+    """The price of a kW more: `START_WEIGHT` where nothing is planned, -1 where all is, else 0, and without a plan."""
     sign: Floats = np.where(planned_kw >= most_kw - BETWEEN_KW, -1.0, 0.0)
     sign[planned_kw <= BETWEEN_KW] = START_WEIGHT
     return sign  # NaN compares as false

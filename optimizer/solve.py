@@ -54,11 +54,12 @@ class TimeLimit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rounded:
-    """Whole steps, the columns that they were rounded from, and what that costs."""
+    """Whole steps, the columns that they were rounded from, what it costs, whether it keeps to a plan in force."""
 
     steps: Ints
     x: Floats
     cost: Cost
+    keeps: bool
 
     def priced(self, site: Site, v: Variables, cheapest: Cheapest) -> float:
         """The money, and a price that nothing else can cost on what is missing beyond the unavoidable."""
@@ -96,7 +97,7 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     def rounded(wished: Preferred) -> Rounded:
         steps, x = repair(site, variables, cheapest.program, wished.x, wish=wished.wish, run=run, settle=settle)
         seen = flows(site, variables, x, steps * site.charge.step_kw)
-        return Rounded(steps, x, cost_of(site, seen, steps * site.charge.step_kw))
+        return Rounded(steps, x, cost_of(site, seen, steps * site.charge.step_kw), wished.keeps)
 
     answer = rounded(preferred)
     if preferred.keeps:
@@ -116,7 +117,7 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
         bound = _bound_at(site, variables, cheapest.program, sessions, chosen, limit)
     gross = max(gross_ev_money(site, power_kw), LEAST_GROSS)
     gap = None if bound is None else max(cost.minimised - bound - constant_money(site), 0.0) / gross
-    status, reason = _verdict(gap, more_unmet)
+    status, reason = _verdict(gap, more_unmet, kept=answer.keeps)
     power, current = evse_series(site, steps)
     imported, exported, curtailed = over_horizon(problem, site, seen)
     without = _money_without_vehicles(problem, solver, limit)
@@ -241,13 +242,14 @@ def _bound_at(
         return None
 
 
-def _verdict(gap: float | None, more_unmet: Flags) -> tuple[Status, str | None]:
+def _verdict(gap: float | None, more_unmet: Flags, *, kept: bool) -> tuple[Status, str | None]:
     if more_unmet.any():
         return "feasible", f"the minimum current leaves energy unmet in {int(more_unmet.sum())} sessions"
     if gap is None:
         return "feasible", "the time limit left no time for the bound"
     if gap > OPTIMAL_GAP:
-        return "feasible", f"{gap:.2%} of the vehicles' energy money above the bound: minimum current, current steps"
+        causes = "minimum current, current steps" + (", the plan in force" if kept else "")
+        return "feasible", f"{gap:.2%} of the vehicles' energy money above the bound: {causes}"
     return "optimal", None
 
 

@@ -12,7 +12,7 @@ def planned_kw(plan: Plan | None, horizon: Horizon, sessions: Sequence[Session])
 
     Nothing was planned after the end of the plan: 0. A plan that is over says nothing, nor one without its problem.
     """
-    if plan is None or plan.end <= horizon.first_moment or not plan.problem:
+    if plan is None or plan.end <= horizon.first_moment or not (plan.problem and "evses" in plan.schedule):
         return {}
     slot = timedelta(minutes=int(plan.problem["slot_minutes"]))
     places = [(horizon.slot_start(number) - plan.start) // slot for number in range(horizon.slots)]
