@@ -14,6 +14,7 @@ from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.domain import Battery, Problem
 from optimizer.headroom import Headroom, headroom_of
 from optimizer.intervals import Intervals, intervals_of
+from optimizer.members import Members
 from optimizer.milestones import Milestones, milestones_of
 from optimizer.presence import Charge, Grid, Needs, charge_of, needs_of, refuse_overlapping_stays
 from optimizer.vehicles import Vehicles, vehicles_of
@@ -24,7 +25,8 @@ class Site:
     """The problem as arrays over the slots that are still to come. Powers are kW, prices currency per kWh.
 
     `buy_price` holds the import price with its carbon. `battery_floor_kwh` (battery, slot) is the least
-    energy at each slot's end: a floor that cannot be reached in time is lowered to what can.
+    energy at each slot's end: a floor that cannot be reached in time is lowered to what can. Below each node of the
+    circuit tree: `charging` the charge columns, `giving` those that may give, `storing` the (battery, slot) cells.
     """
 
     problem: Problem
@@ -34,6 +36,9 @@ class Site:
     milestones: Milestones
     vehicles: Vehicles
     headroom: Headroom
+    charging: Members
+    storing: Members
+    giving: Members
     intervals: tuple[Intervals, ...]
     batteries: tuple[Battery, ...]
     holds_battery: Flags
@@ -54,6 +59,8 @@ class Site:
         controllable = [battery.controllable for battery in problem.batteries]
         batteries = tuple(battery for battery in problem.batteries if battery.controllable)
         holds_battery = headroom.holds_battery[:, np.array(controllable, dtype=np.bool_)]
+        given = vehicles.column[vehicles.giving]
+        cells, slots = np.arange(len(batteries) * grid.slots), grid.slots
         buy_price = np.array(problem.import_price_per_kwh)[grid.first :]
         if problem.carbon_kg_per_kwh is not None:
             buy_price = buy_price + np.array(problem.carbon_kg_per_kwh)[grid.first :] * problem.carbon_price_per_kg
@@ -65,6 +72,9 @@ class Site:
             milestones=milestones_of(problem, grid, charge, vehicles),
             vehicles=vehicles,
             headroom=headroom,
+            charging=Members.of(headroom.holds_evse, charge.evse, charge.slot),
+            storing=Members.of(holds_battery, cells // slots, cells % slots),
+            giving=Members.of(headroom.holds_evse, charge.evse[given], charge.slot[given]),
             intervals=tuple(intervals_of(problem, one, grid) for one in problem.demand_charges),
             batteries=batteries,
             holds_battery=holds_battery,
