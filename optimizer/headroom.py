@@ -8,6 +8,7 @@ is planned all the same.
 from dataclasses import dataclass
 from functools import cache
 from math import inf
+from operator import attrgetter
 
 import numpy as np
 
@@ -104,6 +105,28 @@ def headroom_of(problem: Problem, grid: Grid) -> Headroom:
         battery_kw_per_a=3 * kw_per_a,
         warnings=(*_overloads(names, draw_kw, draw_a, grid), *_missing_quantiles(problem)),
     )
+
+
+_READS = attrgetter(
+    "horizon",
+    "connection",
+    "circuits",
+    "evses",
+    "batteries",
+    "reservations",
+    "base_load_kw",
+    "base_load_high_kw",
+    "base_load_low_kw",
+    "base_load_phase_share",
+    "pv_kw",
+    "pv_high_kw",
+    "pv_curtailable",
+)
+
+
+def same_headroom(one: Problem, other: Problem) -> bool:
+    """Whether `headroom_of` reads the same of both problems."""
+    return bool(_READS(one) == _READS(other))
 
 
 def _holds(nodes: int, above: list[list[int]]) -> Flags:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
+from operator import attrgetter
 
 import numpy as np
 
@@ -28,6 +29,7 @@ __all__ = [
     "later_kwh",
     "needs_of",
     "refuse_overlapping_stays",
+    "same_charge",
     "seconds",
     "seconds_of",
 ]
@@ -231,8 +233,8 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
 
     # Whoever is there and wants nothing would draw all the same; and a power below the minimum cannot be asked for.
     idle = np.zeros(key.size, dtype=np.bool_)
-    wants = [s.v2g is not None or (s.max_energy_kwh or s.required_energy_kwh) > 0 for s in problem.sessions]
-    np.logical_or.at(idle, column, ~np.array(wants, dtype=np.bool_)[session])
+    wants = np.array([_wants(session) for session in problem.sessions], dtype=np.bool_)
+    np.logical_or.at(idle, column, ~wants[session])
     keep = ~idle & (max_steps >= np.maximum(min_steps, 1))
     number = np.cumsum(keep) - 1
     pair = keep[column]
@@ -251,6 +253,29 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
         column=number[column[pair]],
         overlap_h=overlap_h[pair],
     )
+
+
+_READS = attrgetter("horizon", "evses", "connection.voltage_v")
+_READS_OF_SESSION = attrgetter(
+    "evse_id", "arrival", "departure", "max_power_kw", "vehicle_phases", "min_current_a", "probability", "v2g"
+)
+
+
+def same_charge(one: Problem, other: Problem) -> bool:
+    """Whether `charge_of` reads the same of both problems: all but how much energy each session wants."""
+    return (
+        len(one.sessions) == len(other.sessions)
+        and _READS(one) == _READS(other)
+        and all(
+            a is b or (_READS_OF_SESSION(a) == _READS_OF_SESSION(b) and _wants(a) == _wants(b))
+            for a, b in zip(one.sessions, other.sessions, strict=True)
+        )
+    )
+
+
+def _wants(session: Session) -> bool:
+    """Whether it takes, or gives, anything at all."""
+    return session.v2g is not None or (session.max_energy_kwh or session.required_energy_kwh) > 0
 
 
 def _pairs(problem: Problem, grid: Grid) -> tuple[Ints, Ints, Floats]:

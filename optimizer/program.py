@@ -12,11 +12,11 @@ import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.domain import Battery, Problem
-from optimizer.headroom import Headroom, headroom_of
+from optimizer.headroom import Headroom, headroom_of, same_headroom
 from optimizer.intervals import Intervals, intervals_of
 from optimizer.members import Members
 from optimizer.milestones import Milestones, milestones_of
-from optimizer.presence import Charge, Grid, Needs, charge_of, needs_of, refuse_overlapping_stays
+from optimizer.presence import Charge, Grid, Needs, charge_of, needs_of, refuse_overlapping_stays, same_charge
 from optimizer.vehicles import Vehicles, vehicles_of
 
 
@@ -49,13 +49,16 @@ class Site:
     sell_price: Floats
 
     @classmethod
-    def of(cls, problem: Problem) -> "Site":
-        """Raise `InvalidProblemError` when two sessions are at one EVSE at once."""
+    def of(cls, problem: Problem, last: "Site | None" = None) -> "Site":
+        """Raise `InvalidProblemError` when two sessions are at one EVSE at once.
+
+        `last` is a site that was built before: what depends on nothing that is different now is taken from it.
+        """
         refuse_overlapping_stays(problem)
         grid = Grid.of(problem.horizon)
-        charge = charge_of(problem, grid)
+        charge = last.charge if last and same_charge(last.problem, problem) else charge_of(problem, grid)
         vehicles = vehicles_of(problem, charge)
-        headroom = headroom_of(problem, grid)
+        headroom = last.headroom if last and same_headroom(last.problem, problem) else headroom_of(problem, grid)
         controllable = [battery.controllable for battery in problem.batteries]
         batteries = tuple(battery for battery in problem.batteries if battery.controllable)
         holds_battery = headroom.holds_battery[:, np.array(controllable, dtype=np.bool_)]
@@ -72,7 +75,11 @@ class Site:
             milestones=milestones_of(problem, grid, charge, vehicles),
             vehicles=vehicles,
             headroom=headroom,
-            charging=Members.of(headroom.holds_evse, charge.evse, charge.slot),
+            charging=(
+                last.charging
+                if last and last.charge is charge and last.headroom is headroom
+                else Members.of(headroom.holds_evse, charge.evse, charge.slot)
+            ),
             storing=Members.of(holds_battery, cells // slots, cells % slots),
             giving=Members.of(headroom.holds_evse, charge.evse[given], charge.slot[given]),
             intervals=tuple(intervals_of(problem, one, grid) for one in problem.demand_charges),
@@ -267,8 +274,12 @@ class Program:
     blocks: tuple[tuple[str, tuple[Ints, ...], int, int], ...]
     integer: Flags | None = None
 
+    def value(self, x: Floats) -> float:
+        """What `x` costs. Not `cost @ x`: its bits, and on a busy machine its time, depend on the threads of BLAS."""
+        return float(np.sum(self.cost * x))
+
     def rows(self, name: str) -> slice:
-        """The rows of a rule; an empty slice when it binds nobody."""
+        """The rows of a rule, the first block of them; an empty slice when it binds nobody."""
         return next((slice(first, end) for rule, _, first, end in self.blocks if rule == name), slice(0, 0))
 
 
