@@ -219,7 +219,6 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
 
     most_drawn = np.zeros(key.size, dtype=np.int64)  # at one EVSE, more phases hold all that fewer do
     np.maximum.at(most_drawn, column, drawn[session])
-    loads = np.where(_rank(problem)[evse] < most_drawn[:, None], 1.0, 0.0)
     minimum_a = np.zeros(key.size)
     np.maximum.at(minimum_a, column, _minimum_current_a(problem, evse_of)[session])
     limit_kw = evse_limit_kw(problem, evse, unit)
@@ -227,7 +226,7 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
     open_a = _open_limit_a(problem)[evse]  # what an unverified EVSE may still be drawing
     is_open = (slot_of == 0) & np.isfinite(open_a)
     limit_kw = np.where(is_open, np.minimum(limit_kw, open_a * unit), limit_kw)
-    loads[is_open] = 0.0  # safety counts that limit instead: `headroom`
+    most_drawn[is_open] = 0  # safety counts that limit instead: `headroom`
     min_steps = np.ceil(np.where(is_dc, 0.0, minimum_a * unit) / step_kw - STEP_NOISE).astype(np.int64)
     max_steps = np.floor(limit_kw / step_kw + STEP_NOISE).astype(np.int64)
 
@@ -237,18 +236,18 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
     np.logical_or.at(idle, column, ~wants[session])
     keep = ~idle & (max_steps >= np.maximum(min_steps, 1))
     number = np.cumsum(keep) - 1
-    pair = keep[column]
+    pair, kept = np.flatnonzero(keep[column]), np.flatnonzero(keep)
     probability = np.array([s.probability for s in problem.sessions], dtype=float)
     present = sum_by(column, overlap_h * probability[session], key.size) / grid.hours[slot_of]
     return Charge(
-        evse=evse[keep],
-        slot=slot_of[keep],
-        step_kw=step_kw[keep],
-        min_steps=min_steps[keep],
-        max_steps=max_steps[keep],
-        kw_per_a=unit[keep],
-        amps_per_kw=(loads / unit[:, None])[keep],
-        present=np.minimum(present[keep], 1.0),
+        evse=evse[kept],
+        slot=slot_of[kept],
+        step_kw=step_kw[kept],
+        min_steps=min_steps[kept],
+        max_steps=max_steps[kept],
+        kw_per_a=unit[kept],
+        amps_per_kw=(_rank(problem)[evse[kept]] < most_drawn[kept, None]) / unit[kept, None],
+        present=np.minimum(present[kept], 1.0),
         session=session[pair],
         column=number[column[pair]],
         overlap_h=overlap_h[pair],
@@ -306,10 +305,9 @@ def _phases(problem: Problem, evse_of: Ints) -> tuple[Floats, Ints]:
 
 def _rank(problem: Problem) -> Ints:
     """The place of each site phase at each EVSE; 3 where it is not wired."""
-    unwired = len(PHASES)
-    places = [{phase: place for place, phase in enumerate(evse.phases)} for evse in problem.evses]
-    rank = [[place.get(phase, unwired) for phase in PHASES] for place in places]
-    return np.array(rank, dtype=np.int64).reshape(-1, len(PHASES))
+    wirings = {evse.phases for evse in problem.evses}
+    rank = {wired: [wired.index(phase) if phase in wired else len(PHASES) for phase in PHASES] for wired in wirings}
+    return np.array([rank[evse.phases] for evse in problem.evses], dtype=np.int64).reshape(-1, len(PHASES))
 
 
 def _minimum_current_a(problem: Problem, evse_of: Ints) -> Floats:
