@@ -9,7 +9,7 @@ everything at once, which no meter and no market does.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from time import perf_counter
@@ -85,7 +85,7 @@ def corrected(problem: Problem, random: np.random.Generator) -> Problem:
     return _with_needs(problem, [s.required_energy_kwh * one for s, one in zip(problem.sessions, factor, strict=True)])
 
 
-def _with_needs(problem: Problem, needs_kwh: list[float]) -> Problem:
+def _with_needs(problem: Problem, needs_kwh: Sequence[float]) -> Problem:
     pairs = zip(problem.sessions, needs_kwh, strict=True)
     sessions = tuple(
         session if session.required_energy_kwh == kwh else replace(session, required_energy_kwh=float(kwh))
@@ -127,6 +127,9 @@ KINDS = (
     Kind("harsh: prices, noise 5 %", prices(1.0, 0.05), reprice),
     Kind("harsh: needs all, -10 %", needs_and_limits(1.0), update),
 )
+
+
+HEAD = "change                   | warm ms cold ms | ratio  worst | iterations    | started cold"
 
 
 @dataclass
@@ -181,9 +184,7 @@ def main() -> None:
     for name in options.sizes:
         problem = site(SIZES[name])
         for title, one in (("", problem), (", no demand charge", replace(problem, demand_charges=()))):
-            print(
-                f"\n{name + title}\nchange                   | warm ms cold ms | ratio  worst | iterations    | started cold"
-            )
+            print(f"\n{name + title}\n{HEAD}")
             for kind in KINDS:
                 print(f"{kind.name:24} | {measure(one, kind, options.repeat)}", flush=True)
 

@@ -126,7 +126,7 @@ def lp_path(problem: Problem) -> Program:
 
 def raw(arguments: tuple[Any, ...], presolve: str) -> None:
     """What nobody can avoid who uses HiGHS: pass the arrays, run, take the values."""
-    highs = highspy.Highs()
+    highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stub lacks calls that exist
     for name, value in (("output_flag", False), ("threads", THREADS), ("presolve", presolve)):
         highs.setOptionValue(name, value)
     highs.passModel(*arguments)
