@@ -1,0 +1,198 @@
+"""The search for cuts: one stretch after the other, in the room that all others leave, then all levels together.
+
+It starts from the plan, in which everybody fits. Each stretch is taken out and put back in few segments; the next one
+sees what that has freed. After every pass one linear program sets all levels at once with the cuts fixed, and the next
+pass starts from there. The best by the program's own objective is kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from optimizer.arrays import Flags, Floats, Ints, sum_by
+from optimizer.compress.cuts import Choice, View, best_choice
+from optimizer.compress.segments import SegmentDoor, Segments
+from optimizer.compress.stretches import Stretch
+from optimizer.directions import net_vehicle_kw
+from optimizer.domain import Schedule
+from optimizer.doors import HighsDoor
+from optimizer.errors import SolverError
+from optimizer.objectives import unmet_price
+from optimizer.program import Program, Site, Variables
+from optimizer.room import Meter, Room, mean_kw
+from optimizer.service import missed
+from optimizer.solve import TimeLimit
+
+PASSES = 4  # more gain nothing (benchmarks/profile_compression.py)
+NOISE = 1e-6  # currency
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cuts:
+    """Where the segments of each stretch begin, and which charge columns are to draw at least their minimum.
+
+    Columns of no stretch are in neither of `on` and `off`.
+    """
+
+    begins: tuple[Ints, ...]
+    on: Flags
+    off: Flags
+
+    def bound(self, site: Site, v: Variables) -> Variables:
+        """The columns with these decisions as their bounds."""
+        lower, upper = v.lower.copy(), v.upper.copy()
+        lower[v.charge] = np.where(self.on, site.charge.min_kw, lower[v.charge])
+        upper[v.charge] = np.where(self.off, 0.0, upper[v.charge])
+        return replace(v, lower=lower, upper=upper)
+
+    def undecided(self) -> "Cuts":
+        """The same cuts, with every level free."""
+        return Cuts(self.begins, np.zeros_like(self.on), np.zeros_like(self.off))
+
+
+def search_cuts(
+    site: Site,
+    v: Variables,
+    program: Program,
+    schedule: Schedule,
+    plan_kw: Floats,
+    stretches: Sequence[Stretch],
+    limit: TimeLimit,
+) -> Cuts:
+    """The best cuts of a few passes. `program` is the money program, `plan_kw` the powers of every charge column.
+
+    Raise `SolverError` when none of them leaves the program a solution in time.
+    """
+    cost = program.cost.copy()
+    cost[missed(site, v)] = unmet_price(site)
+    priced = replace(program, cost=cost)
+    highs = HighsDoor()
+    power_kw, best = plan_kw, None
+    net_kw = _net_kw(site, schedule, plan_kw)
+    peak_kw = np.array([max(schedule.peak_kw[one.charge_id], one.free_peak_kw) for one in site.problem.demand_charges])
+    store_kw = np.zeros((len(site.batteries), site.grid.slots))
+    for index, battery in enumerate(site.batteries):
+        battery_kw = schedule.batteries[battery.battery_id].power_kw[site.grid.first :]
+        store_kw[index] = np.maximum(battery_kw, 0.0)
+    need_kwh = site.delivered_kwh(np.maximum(plan_kw, 0.0))
+    for _ in range(PASSES):
+        crowd = Crowd(site, net_kw, peak_kw, store_kw, power_kw)
+        cuts = crowd.compress(stretches, need_kwh)
+        bounded = cuts.bound(site, v)
+        segments = Segments.of(site.charge.columns, stretches, cuts.begins)
+        one = SegmentDoor.of(site, v, segments, highs)
+        decided = replace(priced, lower=bounded.lower, upper=bounded.upper)
+        try:
+            solution = one.solve(decided, time_limit_s=limit.left_s)
+        except SolverError:  # stays that share a stretch, or a vehicle nearly full: not with these minima
+            cuts = cuts.undecided()
+            solution = one.solve(priced, time_limit_s=limit.left_s)
+        x = solution.x
+        if best is not None and solution.objective >= best[0] - NOISE:
+            break
+        best = (solution.objective, cuts)
+        power_kw = net_vehicle_kw(site, v, x)
+        net_kw = x[v.imported] - x[v.exported] - mean_kw(site, power_kw)
+        peak_kw, store_kw = x[v.peak], x[v.store]
+    if best is None:
+        raise SolverError("no cuts were found")
+    return best[1]
+
+
+def _net_kw(site: Site, schedule: Schedule, power_kw: Floats) -> Floats:
+    """What flows at the connection without vehicles."""
+    first = site.grid.first
+    meter_kw = np.array(schedule.import_kw[first:]) - np.array(schedule.export_kw[first:])
+    others_kw: Floats = meter_kw - mean_kw(site, power_kw)
+    return others_kw
+
+
+class Crowd:
+    """All EVSEs at their powers: one after the other is taken out and put back in few segments."""
+
+    def __init__(self, site: Site, others_kw: Floats, peak_kw: Floats, store_kw: Floats, power_kw: Floats) -> None:
+        """`others_kw` flows at the connection without vehicles, by slot; `power_kw` is that of every charge column."""
+        self._site, self._power_kw = site, power_kw.copy()
+        self._room = Room(site)
+        self._room.take_batteries(site, store_kw)
+        self._room.take_all(site, np.maximum(power_kw, 0.0))
+        self._meter = Meter(site, others_kw + mean_kw(site, power_kw), peak_kw)
+        charge = site.charge
+        self._hours = sum_by(charge.column, charge.overlap_h, charge.columns)
+        self._peak_price = sum(one.price_per_kw for one in site.problem.demand_charges)
+        self._unmet_price = unmet_price(site)
+        self._gives = np.zeros(charge.columns, dtype=np.bool_)
+        self._gives[site.vehicles.column[site.vehicles.giving]] = True
+        self._session = np.full(charge.columns, -1)
+        self._session[charge.column] = charge.session
+
+    def compress(self, stretches: Sequence[Stretch], need_kwh: Floats) -> Cuts:
+        """Cuts for every stretch; first those that are served first, of these the ones that change most often."""
+        site = self._site
+        on, off = np.zeros(site.charge.columns, dtype=np.bool_), np.zeros(site.charge.columns, dtype=np.bool_)
+        begins: dict[int, Ints] = {}
+        for number in sorted(range(len(stretches)), key=lambda one: self._rank(stretches[one])):
+            stretch = stretches[number]
+            columns = stretch.column[stretch.is_open]
+            sessions = np.unique(self._session[columns])
+            window_kwh = self._due_kwh(columns, sessions, need_kwh)
+            choice = self._replace(stretch, columns, window_kwh)
+            begins[number] = choice.begins
+            if not self._gives[columns].any():
+                on[columns] = self._power_kw[columns] > 0
+                off[columns] = ~on[columns]
+        return Cuts(tuple(begins[number] for number in range(len(stretches))), on, off)
+
+    def _rank(self, stretch: Stretch) -> tuple[int, int, int]:
+        columns = stretch.column[stretch.is_open]
+        first = int(self._site.needs.service_class[self._session[columns]].min())
+        changes = int(np.count_nonzero(np.diff(self._power_kw[columns])))
+        return first, -changes, int(columns[0])
+
+    def _due_kwh(self, columns: Ints, sessions: Ints, need_kwh: Floats) -> float:
+        """What is left for this stretch to deliver: the need, less what its sessions get in other columns."""
+        charge = self._site.charge
+        own = np.zeros(charge.columns, dtype=np.bool_)
+        own[columns] = True
+        elsewhere = np.isin(charge.session, sessions) & ~own[charge.column]
+        got_kwh = float(np.maximum(self._power_kw[charge.column[elsewhere]], 0.0) @ charge.overlap_h[elsewhere])
+        return max(float(need_kwh[sessions].sum()) - got_kwh, 0.0)
+
+    def _replace(self, stretch: Stretch, columns: Ints, need_kwh: float) -> Choice:
+        site, charge = self._site, self._site.charge
+        plan_kw = stretch.of_columns(self._power_kw)
+        self._set(columns, np.zeros(columns.size))
+        slots = charge.slot[columns].tolist()
+        price, free_kw, room_kw = (np.zeros(charge.columns) for _ in range(3))
+        price[columns] = [self._meter.price(slot) for slot in slots]
+        slack_kw = np.array([self._meter.slack_kw(slot) for slot in slots])
+        free_kw[columns] = np.maximum(slack_kw, 0.0) / np.maximum(charge.present[columns], 1e-6)
+        room_kw[columns] = [self._room.room_kw(column) for column in columns.tolist()]
+        room_kw[columns] = np.clip(room_kw[columns], 0.0, charge.max_kw[columns])
+        view = View(
+            money=stretch.of_columns(price * site.grid.hours[charge.slot] * charge.present),
+            hours=stretch.of_columns(self._hours),
+            most_kw=stretch.of_columns(room_kw),
+            least_kw=stretch.of_columns(charge.min_kw),
+            plan_kw=plan_kw,
+            free_kw=stretch.of_columns(free_kw),
+            need_kwh=need_kwh,
+            peak_price=self._peak_price,
+            unmet_price=self._unmet_price,
+        )
+        choice = best_choice(view, stretch.budget)
+        length = np.diff(choice.begins, append=stretch.slots)
+        self._set(columns, np.repeat(choice.level_kw, length)[stretch.is_open])
+        return choice
+
+    def _set(self, columns: Ints, power_kw: Floats) -> None:
+        for column, new_kw in zip(columns.tolist(), power_kw.tolist(), strict=True):
+            old_kw = float(self._power_kw[column])
+            if new_kw == old_kw:
+                continue
+            self._room.take(column, max(new_kw, 0.0) - max(old_kw, 0.0))
+            self._meter.add(
+                int(self._site.charge.slot[column]), (new_kw - old_kw) * float(self._site.charge.present[column])
+            )
+            self._power_kw[column] = new_kw
