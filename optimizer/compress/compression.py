@@ -72,7 +72,7 @@ def compress(
     """
     site = Site.of(problem)
     stretches = stretches_of(site, max_periods, until)
-    plan = _steps_of(site, schedule)
+    plan = steps_of(site, schedule)
     if all(stretch.runs(plan) <= stretch.budget for stretch in stretches):
         return Compression(schedule, 0.0, 0.0, _periods(problem, stretches, plan), "unchanged")
     v = Variables.of(site)
@@ -81,7 +81,7 @@ def compress(
         with suppress(SolverError):  # out of time: the merged plan is there
             found.append((*_optimised(site, v, schedule, plan, stretches, solver), "optimised"))
     merged = _merged(site, plan, stretches)
-    found.append((_schedule(site, v, schedule, _still(site, v, schedule, plan), merged), merged, "merged"))
+    found.append((schedule_of(site, v, schedule, still(site, v, schedule, plan), merged), merged, "merged"))
     passed = [one for one in found if not violations(problem, one[0]).caused]
     if not passed:
         raise SolverError("no plan in so few periods keeps every rule")
@@ -98,7 +98,7 @@ def periods_of(problem: Problem, schedule: Schedule, until: datetime | None = No
     """In how many periods the longest stretch of each EVSE can be told; EVSEs without a vehicle are left out."""
     site = Site.of(problem)
     stretches = stretches_of(site, {evse.evse_id: site.grid.slots + 1 for evse in problem.evses}, until)
-    return _periods(problem, stretches, _steps_of(site, schedule))
+    return _periods(problem, stretches, steps_of(site, schedule))
 
 
 def _optimised(
@@ -129,7 +129,7 @@ def _optimised(
         return settled
 
     x = settle_batteries(frame, cheapest.program, x, steps, settle)
-    return _schedule(site, v, schedule, x, steps), steps
+    return schedule_of(site, v, schedule, x, steps), steps
 
 
 def _merged(site: Site, plan: Ints, stretches: Sequence[Stretch]) -> Ints:
@@ -150,7 +150,7 @@ def _merged(site: Site, plan: Ints, stretches: Sequence[Stretch]) -> Ints:
     return steps
 
 
-def _still(site: Site, v: Variables, schedule: Schedule, plan: Ints) -> Floats:
+def still(site: Site, v: Variables, schedule: Schedule, plan: Ints) -> Floats:
     """The plan's flows as columns of the program, as far as `flows` looks at them."""
     first = site.grid.first
     x = np.zeros(v.columns)
@@ -164,7 +164,7 @@ def _still(site: Site, v: Variables, schedule: Schedule, plan: Ints) -> Floats:
     return x
 
 
-def _schedule(site: Site, v: Variables, schedule: Schedule, x: Floats, steps: Ints) -> Schedule:
+def schedule_of(site: Site, v: Variables, schedule: Schedule, x: Floats, steps: Ints) -> Schedule:
     """The schedule with other powers; what does not depend on them stays."""
     power_kw = steps * site.charge.step_kw
     seen = flows(site, v, x, power_kw)
@@ -191,7 +191,7 @@ def _schedule(site: Site, v: Variables, schedule: Schedule, x: Floats, steps: In
     )
 
 
-def _steps_of(site: Site, schedule: Schedule) -> Ints:
+def steps_of(site: Site, schedule: Schedule) -> Ints:
     """The plan's power in steps, of every charge column."""
     charge, ids = site.charge, [evse.evse_id for evse in site.problem.evses]
     power_kw = np.array([schedule.power_kw[evse_id] for evse_id in ids]).reshape(len(ids), -1)

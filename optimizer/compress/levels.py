@@ -24,7 +24,7 @@ from optimizer.vehicles import Levels
 ROUNDS = 4  # of deciding minima and solving again
 STEP_NOISE = 1e-3  # of a step: what a solver may miss a bound by
 SLACK_KWH = 1e-6  # the solver's own noise
-WORTH_KWH = 0.1  # less than this is not worth a new billed peak
+WORTH_KWH = 0.5  # less than this, the grain of a level, is not worth a new billed peak
 
 Run = Callable[[Program], Floats]
 

@@ -24,7 +24,9 @@ from optimizer.room import Meter, Room, mean_kw
 from optimizer.service import missed
 from optimizer.solve import TimeLimit
 
-PASSES = 4  # more gain nothing (benchmarks/profile_compression.py)
+PASSES = 8  # more gain nothing (benchmarks/profile_compression.py)
+PATIENCE = 2  # passes without gain
+AFRESH = 1  # the pass that begins without any of these stretches: the largest need first packs well where it is tight
 NOISE = 1e-6  # currency
 
 
@@ -68,16 +70,14 @@ def search_cuts(
     cost[missed(site, v)] = unmet_price(site)
     priced = replace(program, cost=cost)
     highs = HighsDoor()
-    power_kw, best = plan_kw, None
-    net_kw = _net_kw(site, schedule, plan_kw)
-    peak_kw = np.array([max(schedule.peak_kw[one.charge_id], one.free_peak_kw) for one in site.problem.demand_charges])
-    store_kw = np.zeros((len(site.batteries), site.grid.slots))
-    for index, battery in enumerate(site.batteries):
-        battery_kw = schedule.batteries[battery.battery_id].power_kw[site.grid.first :]
-        store_kw[index] = np.maximum(battery_kw, 0.0)
-    need_kwh = site.delivered_kwh(np.maximum(plan_kw, 0.0))
-    for _ in range(PASSES):
-        crowd = Crowd(site, net_kw, peak_kw, store_kw, power_kw)
+    state = _planned(site, schedule, plan_kw)
+    # A plan in whole steps may deliver a little more than is required: minima that add up to that would not fit.
+    need_kwh = np.minimum(site.delivered_kwh(np.maximum(plan_kw, 0.0)), site.needs.required_kwh)
+    best, best_cost, missed_turns = None, np.inf, 0
+    for turn in range(PASSES):
+        crowd = Crowd(site, state)
+        if turn == AFRESH:
+            crowd.clear(stretches)
         cuts = crowd.compress(stretches, need_kwh)
         bounded = cuts.bound(site, v)
         segments = Segments.of(site.charge.columns, stretches, cuts.begins)
@@ -88,36 +88,61 @@ def search_cuts(
         except SolverError:  # stays that share a stretch, or a vehicle nearly full: not with these minima
             cuts = cuts.undecided()
             solution = one.solve(priced, time_limit_s=limit.left_s)
-        x = solution.x
-        if best is not None and solution.objective >= best[0] - NOISE:
+        if solution.objective < best_cost - NOISE:
+            best, best_cost, missed_turns = cuts, solution.objective, 0
+            state = state.after(site, v, solution.x)
+        elif turn > AFRESH:
+            missed_turns += 1
+        if missed_turns == PATIENCE:
             break
-        best = (solution.objective, cuts)
-        power_kw = net_vehicle_kw(site, v, x)
-        net_kw = x[v.imported] - x[v.exported] - mean_kw(site, power_kw)
-        peak_kw, store_kw = x[v.peak], x[v.store]
     if best is None:
         raise SolverError("no cuts were found")
-    return best[1]
+    return best
 
 
-def _net_kw(site: Site, schedule: Schedule, power_kw: Floats) -> Floats:
-    """What flows at the connection without vehicles."""
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """What flows: `power_kw` of every charge column, `others_kw` at the connection without them, what batteries take.
+
+    `peak_kw` are the billed peaks of the plan. They stay: an EVSE that is put back sees what a pass raised as a price.
+    """
+
+    power_kw: Floats
+    others_kw: Floats
+    store_kw: Floats
+    peak_kw: Floats
+
+    def after(self, site: Site, v: Variables, x: Floats) -> "State":
+        """The state that a solution of the program is."""
+        power_kw = net_vehicle_kw(site, v, x)
+        others_kw = x[v.imported] - x[v.exported] - mean_kw(site, power_kw)
+        return replace(self, power_kw=power_kw, others_kw=others_kw, store_kw=x[v.store])
+
+
+def _planned(site: Site, schedule: Schedule, power_kw: Floats) -> State:
     first = site.grid.first
     meter_kw = np.array(schedule.import_kw[first:]) - np.array(schedule.export_kw[first:])
-    others_kw: Floats = meter_kw - mean_kw(site, power_kw)
-    return others_kw
+    charges = site.problem.demand_charges
+    store_kw = np.zeros((len(site.batteries), site.grid.slots))
+    for index, battery in enumerate(site.batteries):
+        store_kw[index] = np.maximum(schedule.batteries[battery.battery_id].power_kw[first:], 0.0)
+    return State(
+        power_kw=power_kw,
+        others_kw=meter_kw - mean_kw(site, power_kw),
+        store_kw=store_kw,
+        peak_kw=np.array([max(schedule.peak_kw[one.charge_id], one.free_peak_kw) for one in charges]),
+    )
 
 
 class Crowd:
     """All EVSEs at their powers: one after the other is taken out and put back in few segments."""
 
-    def __init__(self, site: Site, others_kw: Floats, peak_kw: Floats, store_kw: Floats, power_kw: Floats) -> None:
-        """`others_kw` flows at the connection without vehicles, by slot; `power_kw` is that of every charge column."""
-        self._site, self._power_kw = site, power_kw.copy()
+    def __init__(self, site: Site, state: State) -> None:
+        self._site, self._power_kw = site, state.power_kw.copy()
         self._room = Room(site)
-        self._room.take_batteries(site, store_kw)
-        self._room.take_all(site, np.maximum(power_kw, 0.0))
-        self._meter = Meter(site, others_kw + mean_kw(site, power_kw), peak_kw)
+        self._room.take_batteries(site, state.store_kw)
+        self._room.take_all(site, np.maximum(state.power_kw, 0.0))
+        self._meter = Meter(site, state.others_kw + mean_kw(site, state.power_kw), state.peak_kw)
         charge = site.charge
         self._hours = sum_by(charge.column, charge.overlap_h, charge.columns)
         self._peak_price = sum(one.price_per_kw for one in site.problem.demand_charges)
@@ -127,12 +152,18 @@ class Crowd:
         self._session = np.full(charge.columns, -1)
         self._session[charge.column] = charge.session
 
+    def clear(self, stretches: Sequence[Stretch]) -> None:
+        """Take all of them out at once."""
+        for stretch in stretches:
+            columns = stretch.column[stretch.is_open]
+            self._set(columns, np.zeros(columns.size))
+
     def compress(self, stretches: Sequence[Stretch], need_kwh: Floats) -> Cuts:
         """Cuts for every stretch; first those that are served first, of these the ones that change most often."""
         site = self._site
         on, off = np.zeros(site.charge.columns, dtype=np.bool_), np.zeros(site.charge.columns, dtype=np.bool_)
         begins: dict[int, Ints] = {}
-        for number in sorted(range(len(stretches)), key=lambda one: self._rank(stretches[one])):
+        for number in sorted(range(len(stretches)), key=lambda one: self._rank(stretches[one], need_kwh)):
             stretch = stretches[number]
             columns = stretch.column[stretch.is_open]
             sessions = np.unique(self._session[columns])
@@ -144,11 +175,12 @@ class Crowd:
                 off[columns] = ~on[columns]
         return Cuts(tuple(begins[number] for number in range(len(stretches))), on, off)
 
-    def _rank(self, stretch: Stretch) -> tuple[int, int, int]:
-        columns = stretch.column[stretch.is_open]
-        first = int(self._site.needs.service_class[self._session[columns]].min())
-        changes = int(np.count_nonzero(np.diff(self._power_kw[columns])))
-        return first, -changes, int(columns[0])
+    def _rank(self, stretch: Stretch, need_kwh: Floats) -> tuple[int, int, float]:
+        """Who is served first comes first; of these the ones that change most often, then the largest need."""
+        sessions = np.unique(self._session[stretch.column[stretch.is_open]])
+        first = int(self._site.needs.service_class[sessions].min())
+        changes = int(np.count_nonzero(np.diff(stretch.of_columns(self._power_kw))))
+        return first, -changes, -float(need_kwh[sessions].sum())
 
     def _due_kwh(self, columns: Ints, sessions: Ints, need_kwh: Floats) -> float:
         """What is left for this stretch to deliver: the need, less what its sessions get in other columns."""
