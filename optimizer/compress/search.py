@@ -75,9 +75,11 @@ def search_cuts(
     state = _planned(site, schedule, plan_kw)
     # A plan in whole steps may deliver a little more than is required: minima that add up to that would not fit.
     need_kwh = np.minimum(site.delivered_kwh(np.maximum(plan_kw, 0.0)), site.needs.required_kwh)
-    decided, free = _Best(), _Best()
+    decided, free, reserve_s = _Best(), _Best(), limit.left_s / 2
     missed_turns = 0
     for turn in range(min(PASSES, max(AFRESH[0] + 1, STRETCHES // len(stretches)))):
+        if turn > 0 and limit.left_s < reserve_s:  # the rest is for the levels
+            break
         crowd = Crowd(site, state)
         if turn in AFRESH:
             crowd.clear(stretches)
