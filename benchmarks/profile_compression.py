@@ -6,8 +6,8 @@
 profile comes. `equal widths` cuts each stay into n equally long parts, each at the lowest power that the plan has in
 it. Lost energy is what promises miss beyond the plan, in kWh and as a share of what the plan delivers; money is what
 the site pays beyond the plan, as a share of what its vehicles' energy costs there: below 0 where energy that is not
-delivered is not bought. The first table holds the whole plan in one profile, the second the next hours only, when the
-next profile can be sent in time.
+delivered is not bought. The first table holds the whole plan in one profile, the second the hours after the first
+arrival only, when the next profile can be sent in time.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def measure(name: str, problem: Problem, numbers: list[int], until: datetime | N
     price = np.abs(np.array(problem.import_price_per_kwh))
     power_kw = sum(np.maximum(np.array(one), 0) for one in schedule.power_kw.values())
     gross = max(float(price @ power_kw) * problem.horizon.slot_hours, 1e-9)
-    window = "the whole plan" if until is None else f"the first {(until - problem.horizon.first_moment)}"
+    window = "the whole plan" if until is None else f"until {until:%H:%M} UTC"
     print(f"\n{name}, {window}: {len(problem.sessions)} stays, {plan_kwh:.0f} kWh, {gross:.2f} {schedule.currency};")
     print(f"periods of the plan: {np.mean(needed):.1f} in the mean, {max(needed)} at most")
     print(
@@ -129,7 +129,8 @@ def main() -> None:
     if options.problem is not None:
         problems[options.problem.stem] = problem_from_json(json.loads(options.problem.read_text()))
     for name, problem in problems.items():
-        for until in (None, problem.horizon.first_moment + timedelta(hours=options.hours)):
+        comes = min(max(session.arrival, problem.horizon.first_moment) for session in problem.sessions)
+        for until in (None, comes + timedelta(hours=options.hours)):
             measure(name, problem, options.periods, until)
 
 

@@ -168,15 +168,19 @@ class LevelRounding:
     def steps(self) -> Ints:
         """Steps of every charge column: inside every rule, those who are served first come first."""
         self._lower_what_overloads()
-        order = np.lexsort((-self._missing_kwh(), self._site.needs.service_class))
-        for session in order.tolist():
+        missing_kwh = self._target_kwh - self._site.delivered_kwh(self.by_column * self._charge.step_kw)
+        for session in np.lexsort((-missing_kwh, self._site.needs.service_class)).tolist():
             for keep_peak in (True, False):
-                if self._missing_kwh()[session] > (ENERGY_NOISE_KWH if keep_peak else WORTH_KWH):
+                if self._missing_kwh(session) > (ENERGY_NOISE_KWH if keep_peak else WORTH_KWH):
                     self._give_back(session, keep_peak=keep_peak)
         return self.by_column
 
-    def _missing_kwh(self) -> Floats:
-        return self._target_kwh - self._site.delivered_kwh(self.by_column * self._charge.step_kw)
+    def _missing_kwh(self, session: int) -> float:
+        """What a session that only takes still lacks."""
+        pairs, charge = self._pairs_of[session], self._charge
+        column = charge.column[pairs]
+        power_kw = self._steps[self._frame.segments.of_column[column]] * charge.step_kw[column]
+        return float(self._target_kwh[session] - power_kw @ charge.overlap_h[pairs])
 
     def _keep_vehicles_within(self) -> None:
         """Where fewer steps leave a vehicle too little to give, or giving less leaves it too full, it does without."""
@@ -235,7 +239,7 @@ class LevelRounding:
         if (others != session).any():  # it shares a segment with who comes before or after
             return
         for index in np.argsort(price / energy_kwh, kind="stable").tolist():
-            segment, missing_kwh = int(segments[index]), float(self._missing_kwh()[session])
+            segment, missing_kwh = int(segments[index]), self._missing_kwh(session)
             if missing_kwh <= ENERGY_NOISE_KWH or self._steps[segment] <= 0:
                 continue
             wanted = int(missing_kwh / energy_kwh[index] + STEP_NOISE)

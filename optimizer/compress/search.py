@@ -27,6 +27,7 @@ from optimizer.solve import TimeLimit
 PASSES = 8  # more gain nothing (benchmarks/profile_compression.py)
 STRETCHES = 2_000  # that are put back in all passes together: some seconds. Large sites do with fewer passes
 PATIENCE = 2  # passes without gain
+SHORT_KWH = 0.25  # of all sessions together
 AFRESH = (1, 2)  # passes that begin without any of these stretches: large needs first, then small ones. It is packing
 NOISE = 1e-6  # currency
 
@@ -65,8 +66,9 @@ def search_cuts(
 ) -> list[Cuts]:
     """The best cuts of a few passes. `program` is the money program, `plan_kw` the powers of every charge column.
 
-    One with the minima decided by the search, and one that leaves all levels to the program: where a fuse is scarce,
-    whoever came last may have been left with nothing. Raise `SolverError` when there is no solution in time.
+    One with the minima decided by the search. Where that leaves some energy unmet which the program could deliver, one
+    more with all levels free: where a fuse is scarce, whoever came last may have been left with nothing. Raise
+    `SolverError` when there is no solution in time.
     """
     cost = program.cost.copy()
     cost[missed(site, v)] = unmet_price(site)
@@ -100,7 +102,8 @@ def search_cuts(
         missed_turns = 0 if improved or turn <= AFRESH[-1] else missed_turns + 1
         if missed_turns == PATIENCE:
             break
-    found = [best.cuts for best in (decided, free) if best.cuts is not None]
+    is_short = decided.cost - free.cost > SHORT_KWH * unmet_price(site)
+    found = [best.cuts for best in ((decided, free) if is_short else (decided,)) if best.cuts is not None]
     if not found:
         raise SolverError("no cuts were found")
     return found
@@ -111,13 +114,13 @@ class _Best:
 
     def __init__(self) -> None:
         self.cuts: Cuts | None = None
-        self._cost = np.inf
+        self.cost = np.inf
 
     def takes(self, cuts: Cuts, cost: float) -> bool:
         """Whether these are better."""
-        if cost >= self._cost - NOISE:
+        if cost >= self.cost - NOISE:
             return False
-        self.cuts, self._cost = cuts, cost
+        self.cuts, self.cost = cuts, cost
         return True
 
 
