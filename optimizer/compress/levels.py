@@ -18,7 +18,7 @@ from optimizer.errors import SolverError
 from optimizer.fill import ENERGY_NOISE_KWH
 from optimizer.objectives import money, unmet_price
 from optimizer.program import Program, Site, Variables
-from optimizer.room import Meter, Room, mean_kw
+from optimizer.room import POWER_NOISE_KW, Meter, Room, mean_kw
 from optimizer.vehicles import Levels
 
 ROUNDS = 4  # of deciding minima and solving again
@@ -123,15 +123,14 @@ def _raised(frame: Frame, steps: Floats, below: Flags, on: Flags) -> Flags:
         pairs = np.flatnonzero(segment == one)
         owners = np.unique(session[pairs])
         least_kwh = sum_by(session[pairs], frame.least[one] * step_kwh[pairs], site.sessions)
-        fits = all(
-            room.fits(column, frame.least[one] * charge.step_kw[column]) for column in frame.members[one].tolist()
-        )
+        members = frame.members[one]
+        least_kw = frame.least[one] * charge.step_kw[members]
+        fits = bool((room.room_kw(members) >= least_kw - POWER_NOISE_KW).all())
         enough = (missing_kwh[owners] <= ENERGY_NOISE_KWH).all()
         too_much = (decided_kwh + least_kwh > site.needs.required_kwh + SLACK_KWH)[owners].any()
         if enough or too_much or not fits or frame.most[one] < frame.least[one]:
             continue
-        for column in frame.members[one].tolist():
-            room.take(column, frame.least[one] * charge.step_kw[column])
+        room.take(members, least_kw)
         chosen[one] = True
         decided_kwh += least_kwh
         missing_kwh -= sum_by(session[pairs], frame.most[one] * step_kwh[pairs], site.sessions)
@@ -203,10 +202,10 @@ class LevelRounding:
     def _set(self, segment: int, steps: int) -> None:
         change = steps - int(self._steps[segment])
         self._steps[segment] = steps
-        for column in self._frame.members[segment].tolist():
-            change_kw = change * float(self._charge.step_kw[column])
-            self._room.take(column, change_kw)
-            self._meter.add(int(self._charge.slot[column]), change_kw * float(self._charge.present[column]))
+        members = self._frame.members[segment]
+        change_kw = change * self._charge.step_kw[members]
+        self._room.take(members, change_kw)
+        self._meter.add(self._charge.slot[members], change_kw * self._charge.present[members])
 
     def _lower_what_overloads(self) -> None:
         """A solver's noise may tip a rounding over a fuse: take steps back, from those who are served last first."""
@@ -214,7 +213,7 @@ class LevelRounding:
         column_class = np.full(charge.columns, -1)
         np.maximum.at(column_class, charge.column, self._site.needs.service_class[charge.session])
         while True:
-            columns = self._room.overloaded(self._site)
+            columns = self._room.overloaded()
             columns = columns[self.by_column[columns] > 0]
             if not columns.size:
                 return
@@ -229,9 +228,7 @@ class LevelRounding:
         if np.isin(self._site.vehicles.session, session).any():  # what it takes here it cannot take later
             return
         step_kwh = charge.step_kw[charge.column[pairs]] * charge.overlap_h[pairs]
-        step_price = step_kwh * np.array(
-            [self._meter.price(slot) for slot in charge.slot[charge.column[pairs]].tolist()]
-        )
+        step_price = step_kwh * self._meter.price(charge.slot[charge.column[pairs]])
         segments, place = np.unique(of_column[charge.column[pairs]], return_inverse=True)
         energy_kwh, price = (sum_by(place, values, segments.size) for values in (step_kwh, step_price))
         slot_step_kwh = float(charge.step_kw[charge.column[pairs]].min()) * self._site.problem.horizon.slot_hours
@@ -251,15 +248,14 @@ class LevelRounding:
 
     def _free(self, segment: int, keep_peak: bool) -> int:
         """Steps that every slot of a segment can have on top."""
-        free = np.inf
-        for column in self._frame.members[segment].tolist():
-            free_kw = self._room.room_kw(column)
-            if keep_peak and self._charge.present[column] > 0:
-                free_kw = min(
-                    free_kw, self._meter.slack_kw(int(self._charge.slot[column])) / self._charge.present[column]
-                )
-            free = min(free, free_kw / self._charge.step_kw[column])
-        return max(0, int(min(free, 1e9) + STEP_NOISE))
+        members = self._frame.members[segment]
+        free_kw = self._room.room_kw(members)
+        if keep_peak:
+            present = self._charge.present[members]
+            slack_kw = self._meter.slack_kw(self._charge.slot[members])
+            free_kw = np.minimum(free_kw, np.where(present > 0, slack_kw / np.where(present > 0, present, 1.0), np.inf))
+        free = float((free_kw / self._charge.step_kw[members]).min(initial=1e9))
+        return max(0, int(free + STEP_NOISE))
 
 
 def settle_batteries(frame: Frame, program: Program, x: Floats, steps: Ints, settle: Run) -> Floats:
