@@ -26,11 +26,14 @@ from app.csms.frames import (
     Json,
     Malformed,
     Result,
+    ResultError,
+    Send,
     call_frame,
     error_frame,
     read_frame,
     result_frame,
 )
+from app.csms.wire import WIRE_16, Wire
 from app.errors import AppError, CallFailedError, OutcomeUnknownError, StationOfflineError, StoreUnavailableError
 from app.events import Event
 
@@ -67,7 +70,7 @@ class Dialect(Protocol):
     """One version of OCPP: what its messages mean, in both directions. One instance a connection."""
 
     async def answer(self, call: Call, received_at: datetime) -> Answer:
-        """Raises `CallRefusedError`; any other error becomes InternalError."""
+        """Raises `CallRefusedError`; any other error becomes InternalError. The answer to a SEND goes nowhere."""
         ...
 
     async def set_charging_profile(self, evse_id: int, profile: ChargingProfile) -> None: ...
@@ -103,8 +106,10 @@ class Session:
         call_timeout_s: float,
         publish: Callable[[Event], None],
         seen: Callable[[str, datetime], None],
+        wire: Wire = WIRE_16,
     ) -> None:
         self.station_id = station_id
+        self.wire = wire
         self.violations = 0
         self._connection = connection
         self._clock = clock
@@ -113,7 +118,7 @@ class Session:
         self._seen = seen
         self._one_call = asyncio.Lock()  # OCPP: one outstanding call in each direction
         self._pending: tuple[str, asyncio.Future[Json]] | None = None
-        self._calls: asyncio.Queue[tuple[Call, datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
+        self._calls: asyncio.Queue[tuple[Call | Send, datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
         self._malformed_at: deque[datetime] = deque(maxlen=MAX_MALFORMED)
         self._logged: set[str] = set()
 
@@ -142,12 +147,13 @@ class Session:
         self._fail_pending()
         await self._connection.close(code, reason)
 
-    async def call(self, action: str, payload: Json) -> Json:
-        """Send a call and return the payload of its result.
+    async def call(self, action: str, payload: Json, *, timeout_s: float | None = None) -> Json:
+        """Send a call and return the payload of its result, within `timeout_s` or the settings' time-out.
 
         Raises `StationOfflineError`, `CallFailedError` or `OutcomeUnknownError`. The clock is held throughout: a
         stepped one stands still while a frame is unanswered, which is why the time-out is the machine's own.
         """
+        patience_s = self._call_timeout_s if timeout_s is None else timeout_s
         with self._clock.hold():
             async with self._one_call:
                 if not self.is_open:
@@ -156,11 +162,11 @@ class Session:
                 reply: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
                 self._pending = (message_id, reply)
                 try:
-                    async with asyncio.timeout(self._call_timeout_s):
+                    async with asyncio.timeout(patience_s):
                         await self._connection.send(call_frame(message_id, action, payload))
                         return await reply
                 except TimeoutError as error:
-                    text = f"{action} was not answered within {self._call_timeout_s:g} s"
+                    text = f"{action} was not answered within {patience_s:g} s"
                     raise OutcomeUnknownError(self.station_id, text) from error
                 except ConnectionClosed as error:
                     text = f"the connection closed while {action} was being sent"
@@ -181,16 +187,18 @@ class Session:
     async def _take(self, raw: bytes) -> None:
         now = self._clock.now()
         self._seen(self.station_id, now)
-        match read_frame(raw):
-            case Call() as call:
+        match read_frame(raw, self.wire):
+            case Call() | Send() as call:
                 await self._calls.put((call, now))
             case Result(message_id, payload):
                 self._settle(message_id, payload)
             case Error(message_id, code, description):
                 self._settle(message_id, CallFailedError(self.station_id, code, description))
-            case Malformed(message_id, code, reason):
+            case ResultError(_, code, _):
+                self.note_violations([f"could make nothing of an answer of ours: {code}"], "CallResultError")
+            case Malformed(message_id, code, reason, kind):
                 if code is not None:
-                    await self._send(error_frame(message_id, code, reason))
+                    await self._send(error_frame(message_id, code, reason, kind))
                 await self._note_malformed(reason)
 
     def _settle(self, message_id: str, outcome: Json | CallFailedError) -> None:
@@ -221,21 +229,24 @@ class Session:
             finally:
                 self._calls.task_done()
 
-    async def _answer(self, dialect: Dialect, call: Call, received_at: datetime) -> None:
+    async def _answer(self, dialect: Dialect, call: Call | Send, received_at: datetime) -> None:
         answer = Answer({})
+        is_send = isinstance(call, Send)
+        request = Call(call.message_id, call.action, call.payload) if isinstance(call, Send) else call
         try:
-            answer = await dialect.answer(call, received_at)
+            answer = await dialect.answer(request, received_at)
             frame = result_frame(call.message_id, answer.payload)
         except CallRefusedError as refusal:
             self.note_violations([f"refused: {refusal}"], call.action)
-            frame = error_frame(call.message_id, refusal.code, refusal.description)
+            frame = error_frame(call.message_id, self.wire.code(refusal.code), refusal.description)
         except StoreUnavailableError as error:
             log.error("ocpp.message_not_stored", station=self.station_id, action=call.action, reason=str(error))
             frame = error_frame(call.message_id, "InternalError", "the database does not answer; send it again")
         except Exception:  # a station must never wait for an answer that does not come
             log.exception("ocpp.handler_failed", station=self.station_id, action=call.action)
             frame = error_frame(call.message_id, "InternalError", "the message could not be processed")
-        await self._send(frame)
+        if not is_send:
+            await self._send(frame)
         for event in answer.events:
             self._publish(event)
 
