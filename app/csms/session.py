@@ -8,10 +8,10 @@ and a handler could not dead-lock even if it called back.
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 from websockets.asyncio.server import ServerConnection
@@ -64,6 +64,7 @@ class Answer:
 
     payload: Json
     events: tuple[Event, ...] = ()
+    after: Callable[[], Awaitable[None]] | None = None  # what the station waits for: a database that is behind
 
 
 class Dialect(Protocol):
@@ -94,6 +95,15 @@ class Dialect(Protocol):
     async def trigger(self, message: str, evse_id: int | None) -> str: ...
 
 
+@runtime_checkable
+class AnswersAtOnce(Protocol):
+    """A dialect that answers some calls without waiting for anything: what is hot, and as it should be."""
+
+    def answer_now(self, raw: bytes, received_at: datetime) -> tuple[str, Answer] | None:
+        """The message id and the answer to a frame; None for one that takes the long way. Never raises."""
+        ...
+
+
 class Session:
     """The connection of `station_id` from its handshake to its close."""
 
@@ -118,7 +128,8 @@ class Session:
         self._seen = seen
         self._one_call = asyncio.Lock()  # OCPP: one outstanding call in each direction
         self._pending: tuple[str, asyncio.Future[Json]] | None = None
-        self._calls: asyncio.Queue[tuple[Call | Send, datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
+        self._calls: asyncio.Queue[tuple[Call | Send | tuple[str, Answer], datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
+        self._unanswered = 0  # calls in the queue, and the one in work
         self._malformed_at: deque[datetime] = deque(maxlen=MAX_MALFORMED)
         self._logged: set[str] = set()
 
@@ -129,10 +140,21 @@ class Session:
     async def run(self, dialect: Dialect) -> None:
         """Serve the connection until it closes; then the call that waits for an answer fails at once."""
         worker = asyncio.create_task(self._answer_calls(dialect), name=f"ocpp-answers-{self.station_id}")
+        at_once = dialect.answer_now if isinstance(dialect, AnswersAtOnce) else None
         try:
             while True:
                 # Bytes: what is no UTF-8 is a malformed frame like any other and costs nobody the connection.
-                await self._take(await self._connection.recv(decode=False))
+                raw = await self._connection.recv(decode=False)
+                now = self._clock.now()
+                self._seen(self.station_id, now)
+                # Only while no earlier call waits for its answer: they are answered in order.
+                answered = at_once(raw, now) if at_once is not None and self._unanswered == 0 else None
+                if answered is None:
+                    await self._take(raw, now)
+                elif answered[1].after is None:
+                    await self._deliver(result_frame(answered[0], answered[1].payload), answered[1].events)
+                else:
+                    await self._queue(answered, now)
         except ConnectionClosed:
             pass
         finally:
@@ -184,12 +206,10 @@ class Session:
                 self._logged.add(violation)
                 log.warning("ocpp.violation", station=self.station_id, action=action, violation=violation)
 
-    async def _take(self, raw: bytes) -> None:
-        now = self._clock.now()
-        self._seen(self.station_id, now)
+    async def _take(self, raw: bytes, now: datetime) -> None:
         match read_frame(raw, self.wire):
             case Call() | Send() as call:
-                await self._calls.put((call, now))
+                await self._queue(call, now)
             case Result(message_id, payload):
                 self._settle(message_id, payload)
             case Error(message_id, code, description):
@@ -200,6 +220,10 @@ class Session:
                 if code is not None:
                     await self._send(error_frame(message_id, code, reason, kind))
                 await self._note_malformed(reason)
+
+    async def _queue(self, work: Call | Send | tuple[str, Answer], now: datetime) -> None:
+        self._unanswered += 1
+        await self._calls.put((work, now))
 
     def _settle(self, message_id: str, outcome: Json | CallFailedError) -> None:
         """Hand a reply to the call that waits for it; a late or invented one is dropped."""
@@ -222,11 +246,18 @@ class Session:
 
     async def _answer_calls(self, dialect: Dialect) -> None:
         while True:
-            call, received_at = await self._calls.get()
+            work, received_at = await self._calls.get()
             try:
                 with self._clock.hold():
-                    await self._answer(dialect, call, received_at)
+                    if isinstance(work, tuple):
+                        message_id, answer = work
+                        if answer.after is not None:
+                            await answer.after()
+                        await self._deliver(result_frame(message_id, answer.payload), answer.events)
+                    else:
+                        await self._answer(dialect, work, received_at)
             finally:
+                self._unanswered -= 1
                 self._calls.task_done()
 
     async def _answer(self, dialect: Dialect, call: Call | Send, received_at: datetime) -> None:
@@ -245,9 +276,12 @@ class Session:
         except Exception:  # a station must never wait for an answer that does not come
             log.exception("ocpp.handler_failed", station=self.station_id, action=call.action)
             frame = error_frame(call.message_id, "InternalError", "the message could not be processed")
-        if not is_send:
+        await self._deliver(None if is_send else frame, answer.events)
+
+    async def _deliver(self, frame: str | None, events: tuple[Event, ...]) -> None:
+        if frame is not None:
             await self._send(frame)
-        for event in answer.events:
+        for event in events:
             self._publish(event)
 
     async def _send(self, frame: str) -> None:
