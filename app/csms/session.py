@@ -33,6 +33,7 @@ from app.csms.frames import (
     read_frame,
     result_frame,
 )
+from app.csms.outbox import Outbox
 from app.csms.wire import WIRE_16, Wire
 from app.errors import AppError, CallFailedError, OutcomeUnknownError, StationOfflineError, StoreUnavailableError
 from app.events import Event
@@ -126,7 +127,7 @@ class Session:
         self._call_timeout_s = call_timeout_s
         self._publish = publish
         self._seen = seen
-        self._one_call = asyncio.Lock()  # OCPP: one outstanding call in each direction
+        self._outbox = Outbox(station_id)
         self._pending: tuple[str, asyncio.Future[Json]] | None = None
         self._calls: asyncio.Queue[tuple[Call | Send | tuple[str, Answer], datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
         self._unanswered = 0  # calls in the queue, and the one in work
@@ -172,12 +173,13 @@ class Session:
     async def call(self, action: str, payload: Json, *, timeout_s: float | None = None) -> Json:
         """Send a call and return the payload of its result, within `timeout_s` or the settings' time-out.
 
-        Raises `StationOfflineError`, `CallFailedError` or `OutcomeUnknownError`. The clock is held throughout: a
+        It waits for its turn first, as `outbox` has it. Raises `StationOfflineError`, `CallFailedError` or
+        `OutcomeUnknownError` (`SupersededError`: a newer profile was sent instead). The clock is held throughout: a
         stepped one stands still while a frame is unanswered, which is why the time-out is the machine's own.
         """
         patience_s = self._call_timeout_s if timeout_s is None else timeout_s
         with self._clock.hold():
-            async with self._one_call:
+            async with self._outbox.turn(action, payload):
                 if not self.is_open:
                     raise StationOfflineError(self.station_id)
                 message_id = str(uuid.uuid4())
@@ -291,6 +293,7 @@ class Session:
             log.info("ocpp.answer_not_delivered", station=self.station_id)
 
     def _fail_pending(self) -> None:
+        self._outbox.close()
         if self._pending is not None and not self._pending[1].done():
             text = "the connection closed before the call was answered"
             self._pending[1].set_exception(OutcomeUnknownError(self.station_id, text))
