@@ -33,7 +33,9 @@ from app.csms.frames import (
     read_frame,
     result_frame,
 )
+from app.csms.key_changes import KeyChanges, new_key_of
 from app.csms.outbox import Outbox
+from app.csms.tls import SecurityProfile
 from app.csms.wire import WIRE_16, Wire
 from app.errors import AppError, CallFailedError, OutcomeUnknownError, StationOfflineError, StoreUnavailableError
 from app.events import Event
@@ -118,15 +120,19 @@ class Session:
         publish: Callable[[Event], None],
         seen: Callable[[str, datetime], None],
         wire: Wire = WIRE_16,
+        key_changes: KeyChanges | None = None,
+        security_profile: SecurityProfile | None = None,
     ) -> None:
         self.station_id = station_id
         self.wire = wire
+        self.security_profile = security_profile or SecurityProfile.NONE
         self.violations = 0
         self._connection = connection
         self._clock = clock
         self._call_timeout_s = call_timeout_s
         self._publish = publish
         self._seen = seen
+        self._key_changes = key_changes
         self._outbox = Outbox(station_id)
         self._pending: tuple[str, asyncio.Future[Json]] | None = None
         self._calls: asyncio.Queue[tuple[Call | Send | tuple[str, Answer], datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
@@ -177,6 +183,15 @@ class Session:
         `OutcomeUnknownError` (`SupersededError`: a newer profile was sent instead). The clock is held throughout: a
         stepped one stands still while a frame is unanswered, which is why the time-out is the machine's own.
         """
+        new_key = new_key_of(action, payload)
+        if new_key is not None and self._key_changes is not None:
+            with self._clock.hold():
+                return await self._key_changes.during(
+                    self.station_id, new_key, lambda: self._call(action, payload, timeout_s)
+                )
+        return await self._call(action, payload, timeout_s)
+
+    async def _call(self, action: str, payload: Json, timeout_s: float | None) -> Json:
         patience_s = self._call_timeout_s if timeout_s is None else timeout_s
         with self._clock.hold():
             async with self._outbox.turn(action, payload):
