@@ -82,7 +82,6 @@ class Gateway:
         self._last_seen: dict[str, datetime] = {}
         self._seen_unwritten: dict[str, datetime] = {}
         self._seen_written_at: datetime | None = None
-        self._presence: dict[str, asyncio.Lock] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._admission = Admission(store, settings, clock, self._rules, self.enrolment, self._tell_flapping)
         self._deaf: Callable[[], None] = lambda: None  # ends the subscription to events
@@ -275,8 +274,7 @@ class Gateway:
     async def _open(self, session: Session, version: str) -> None:
         station_id = session.station_id
         try:
-            await self._store.update_station(station_id, ocpp_version=version)
-            await self._write_presence(station_id)
+            await self._write_presence(station_id, ocpp_version=version)
         except (
             StoreUnavailableError,
             NotFoundError,
@@ -335,13 +333,12 @@ class Gateway:
         log.warning("ocpp.flapping", station=station_id, most_a_minute=self._settings.ocpp_connects_a_minute)
         self._publish(StationFlapping(station_id, self._clock.now()))
 
-    async def _write_presence(self, station_id: str) -> None:
-        """Write whether the station is connected *now*: of two racing writers, the later one tells the truth."""
-        async with self._presence.setdefault(station_id, asyncio.Lock()):
-            self._seen_unwritten.pop(station_id, None)
-            await self._store.update_station(
-                station_id, connected=station_id in self._sessions, last_seen_at=self._last_seen[station_id]
-            )
+    async def _write_presence(self, station_id: str, **columns: str) -> None:
+        """Write whether the station is connected *now*; the store keeps the order in which it was told."""
+        self._seen_unwritten.pop(station_id, None)
+        await self._store.update_station(
+            station_id, connected=station_id in self._sessions, last_seen_at=self._last_seen[station_id], **columns
+        )
 
     def _note_seen(self, station_id: str, at: datetime) -> None:
         self._last_seen[station_id] = at
