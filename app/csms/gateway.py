@@ -97,8 +97,13 @@ class Gateway:
 
     @property
     def port(self) -> int:
-        """The port without TLS; the system's choice when the setting is 0. From security profile 2 on there is none."""
-        return _port_of(next((server for server in self._servers if server is not self._tls_server), None))
+        """The port without TLS, or from security profile 2 on the one with it. The system's choice when set to 0."""
+        return _port_of(self._servers[0] if self._servers else None)
+
+    @property
+    def scheme(self) -> str:
+        """``ws`` or ``wss``: what `port` speaks."""
+        return "wss" if self._servers and self._servers[0] is self._tls_server else "ws"
 
     @property
     def tls_port(self) -> int:

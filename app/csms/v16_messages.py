@@ -13,6 +13,7 @@ import structlog
 from app.clock import Clock
 from app.csms import meter_values
 from app.csms.frames import Call, Json
+from app.csms.heartbeat import heartbeat_interval_s
 from app.csms.lenient import quote, read_count, read_text
 from app.csms.live_values import Live, LiveValues
 from app.csms.ocpp_schemas import V16_ACTIONS
@@ -62,7 +63,7 @@ class StationMessages:
         self._station_id = session.station_id
         self._store = store
         self._clock = clock
-        self._heartbeat_interval_s = settings.heartbeat_interval_s
+        self._heartbeat_interval_s = heartbeat_interval_s(session.station_id, settings.heartbeat_interval_s)
         self._transactions = Transactions(session, store)
         self._last_status: dict[int, str] = {}
         self._live_values = LiveValues(session.station_id)
