@@ -16,7 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from app.clock import Clock
-from app.csms import v16
+from app.csms import v2, v16
 from app.csms.admission import Admission
 from app.csms.connector import ChargingProfile, CompositeSchedule, Passport, Purpose, RateUnit
 from app.csms.enrolment import Enrolment
@@ -27,7 +27,7 @@ from app.csms.ocpp_schemas import load_schemas
 from app.csms.session import Dialect, Session
 from app.csms.station_rules import StationRules
 from app.csms.tls import SecurityProfile, profile_of, server_context
-from app.csms.wire import LARGEST_FRAME_BYTES, WIRE_16, Wire
+from app.csms.wire import LARGEST_FRAME_BYTES, WIRE_16, WIRE_21, WIRE_201, Wire
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError, StationOfflineError, StoreUnavailableError
 from app.events import Event, Events, SiteChanged, StationConnected, StationDisconnected, StationFlapping
@@ -45,6 +45,8 @@ SUPERSEDED = 4001  # private use: the same station has connected anew
 
 # Subprotocol: (how its frames look, how it is spoken). Another version is another line.
 DIALECTS: dict[str, tuple[Wire, Callable[[Session, Store, Clock, Settings], Dialect]]] = {
+    v2.SUBPROTOCOL_21: (WIRE_21, v2.v21),
+    v2.SUBPROTOCOL_201: (WIRE_201, v2.v201),
     v16.SUBPROTOCOL: (WIRE_16, v16.V16),
 }
 

@@ -66,9 +66,7 @@ _NOT_KEPT = frozenset(
 def parse(groups: Any, *, station_id: str, evse_id: int, received_at: datetime) -> Parsed:
     """The values of a `meterValue` list, in W, Wh, A, V or %; what cannot be read is a violation and is skipped."""
     plain = [_plain_group(group) for group in groups] if isinstance(groups, list) else groups
-    return meter_values.parse(
-        {"meterValue": plain}, station_id=station_id, evse_id=evse_id, received_at=received_at
-    )
+    return meter_values.parse({"meterValue": plain}, station_id=station_id, evse_id=evse_id, received_at=received_at)
 
 
 def registers_wh(values: Sequence[MeterValue]) -> tuple[float | None, float | None]:

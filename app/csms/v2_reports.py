@@ -22,7 +22,7 @@ class Report:
     def __init__(self) -> None:
         self._parts: dict[int, Json] = {}
         self._last: int | None = None
-        self._complete = asyncio.Event()
+        self._arrived = asyncio.Event()
 
     def take(self, part: Json) -> None:
         """A part that came twice counts once where it is numbered."""
@@ -32,22 +32,26 @@ class Report:
             self._parts[number] = part
         if part.get("tbc") is not True:
             self._last = number
-        if self._last is not None and all(wanted in self._parts for wanted in range(self._first, self._last + 1)):
-            self._complete.set()
-
-    async def parts(self, timeout_s: float) -> list[Json] | None:
-        """All parts in order; None when they do not come in time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._complete.wait()
-        except TimeoutError:
-            return None
-        return [self._parts[number] for number in sorted(self._parts)]
+        self._arrived.set()
 
     @property
-    def _first(self) -> int:
-        """0, as 2.x has it; some stations count from 1."""
-        return min(min(self._parts, default=0), 1)
+    def is_complete(self) -> bool:
+        """2.x counts from 0; some stations count from 1."""
+        if self._last is None:
+            return False
+        first = min(1, *self._parts)
+        return all(number in self._parts for number in range(first, self._last + 1))
+
+    async def parts(self, patience_s: float) -> tuple[list[Json], bool]:
+        """The parts in order, once all are there or none has come for `patience_s`; and whether they are all."""
+        while not self.is_complete:
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(patience_s):
+                    await self._arrived.wait()
+            except TimeoutError:
+                break
+        return [self._parts[number] for number in sorted(self._parts)], self.is_complete
 
 
 class Reports:

@@ -41,8 +41,8 @@ class Store(
 
     Its methods by subject: sites, stations and EVSE statuses in `site_rows`; device models, limits set elsewhere and
     notices in `station_report_rows`; transactions and CDRs in `transaction_rows`, the events of 2.x that they are
-    made of in `transaction_event_rows`; meter values in `meter_value_rows`; site meters and series in `series_rows`; wishes, plans and
-    deliveries in `plan_rows`; API keys and idempotency in `key_rows`.
+    made of in `transaction_event_rows`; meter values in `meter_value_rows`; site meters and series in `series_rows`;
+    wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:
