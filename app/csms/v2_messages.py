@@ -15,7 +15,7 @@ from app.csms import v2_device_model, v2_meter_values
 from app.csms.frames import Call, Json
 from app.csms.lenient import quote, read_count, read_text
 from app.csms.live_values import LiveValues
-from app.csms.ocpp_schemas import V21_ACTIONS, V201_ACTIONS
+from app.csms.ocpp_schemas import V21_ACTIONS, V201_ACTIONS, SchemaError, check_call
 from app.csms.session import Answer, CallRefusedError, Session
 from app.csms.timestamps import iso_utc, message_time
 from app.csms.v2_held import HeldProfiles
@@ -24,7 +24,7 @@ from app.csms.v2_reports import Reports
 from app.csms.v2_statuses import CONNECTOR_STATUS_BY_LOWER, EvseStatuses
 from app.csms.v2_transactions import Transactions, id_token_info
 from app.csms.v2_version import Version
-from app.csms.wire import OCCURRENCE
+from app.csms.wire import FORMAT, OCCURRENCE
 from app.db.records import StationNotice
 from app.db.store import Store
 from app.errors import NotFoundError, StoreUnavailableError
@@ -241,12 +241,12 @@ class StationMessages:
         return Answer({"status": "Accepted", "scheduleUpdate": values})
 
     async def _certificate_chain(self, payload: Json, received_at: datetime) -> Answer:
-        listed = payload.get("certificateStatusRequests")
-        asked = [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, dict)]
-        if not 1 <= len(asked) <= 4 or not all("certificateHashData" in one and "source" in one for one in asked):
-            raise CallRefusedError(
-                OCCURRENCE, "certificateStatusRequests are 1 to 4, each with its hash data and source"
-            )
+        if payload.get("certificateStatusRequests") is None:
+            raise CallRefusedError(OCCURRENCE, "certificateStatusRequests is missing")
+        try:  # the answer repeats what was asked: it is as valid as that
+            await check_call("GetCertificateChainStatus", payload, self._version.number)
+        except SchemaError as error:
+            raise CallRefusedError(FORMAT, str(error)) from error
         statuses = [
             {
                 "certificateHashData": one["certificateHashData"],
@@ -254,7 +254,7 @@ class StationMessages:
                 "status": "Failed",
                 "nextUpdate": iso_utc(received_at),
             }
-            for one in asked
+            for one in payload["certificateStatusRequests"]
         ]
         return Answer({"certificateStatus": statuses})
 

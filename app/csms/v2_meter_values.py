@@ -10,7 +10,7 @@ from typing import Any
 
 from app.csms import meter_values
 from app.csms.frames import Json
-from app.csms.lenient import read_number
+from app.csms.lenient import read_number, read_text
 from app.csms.meter_values import Parsed
 from app.db.records import MeterValue
 
@@ -91,7 +91,7 @@ def _plain_group(group: Any) -> Any:
 
 
 def _is_of_no_use(sample: Any) -> bool:
-    return isinstance(sample, dict) and sample.get("measurand") in _NOT_KEPT
+    return isinstance(sample, dict) and read_text(sample.get("measurand")) in _NOT_KEPT
 
 
 def _plain_sample(sample: Any) -> Any:

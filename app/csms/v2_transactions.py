@@ -132,7 +132,7 @@ class Transactions:
             payload.get("meterValue"), station_id=self._station_id, evse_id=evse_id or 0, received_at=received_at
         )
         first_wh, last_wh = v2_meter_values.registers_wh(parsed.values)
-        state = info.get("chargingState")
+        state = read_text(info.get("chargingState"))
         token = payload.get("idToken")
         event = TransactionEvent(
             station_id=self._station_id,
