@@ -205,7 +205,7 @@ class StationMessages:
         except (StoreUnavailableError, NotFoundError) as error:
             # Samples may be lost, live values not: the guard goes on from memory.
             log.error("ocpp.meter_values_not_stored", station=self._station_id, count=len(values), reason=str(error))
-        event = self._live.event(values, received_at)
+        event = v2_meter_values.live_event(self._live, values, received_at)
         return Answer({}, (event,) if event else ())
 
     async def _device_model(self, payload: Json, received_at: datetime) -> Answer:

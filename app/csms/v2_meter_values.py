@@ -11,8 +11,10 @@ from typing import Any
 from app.csms import meter_values
 from app.csms.frames import Json
 from app.csms.lenient import read_number, read_text
+from app.csms.live_values import Live, LiveValues
 from app.csms.meter_values import Parsed
 from app.db.records import MeterValue
+from app.events import MeterValuesReceived
 
 MAX_EXPONENT = 12  # of a multiplier; beyond is no unit of anything
 
@@ -77,6 +79,23 @@ def registers_wh(values: Sequence[MeterValue]) -> tuple[float | None, float | No
         if (total := meter_values.live_energy_wh([value for value in values if value.at == at])) is not None
     ]
     return (totals[0], totals[-1]) if totals else (None, None)
+
+
+def live_event(
+    live_values: LiveValues, values: Sequence[MeterValue], received_at: datetime
+) -> MeterValuesReceived | None:
+    """The notice of the newest of one EVSE's values; None when there is nothing new in them."""
+    if not values:
+        return None
+    newest_at = max(value.at for value in values)
+    newest = [value for value in values if value.at == newest_at]
+    live = Live(
+        newest_at,
+        power_w=meter_values.live_power_w(newest),
+        current_a=meter_values.live_current_a(newest),
+        energy_wh=meter_values.live_energy_wh(newest),
+    )
+    return live_values.event(newest[0].evse_id, newest[0].transaction_id, live, received_at)
 
 
 def belonging_to(values: Sequence[MeterValue], evse_id: int, transaction_id: int) -> list[MeterValue]:

@@ -71,7 +71,7 @@ class Transactions:
         events = self._news(recorded, time)
         if recorded.is_new:
             events += await self._state(event, transaction, time)
-            live = self._live.event(values, received_at)
+            live = v2_meter_values.live_event(self._live, values, received_at)
             events += [live] if live else []
         token = payload.get("idToken")
         return Answer({} if token is None else {"idTokenInfo": id_token_info(token)}, tuple(events))
