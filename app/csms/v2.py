@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -135,7 +136,9 @@ class V2:
             text = f"only {len(parts)} parts of the report of its profiles came in time"
             raise OutcomeUnknownError(self._station_id, text)
         received_at = self._clock.now()
-        return tuple(installed for part in parts for installed in installed_profiles(part, received_at))
+        return tuple(
+            [await self._numbered(installed) for part in parts for installed in installed_profiles(part, received_at)]
+        )
 
     async def update_dynamic_schedule(self, profile_id: int, update: Json) -> None:
         """2.1: new values for a Dynamic profile, e.g. ``{"limit": 16.0, "limit_L2": 10.0}``.
@@ -205,6 +208,14 @@ class V2:
         return await self._status_of("TriggerMessage", payload)
 
     # --- how
+
+    async def _numbered(self, installed: InstalledProfile) -> InstalledProfile:
+        """With our number of the transaction that the station names; none where nobody knows it."""
+        if installed.profile is None or installed.transaction is None:
+            return installed
+        transaction = await self._store.transaction_named(self._station_id, installed.transaction)
+        number = None if transaction is None else transaction.transaction_id
+        return replace(installed, profile=replace(installed.profile, transaction_id=number))
 
     def _obey_rules(self, evse_id: int, document: Json, *, starts: bool = False) -> None:
         passport = Passport() if self._passport is None else self._passport[0]

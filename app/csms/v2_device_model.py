@@ -12,6 +12,7 @@ from typing import Any
 from app.csms.connector import Passport, Purpose, RateUnit
 from app.csms.frames import Json
 from app.csms.lenient import quote, read_count, read_number, read_text
+from app.csms.v2_statuses import CONNECTOR_STATUS_BY_LOWER
 from app.csms.v2_version import Version
 from app.db.records import StationVariable
 from app.errors import InvalidInputError
@@ -84,6 +85,15 @@ def answered_variable(result: Json, station_id: str, at: datetime) -> StationVar
     return StationVariable(
         station_id=station_id, at=at, attribute=attribute_of(result.get("attributeType")), value=value, **place
     )
+
+
+def availability_of(entry: Json) -> tuple[int, int, str] | None:
+    """EVSE, connector and status, where one eventData of NotifyEvent is about a connector's availability."""
+    place = _place(entry)
+    if place is None or place["component"].lower() != "connector" or place["variable"].lower() != "availabilitystate":
+        return None
+    status = CONNECTOR_STATUS_BY_LOWER.get((read_text(entry.get("actualValue")) or "").lower())
+    return None if status is None or not place["evse_id"] else (place["evse_id"], place["connector_id"] or 1, status)
 
 
 def key_of(variable: StationVariable) -> str:

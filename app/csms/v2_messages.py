@@ -17,7 +17,7 @@ from app.csms.lenient import quote, read_count, read_text
 from app.csms.live_values import LiveValues
 from app.csms.ocpp_schemas import V21_ACTIONS, V201_ACTIONS, SchemaError, check_call
 from app.csms.session import Answer, CallRefusedError, Session
-from app.csms.timestamps import iso_utc, message_time
+from app.csms.timestamps import MessageTime, iso_utc, message_time
 from app.csms.v2_held import HeldProfiles
 from app.csms.v2_limit_messages import LimitMessages, Resend
 from app.csms.v2_reports import Reports
@@ -28,7 +28,7 @@ from app.csms.wire import FORMAT, OCCURRENCE
 from app.db.records import StationNotice
 from app.db.store import Store
 from app.errors import NotFoundError, StoreUnavailableError
-from app.events import PriorityChargingChanged, StationBooted, StationNoticed
+from app.events import Event, PriorityChargingChanged, StationBooted, StationNoticed
 from app.settings import Settings
 
 MAX_NOTICE_BYTES = 16 * 1024  # of the payload that is kept
@@ -41,7 +41,6 @@ _NOTICED = frozenset(
         "LogStatusNotification",
         "NotifyDERAlarm",
         "NotifyDERStartStop",
-        "NotifyEvent",
         "NotifySettlement",
         "PublishFirmwareStatusNotification",
         "ReservationStatusUpdate",
@@ -110,6 +109,7 @@ class StationMessages:
             "NotifyChargingLimit": limits.limit,
             "NotifyEVChargingNeeds": limits.charging_needs,
             "NotifyEVChargingSchedule": limits.charging_schedule,
+            "NotifyEvent": self._event,
             "NotifyPriorityCharging": self._priority_charging,
             "NotifyReport": self._device_model,
             "PullDynamicScheduleUpdate": self._dynamic_schedule,
@@ -135,7 +135,7 @@ class StationMessages:
                 self._session.note_violations([f"a part of no report that was asked for: {action}"], action)
             return Answer({})
         if action in _NOTICED:
-            return await self._notice(call, received_at)
+            return Answer({}, (await self._noticed(action, call.payload, received_at),))
         return Answer(_FIXED_ANSWERS[action])
 
     async def _authorize(self, payload: Json, _received_at: datetime) -> Answer:
@@ -184,9 +184,23 @@ class StationMessages:
             return Answer({})
         time, violations = message_time(payload.get("timestamp"), received_at)
         self._session.note_violations(violations, "StatusNotification")
-        of_evse = self._statuses.of_connector(evse_id, connector_id or 1, status)
-        error_code = "OtherError" if of_evse == "Faulted" else "NoError"  # 2.x tells which by NotifyEvent
-        return Answer({}, tuple(await self.transactions.set_status(evse_id, of_evse, error_code, time.live_at)))
+        return Answer({}, tuple(await self._connector(evse_id, connector_id or 1, status, time)))
+
+    async def _event(self, payload: Json, received_at: datetime) -> Answer:
+        """NotifyEvent: kept as a notice. The availability of a connector may be told in this way alone."""
+        events = [await self._noticed("NotifyEvent", payload, received_at)]
+        listed = payload.get("eventData")
+        for entry in listed if isinstance(listed, list) else []:
+            place = v2_device_model.availability_of(entry) if isinstance(entry, dict) else None
+            if place is not None:
+                time, _ = message_time(entry.get("timestamp"), received_at)
+                events += await self._connector(*place, time)
+        return Answer({}, tuple(events))
+
+    async def _connector(self, evse_id: int, connector_id: int, status: str, time: MessageTime) -> list[Event]:
+        of_evse = self._statuses.of_connector(evse_id, connector_id, status)
+        error_code = "OtherError" if of_evse == "Faulted" else "NoError"  # which one, NotifyEvent tells
+        return await self.transactions.set_status(evse_id, of_evse, error_code, time.live_at)
 
     async def _meter_values(self, payload: Json, received_at: datetime) -> Answer:
         evse_id = read_count(payload.get("evseId"))
@@ -267,12 +281,12 @@ class StationMessages:
         evse_id = read_count(payload.get("evseId"))
         return Answer(answer if evse_id is None else answer | {"evseId": evse_id})
 
-    async def _notice(self, call: Call, received_at: datetime) -> Answer:
-        size = len(msgspec.json.encode(call.payload))
-        payload = call.payload if size <= MAX_NOTICE_BYTES else {"bytes": size, "note": "too large to keep"}
+    async def _noticed(self, action: str, payload: Json, received_at: datetime) -> Event:
+        size = len(msgspec.json.encode(payload))
+        kept = payload if size <= MAX_NOTICE_BYTES else {"bytes": size, "note": "too large to keep"}
         try:
-            await self._store.add_notice(StationNotice(self._station_id, received_at, call.action, payload))
+            await self._store.add_notice(StationNotice(self._station_id, received_at, action, kept))
         except (StoreUnavailableError, NotFoundError) as error:
-            log.error("ocpp.notice_not_stored", station=self._station_id, action=call.action, reason=str(error))
-        log.info("ocpp.notice", station=self._station_id, action=call.action)
-        return Answer({}, (StationNoticed(self._station_id, call.action, received_at),))
+            log.error("ocpp.notice_not_stored", station=self._station_id, action=action, reason=str(error))
+        log.info("ocpp.notice", station=self._station_id, action=action)
+        return StationNoticed(self._station_id, action, received_at)

@@ -11,7 +11,6 @@ import pytest
 from app.csms.connector import ChargingProfile, Period, Purpose, RateUnit
 from app.csms.gateway import Gateway
 from app.csms.ocpp_schemas import check_call
-from app.csms.v2 import V2
 from app.csms.v2_version import Version
 from app.db.store import Store
 from app.errors import CallFailedError, InvalidInputError, OutcomeUnknownError, ProfileRejectedError
@@ -56,13 +55,6 @@ async def gateway(store: Store) -> AsyncIterator[Gateway]:
 async def station(gateway: Gateway, subprotocol: str) -> AsyncIterator[Station]:
     async with connected(gateway, subprotocols=(subprotocol,)) as opened:
         yield opened
-
-
-@pytest.fixture
-async def dialect(gateway: Gateway, station: Station) -> V2:
-    found = gateway._dialect(STATION)
-    assert isinstance(found, V2)
-    return found
 
 
 async def running(station: Station, version: Version, store: Store) -> int:
@@ -263,28 +255,29 @@ def an_installed(profile_id: int, evse_id: int, *, tbc: bool) -> Json:
     return {"chargingLimitSource": "CSO", "evseId": evse_id, "chargingProfile": [document], "tbc": tbc}
 
 
-async def test_installed_profiles_are_read_back_in_parts(station: Station, dialect: V2, version: Version) -> None:
+async def test_installed_profiles_are_read_back_in_parts(gateway: Gateway, station: Station, version: Version) -> None:
     parts = (an_installed(1, 1, tbc=True), an_installed(2, 2, tbc=False))
     station.answers["GetChargingProfiles"] = reporting(station, "ReportChargingProfiles", *parts)
 
-    installed = await dialect.installed_profiles(purpose=Purpose.TX_DEFAULT)
+    installed = await gateway.installed_profiles(STATION, purpose=Purpose.TX_DEFAULT)
 
     ((action, payload),) = station.asked
     await check_call(action, payload, version.number)
     assert payload["chargingProfile"] == {"chargingProfilePurpose": "TxDefaultProfile"}
+    assert installed is not None
     assert [(one.evse_id, one.profile and one.profile.profile_id) for one in installed] == [(1, 1), (2, 2)]
     assert installed[0].profile is not None
     assert installed[0].profile.periods == (Period(0, 6.0),)
 
 
-async def test_no_profiles_are_none_and_half_a_report_is_no_proof(station: Station, dialect: V2) -> None:
+async def test_no_profiles_are_none_and_half_a_report_is_no_proof(gateway: Gateway, station: Station) -> None:
     station.answers["GetChargingProfiles"] = {"status": "NoProfiles"}
-    assert await dialect.installed_profiles() == ()
+    assert await gateway.installed_profiles(STATION) == ()
 
     half = reporting(station, "ReportChargingProfiles", an_installed(1, 1, tbc=True))
     station.answers["GetChargingProfiles"] = half
     with pytest.raises(OutcomeUnknownError, match="1 part"):
-        await dialect.installed_profiles()
+        await gateway.installed_profiles(STATION)
 
 
 def a_variable(name: str, value: str, instance: str | None = None, **traits: Any) -> Json:
@@ -500,8 +493,6 @@ async def station_21(gateway: Gateway) -> AsyncIterator[Station]:
 
 async def test_2_1_sends_limits_for_each_phase_as_they_are_spelled(gateway: Gateway, station_21: Station) -> None:
     station_21.answers |= {"SetChargingProfile": ACCEPTED, "UpdateDynamicSchedule": ACCEPTED}
-    dialect = gateway._dialect(STATION)
-    assert isinstance(dialect, V2)
     period = {
         "startPeriod": 0,
         "limit": 16.0,
@@ -521,8 +512,8 @@ async def test_2_1_sends_limits_for_each_phase_as_they_are_spelled(gateway: Gate
         "chargingSchedule": [{"id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [period]}],
     }
 
-    await dialect.send_profile(1, document)
-    await dialect.update_dynamic_schedule(9, {"limit_L2": 8.0})
+    await gateway.send_profile(STATION, 1, document)
+    await gateway.update_dynamic_schedule(STATION, 9, {"limit_L2": 8.0})
 
     assert station_21.asked == [
         ("SetChargingProfile", {"evseId": 1, "chargingProfile": document}),
@@ -536,20 +527,37 @@ async def test_2_1_sends_limits_for_each_phase_as_they_are_spelled(gateway: Gate
 
 async def test_2_1_uses_priority_charging(gateway: Gateway, station_21: Station, store: Store) -> None:
     station_21.answers["UsePriorityCharging"] = ACCEPTED
-    dialect = gateway._dialect(STATION)
-    assert isinstance(dialect, V2)
     number = await running(station_21, VERSIONS["ocpp2.1"], store)
 
-    assert await dialect.use_priority_charging(number, activate=True) == "Accepted"
+    assert await gateway.use_priority_charging(STATION, number, activate=True) == "Accepted"
 
     assert station_21.asked == [("UsePriorityCharging", {"transactionId": TRANSACTION, "activate": True})]
 
 
 async def test_2_0_1_has_no_dynamic_profiles(gateway: Gateway) -> None:
     async with connected(gateway, subprotocols=("ocpp2.0.1",)) as station:
-        dialect = gateway._dialect(STATION)
-        assert isinstance(dialect, V2)
         with pytest.raises(InvalidInputError, match=r"2\.0\.1"):
-            await dialect.update_dynamic_schedule(9, {"limit": 8.0})
+            await gateway.update_dynamic_schedule(STATION, 9, {"limit": 8.0})
 
         assert station.asked == []
+
+
+async def test_a_reported_transaction_profile_has_our_number_of_its_transaction(
+    gateway: Gateway, station: Station, version: Version, store: Store
+) -> None:
+    number = await running(station, version, store)
+    part = an_installed(1, 1, tbc=False)
+    part["chargingProfile"][0] |= {"chargingProfilePurpose": "TxProfile", "transactionId": TRANSACTION}
+    station.answers["GetChargingProfiles"] = reporting(station, "ReportChargingProfiles", part)
+
+    (installed,) = await gateway.installed_profiles(STATION) or ()
+
+    assert installed.profile is not None
+    assert installed.profile.transaction_id == number
+
+
+async def test_1_6_cannot_say_what_it_holds(gateway: Gateway) -> None:
+    async with connected(gateway):
+        assert await gateway.installed_profiles(STATION) is None
+        with pytest.raises(InvalidInputError, match=r"1\.6"):
+            await gateway.use_priority_charging(STATION, 1, activate=True)

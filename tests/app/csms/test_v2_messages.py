@@ -108,6 +108,23 @@ async def test_a_connector_makes_the_status_of_its_evse(
     assert (status_of_evse.evse_id, status_of_evse.status) == (1, "Available")
 
 
+async def test_a_connectors_availability_may_be_an_event(station: Station, version: Version, seen: list[Event]) -> None:
+    data = {
+        "eventId": 1,
+        "timestamp": "2026-01-01T00:00:00Z",
+        "trigger": "Delta",
+        "actualValue": "Available",
+        "eventNotificationType": "HardWiredNotification",
+        "component": {"name": "Connector", "evse": {"id": 2, "connectorId": 1}},
+        "variable": {"name": "AvailabilityState"},
+    }
+    told = {"generatedAt": "2026-01-01T00:00:00Z", "seqNo": 0, "eventData": [data, data | {"actualValue": "Upside"}]}
+
+    await tell(station, version, "NotifyEvent", told)
+
+    assert [(event.evse_id, event.status) for event in of_kind(seen, StatusChanged)] == [(2, "Available")]
+
+
 async def test_a_transaction_from_its_start_to_its_charge_detail_record(
     station: Station, version: Version, store: Store, seen: list[Event]
 ) -> None:
