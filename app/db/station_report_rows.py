@@ -69,12 +69,10 @@ class StationReportRows(Rows):
         found = [record_of(StationVariable, row) for row in rows]
         return [row for row in found if component is None or row.component.lower() == component.lower()]
 
-    async def add_notice(self, notice: StationNotice) -> None:
-        """Keep it, and the newest `KEPT_NOTICES` of its station. Raises `NotFoundError` for an unknown station."""
+    async def add_notice(self, notice: StationNotice, *, keep: int = KEPT_NOTICES) -> None:
+        """Keep it, and of its station the newest `keep` in all. Raises `NotFoundError` for an unknown station."""
         own = NOTICES.c.station_id == notice.station_id
-        oldest_kept = (
-            select(NOTICES.c.number).where(own).order_by(NOTICES.c.number.desc()).offset(KEPT_NOTICES - 1).limit(1)
-        )
+        oldest_kept = select(NOTICES.c.number).where(own).order_by(NOTICES.c.number.desc()).offset(keep - 1).limit(1)
         known = select(STATIONS.c.station_id).where(STATIONS.c.station_id == notice.station_id)
         async with self._database.write(durable=False) as connection:
             if (await connection.execute(known)).first() is None:

@@ -116,14 +116,14 @@ async def test_a_field_that_is_wrong_costs_a_station_no_answer(gateway: Gateway,
     tried = 0
     async with connected(gateway, subprotocols=(subprotocol,)) as station:
         for action in sorted(version.answered - {SEND}):
-            message = full(version.number, action)
+            message = full(version.number, action, depth=3)
             for position, path in enumerate(_paths(message)):
-                for wrong in (WRONG[(position + len(action)) % len(WRONG)], WRONG[(position * 2 + 1) % len(WRONG)]):
-                    tried += 1
-                    await _survives(station, version.number, action, _with(message, path, wrong))
+                wrong = WRONG[(position + len(action)) % len(WRONG)]
+                tried += 1
+                await _survives(station, version.number, action, _with(message, path, wrong))
 
         assert station.frames.empty()
-    assert tried > 600
+    assert tried > 250
 
 
 async def _survives(station: Station, number: str, action: str, payload: dict[str, Any]) -> None:
