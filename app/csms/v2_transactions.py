@@ -4,6 +4,7 @@ Events come late, twice and in the wrong order; `Store.record_transaction_event`
 whatever their order. Here is what they mean to the service while they are news.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,10 +26,29 @@ from app.errors import NotFoundError, ProfileRejectedError, StoreUnavailableErro
 from app.events import Event, StatusChanged, TransactionStarted, TransactionStopped
 
 MAX_TRANSACTION_ID = 36
+MAX_KNOWN = 1_000  # running transactions of one station; more are recorded the long way
 MAX_ID_TOKEN = 255  # 2.0.1 says 36
 _TYPES = {"started": "Started", "updated": "Updated", "ended": "Ended"}
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Known:
+    """A running transaction of which nothing is missing yet, and the last event that was told of it."""
+
+    transaction: Transaction
+    last_number: int
+    has_register: bool
+
+    def is_told_by(self, event: TransactionEvent) -> bool:
+        """Whether an event is the next of many: an update in order that says nothing new of the transaction."""
+        return (
+            event.event_type == "Updated"
+            and event.seq_no > self.last_number
+            and event.id_tag is None
+            and (event.first_register_wh is None or self.has_register)
+        )
 
 
 class Transactions:
@@ -44,6 +64,7 @@ class Transactions:
         self._statuses = statuses
         self._held = held
         self._running: dict[int, Transaction] | None = None  # by EVSE; None: not read from the store yet
+        self._known: dict[str, Known] = {}  # by the station's name
         self._last_status: dict[int, str] = {}
 
     async def event(self, payload: Json, received_at: datetime) -> Answer:
@@ -51,11 +72,36 @@ class Transactions:
         `StoreUnavailableError`: unanswered, the station will send it again."""
         event, values, time, violations = self._read(payload, received_at)
         self._session.note_violations(violations, "TransactionEvent")
-        recorded = await self._store.record_transaction_event(event)
+        recorded = await self._record(event, time)
         transaction = recorded.after
         values = v2_meter_values.belonging_to(values, transaction.evse_id, transaction.transaction_id)
         await self._store.add_meter_values(values)
+        events = self._news(recorded, time)
+        if recorded.is_new:
+            events += await self._state(event, transaction, time)
+            live = v2_meter_values.live_event(self._live, values, received_at)
+            events += [live] if live else []
+        token = payload.get("idToken")
+        return Answer({} if token is None else {"idTokenInfo": id_token_info(token)}, tuple(events))
+
+    async def _record(self, event: TransactionEvent, time: MessageTime) -> Recorded:
+        """On disk, and in memory what the next event is compared with."""
+        name = event.ocpp_transaction_id
+        known = self._known.get(name)
+        if known is not None and known.is_told_by(event):
+            is_new = await self._store.add_transaction_update(event)
+            known.last_number = event.seq_no
+            return Recorded(known.transaction, known.transaction, is_new)
+        recorded = await self._store.record_transaction_event(event)
+        transaction = recorded.after
         await self._remember(recorded)
+        self._known.pop(name, None)
+        if transaction.is_running and transaction.evse_id > 0 and len(self._known) < MAX_KNOWN:
+            self._known[name] = Known(
+                transaction,
+                last_number=event.seq_no if known is None else max(event.seq_no, known.last_number),
+                has_register=event.first_register_wh is not None or (known is not None and known.has_register),
+            )
         log.info(
             "ocpp.transaction_event",
             station=self._station_id,
@@ -66,15 +112,9 @@ class Transactions:
             repeated=not recorded.is_new,
             offline=event.offline,
             reported_at=time.reported,
-            received_at=received_at,
+            received_at=event.received_at,
         )
-        events = self._news(recorded, time)
-        if recorded.is_new:
-            events += await self._state(event, transaction, time)
-            live = v2_meter_values.live_event(self._live, values, received_at)
-            events += [live] if live else []
-        token = payload.get("idToken")
-        return Answer({} if token is None else {"idTokenInfo": id_token_info(token)}, tuple(events))
+        return recorded
 
     async def running_at(self, evse_id: int) -> Transaction | None:
         """The newest running transaction of an EVSE; a restart of service or station ends none."""

@@ -70,13 +70,11 @@ def amounts_to(events: Sequence[TransactionEvent]) -> Values:
 
 class TransactionEventRows(Rows):
     async def record_transaction_event(self, event: TransactionEvent) -> Recorded:
-        """Store `event` and what it makes of its transaction, in one database transaction. The first one with its
-        number wins. Starts and ends are durable on return; an update survives the end of the process, and a power cut
-        only where it was the first that was heard of its transaction. Raises `NotFoundError` for an unknown station.
+        """Store `event` and what it makes of its transaction, in one database transaction, durable on return.
+
+        Of several with one number the first wins. Raises `NotFoundError` for an unknown station.
         """
-        before = await self.transaction_named(event.station_id, event.ocpp_transaction_id)
-        durable = event.event_type != "Updated" or before is None
-        async with self._database.write(durable=durable) as connection:
+        async with self._database.write() as connection:
             new = self._database.insert(EVENTS).values(values_of(event)).on_conflict_do_nothing()
             is_new = (await connection.execute(new.returning(EVENTS.c.seq_no))).first() is not None
             row = (await connection.execute(_named(event.station_id, event.ocpp_transaction_id))).one_or_none()
@@ -94,6 +92,13 @@ class TransactionEventRows(Rows):
                 return Recorded(before, before, is_new)
             after = await connection.execute(_written(event, before, values))
             return Recorded(before, record_of(Transaction, after.one()), is_new)
+
+    async def add_transaction_update(self, event: TransactionEvent) -> bool:
+        """Store an event that makes nothing of its transaction: see `Transactions` of `app.csms` for when that is
+        so. It survives the end of the process, a power cut perhaps not. False: it was there already."""
+        new = self._database.insert(EVENTS).values(values_of(event)).on_conflict_do_nothing()
+        async with self._database.write(durable=False) as connection:
+            return (await connection.execute(new)).rowcount > 0
 
     async def transaction_named(self, station_id: str, ocpp_transaction_id: str) -> Transaction | None:
         """By the station's own name of it."""
