@@ -81,16 +81,17 @@ class TransactionEventRows(Rows):
             before = None if row is None else record_of(Transaction, row)
             if before is not None and not is_new:
                 return Recorded(before, before, is_new=False)
+            if before is None:  # its first event: nothing else tells of it
+                return Recorded(None, await _begun(connection, event), is_new)
             telling = (await connection.execute(_telling(event.station_id, event.ocpp_transaction_id))).all()
             values = amounts_to([record_of(TransactionEvent, found) for found in telling])
             if values["evse_id"] == 0:
                 values["evse_id"] = await _only_evse(connection, event.station_id)
-            if before is None:
-                values["site_id"] = await _site_of(connection, event.station_id)
             values["started_at"] = await _free_start(connection, event, values)
-            if before is not None and all(getattr(before, name) == value for name, value in values.items()):
+            if all(getattr(before, name) == value for name, value in values.items()):
                 return Recorded(before, before, is_new)
-            after = await connection.execute(_written(event, before, values))
+            own = TRANSACTIONS.c.transaction_id == before.transaction_id
+            after = await connection.execute(update(TRANSACTIONS).where(own).values(**values).returning(*COLUMNS))
             return Recorded(before, record_of(Transaction, after.one()), is_new)
 
     async def add_transaction_update(self, event: TransactionEvent) -> bool:
@@ -140,6 +141,18 @@ def _telling(station_id: str, ocpp_transaction_id: str) -> Any:
     return select(*columns_of(EVENTS, TransactionEvent)).where(own, wanted)
 
 
+async def _begun(connection: AsyncConnection, event: TransactionEvent) -> Transaction:
+    """The new transaction that this event is the first of."""
+    values = amounts_to([event])
+    values["site_id"] = await _site_of(connection, event.station_id)
+    if values["evse_id"] == 0:
+        values["evse_id"] = await _only_evse(connection, event.station_id)
+    values["started_at"] = await _free_start(connection, event, values)
+    named = {"station_id": event.station_id, "ocpp_transaction_id": event.ocpp_transaction_id}
+    row = await connection.execute(insert(TRANSACTIONS).values(**values, **named).returning(*COLUMNS))
+    return record_of(Transaction, row.one())
+
+
 async def _site_of(connection: AsyncConnection, station_id: str) -> str:
     stations = tables.charging_stations
     known = select(stations.c.site_id).where(stations.c.station_id == station_id, stations.c.in_document)
@@ -173,14 +186,3 @@ async def _free_start(connection: AsyncConnection, event: TransactionEvent, valu
         if (await connection.execute(same.limit(1))).first() is None:
             return started_at
         started_at += timedelta(microseconds=1)
-
-
-def _written(event: TransactionEvent, before: Transaction | None, values: Values) -> Any:
-    if before is None:
-        return (
-            insert(TRANSACTIONS)
-            .values(**values, station_id=event.station_id, ocpp_transaction_id=event.ocpp_transaction_id)
-            .returning(*COLUMNS)
-        )
-    own = TRANSACTIONS.c.transaction_id == before.transaction_id
-    return update(TRANSACTIONS).where(own).values(**values).returning(*COLUMNS)
