@@ -12,6 +12,7 @@ from app.csms.connector import ChargingProfile, Period, Purpose, RateUnit
 from app.csms.gateway import Gateway
 from app.csms.ocpp_schemas import check_call
 from app.csms.v2_version import Version
+from app.db.records import StationVariable
 from app.db.store import Store
 from app.errors import CallFailedError, InvalidInputError, OutcomeUnknownError, ProfileRejectedError
 from tests.app.csms.stations import STATION, Station, a_gateway, connected
@@ -349,6 +350,19 @@ async def test_a_station_that_answers_nothing_of_itself_gets_the_safe_passport(
     passport = await gateway.passport(STATION)  # every call is answered NotImplemented
 
     assert (passport.units, passport.max_periods, passport.max_stack_level) == (frozenset({RateUnit.A}), 1, 0)
+    assert not passport.known
+
+    station.answers["SetChargingProfile"] = ACCEPTED
+    await gateway.set_charging_profile(STATION, 1, a_profile(unit=RateUnit.W))  # it may take more than it says
+
+
+async def test_one_variable_in_the_store_is_no_passport(store: Store, subprotocol: str) -> None:
+    await store.save_variables([StationVariable(STATION, "SmartChargingCtrlr", "Enabled", NOON, "true")])
+
+    async with a_gateway(store) as gateway, connected(gateway, subprotocols=(subprotocol,)) as station:
+        await gateway.passport(STATION)
+
+        assert [action for action, _ in station.asked] == ["GetBaseReport", "GetVariables"]
 
 
 async def test_a_restart_reads_the_passport_from_the_store(store: Store, subprotocol: str) -> None:
