@@ -27,7 +27,7 @@ from app.events import (
     TransactionStopped,
     WishChanged,
 )
-from tests.app.csms.stations import STATION, Station, a_gateway, connected, of_kind, recorded
+from tests.app.csms.stations import STATION, Station, a_gateway, a_site, connected, of_kind, recorded
 from tests.app.csms.v2_stations import (
     TOKEN,
     TRANSACTION,
@@ -339,6 +339,20 @@ async def test_a_vehicle_that_names_no_energy_gets_no_plan(station: Station, ver
 
     assert answer["status"] == version.no_profile_status
     assert await store.wishes("depot") == []
+
+
+async def test_a_station_that_left_its_site_is_answered_all_the_same(
+    station: Station, version: Version, store: Store
+) -> None:
+    await store.save_site(a_site("elsewhere"))
+    schedule = {"id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 32}]}
+    choice = {"evseId": 1, "timeBase": "2026-01-01T00:00:00Z", "chargingSchedule": schedule}
+
+    needs = await tell(station, version, "NotifyEVChargingNeeds", {"evseId": 1, "chargingNeeds": NEEDS})
+    chosen = await tell(station, version, "NotifyEVChargingSchedule", choice)
+
+    assert needs["status"] == version.no_profile_status
+    assert chosen == {"status": "Accepted"}
 
 
 A_LIMIT: Json = {
