@@ -270,6 +270,41 @@ class Cdr:
     integrated_energy_kwh: float | None = None  # by integrating the total power
     peak_power_kw: float | None = None
     flags: tuple[str, ...] = ()
+    charging_time_h: float | None = None  # the power held was at least 50 W; None: no power was sent
+    cost: float | None = None  # of the energy, at the import price of each slot; None: a price is missing
+    currency: str | None = None
+    uncontrolled_cost: float | None = None  # of the same energy, drawn at full power from the start on
+    co2_kg: float | None = None  # None: no carbon series covers the stay
+    pv_share: float | None = None  # of the energy, 0 to 1: what was not imported; None: nothing measures it
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """Something that was measured or sent and is not believed, or not without saying so. Nothing of it is lost.
+
+    `reason` is one of the words of docs/data.md. `suspect_id` is made of all the rest: found again, it is the same.
+    """
+
+    suspect_id: str
+    site_id: str
+    reason: str
+    detail: str  # what is wrong, in words, with the value as it came
+    at: datetime | None = None  # what it is about; None: the row carries no readable time
+    noted_at: datetime | None = None
+    station_id: str | None = None
+    evse_id: int | None = None
+    transaction_id: int | None = None
+    meter_id: str | None = None
+    source: str = ""  # file and place, or transaction and measurand
+
+
+@dataclass(frozen=True, slots=True)
+class TariffInForce:
+    """A site's tariff, as its document had it, from `since` on until the next one."""
+
+    site_id: str
+    since: datetime
+    tariff: Json
 
 
 @dataclass(frozen=True, slots=True)

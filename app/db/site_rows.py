@@ -6,9 +6,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, false, select, true, update
 
+from app.clock import Clock
 from app.db import tables
 from app.db.records import EvseStatus, Json, Station
 from app.db.rows import Rows, columns_of, record_of, values_of
+from app.db.tariff_rows import note_tariff
 from app.db.together import Together
 from app.errors import ConflictError, InvalidInputError, NotFoundError
 from app.site import Site
@@ -20,6 +22,7 @@ CHANGEABLE = frozenset(
 
 
 class SiteRows(Rows):
+    _clock: Clock
     _station_updates: Together[tuple[str, Json], None]
     _password_lookups: Together[str, str | None]
     _parsed_sites: dict[str, tuple[Json, Site]]  # by id: validating a large document takes milliseconds, reading it 0.2
@@ -40,6 +43,7 @@ class SiteRows(Rows):
         async with self._database.write() as connection:
             if (await connection.execute(insert.returning(tables.sites.c.site_id))).first() is None:
                 raise ConflictError(f"site {site.id!r} exists")
+            await note_tariff(connection, self._database, site, self._clock.now())
             await connection.execute(_leave_document(site.id))
             await connection.execute(_evses_leave_document(site.id))
             if not site.charging_stations:

@@ -18,9 +18,11 @@ from app.db.meter_value_rows import MeterValueRows
 from app.db.migrations import migrate as migrate_to_head
 from app.db.migrations import require_head
 from app.db.plan_rows import PlanRows
+from app.db.quarantine_rows import QuarantineRows
 from app.db.series_rows import SeriesRows
 from app.db.site_rows import SiteRows
 from app.db.station_report_rows import StationReportRows
+from app.db.tariff_rows import TariffRows
 from app.db.together import Together
 from app.db.transaction_event_rows import TransactionEventRows
 from app.db.transaction_rows import TransactionRows
@@ -36,13 +38,16 @@ class Store(
     SeriesRows,
     PlanRows,
     KeyRows,
+    QuarantineRows,
+    TariffRows,
 ):
     """One database. `async with Store.open(url, clock)` migrates it to the newest schema and closes it at the end.
 
     Its methods by subject: sites, stations and EVSE statuses in `site_rows`; device models, limits set elsewhere and
     notices in `station_report_rows`; transactions and CDRs in `transaction_rows`, the events of 2.x that they are
     made of in `transaction_event_rows`; meter values in `meter_value_rows`; site meters and series in `series_rows`;
-    wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`.
+    wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`; what is not believed in
+    `quarantine_rows`; the tariffs that a site has had in `tariff_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:

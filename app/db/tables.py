@@ -259,6 +259,12 @@ cdrs = Table(
     Column("integrated_energy_kwh", Finite),
     Column("peak_power_kw", Finite),
     Column("flags", JsonTuple, nullable=False),
+    Column("charging_time_h", Finite),
+    Column("cost", Finite),
+    Column("currency", String),
+    Column("uncontrolled_cost", Finite),
+    Column("co2_kg", Finite),
+    Column("pv_share", Finite),
     Index(None, "site_id", "stop"),
     Index(None, "station_id", "stop"),
     Index(None, "id_tag", "stop"),
@@ -332,4 +338,32 @@ station_notices = Table(
     Column("payload", JSON, nullable=False),
     Index(None, "station_id", "number"),
     sqlite_autoincrement=True,
+)
+
+# What was measured or sent and is not believed, or only with a word about it.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("suspect_id", String, primary_key=True),
+    Column("site_id", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", UtcDateTime),
+    Column("noted_at", UtcDateTime),
+    Column("station_id", String),
+    Column("evse_id", Integer),
+    Column("transaction_id", Integer),
+    Column("meter_id", String),
+    Column("source", String, nullable=False),
+    Index(None, "site_id", "noted_at"),
+    Index(None, "transaction_id"),
+)
+
+# The tariffs that a site's document has had, each from when it was saved.
+tariffs = Table(
+    "tariffs",
+    metadata,
+    Column("site_id", String, primary_key=True),
+    Column("since", UtcDateTime, primary_key=True),
+    Column("tariff", JSON, nullable=False),
 )
