@@ -50,7 +50,7 @@ def _rows() -> Iterator[str]:
     while True:
         at = START + minute * MINUTE
         for station in range(STATIONS):
-            round_, since = divmod(minute + station, CHARGING + PAUSE)
+            round_, since = divmod(minute - station, CHARGING + PAUSE)  # they begin one after the other
             transaction = round_ * STATIONS + station + 1
             for action, body, answer in _exchanges(at, since, transaction):
                 message += 1
@@ -62,6 +62,8 @@ def _rows() -> Iterator[str]:
 def _exchanges(at: datetime, since: int, transaction: int) -> Iterator[tuple[str, Any, Any]]:
     told = at.isoformat()
     yield "Heartbeat", {}, {"current_time": told}
+    if transaction <= 0:
+        return
     if since == 0:
         start = {"connector_id": 1, "id_tag": f"tag-{transaction % 300}", "meter_start": 0, "timestamp": told}
         yield "StartTransaction", start, {"transaction_id": transaction, "id_tag_info": {"status": "Accepted"}}

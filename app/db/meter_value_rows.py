@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import islice
 from math import isfinite
 from typing import Any
 
 from sqlalchemy import CTE, Select, and_, func, literal, select
 
 from app.db import tables
-from app.db.bulk import upsert
+from app.db.bulk import upsert_plain
 from app.db.records import MeterValue, Quantity
-from app.db.rows import Rows, columns_of, record_of, values_of
+from app.db.rows import Rows, columns_of, record_of
 from app.db.writer import MeterValueWriter, Row
 from app.errors import InvalidInputError
 
@@ -63,32 +62,60 @@ class MeterValueRows(Rows):
         received_at: datetime,
     ) -> None:
         """As `add_meter_values`, for finite values of one EVSE at one time (aware), without a record for each."""
-        writer = self._writer
-        at_moment, received_moment, transaction = writer.moment(at), writer.moment(received_at), transaction_id or 0
-        writer.add(
-            [
-                (
-                    station_id,
-                    evse_id,
-                    at_moment,
-                    quantity.measurand,
-                    quantity.phase,
-                    quantity.context,
-                    transaction,
-                    value,
-                    quantity.unit,
-                    received_moment,
-                )
-                for quantity, value in values
-            ]
+        self._writer.add(
+            self.rows_of_samples(
+                values,
+                station_id=station_id,
+                evse_id=evse_id,
+                transaction_id=transaction_id,
+                at=at,
+                received_at=received_at,
+            )
         )
 
     async def import_meter_values(self, values: Iterable[MeterValue]) -> int:
         """In bulk, idempotent; returns how many were new."""
-        new, remaining = 0, iter(values)
-        while rows := [_row(value) for value in islice(remaining, IMPORT_ROWS)]:
-            async with self._database.write() as connection:
-                new += await upsert(connection, VALUES, rows)
+        return await self.import_rows(self.rows_of(values))
+
+    def rows_of_samples(
+        self,
+        values: Sequence[tuple[Quantity, float]],
+        *,
+        station_id: str,
+        evse_id: int,
+        transaction_id: int | None,
+        at: datetime,
+        received_at: datetime,
+    ) -> list[Row]:
+        """Finite values of one EVSE at one time (aware), as `import_rows` takes them."""
+        moment = self._writer.moment
+        at_moment, received_moment, transaction = moment(at), moment(received_at), transaction_id or 0
+        return [
+            (
+                station_id,
+                evse_id,
+                at_moment,
+                quantity.measurand,
+                quantity.phase,
+                quantity.context,
+                transaction,
+                value,
+                quantity.unit,
+                received_moment,
+            )
+            for quantity, value in values
+        ]
+
+    def rows_of(self, values: Iterable[MeterValue]) -> list[Row]:
+        """The same, of any values."""
+        return [queued_row(self._writer, value) for value in values]
+
+    async def import_rows(self, rows: Sequence[Row]) -> int:
+        """In bulk, idempotent; returns how many were new. Not synced at once: an import can be run again."""
+        new = 0
+        for first in range(0, len(rows), IMPORT_ROWS):
+            async with self._database.write(durable=False) as connection:
+                new += await upsert_plain(connection, VALUES, rows[first : first + IMPORT_ROWS])
         return new
 
     async def meter_values(
@@ -96,16 +123,19 @@ class MeterValueRows(Rows):
         *,
         transaction_id: int | None = None,
         station_id: str | None = None,
+        evse_id: int | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
         measurands: tuple[str, ...] = (),
     ) -> list[MeterValue]:
-        """In order of time; `start <= at < end`."""
+        """In order of time; `start <= at < end`. Transaction 0: those that belong to none."""
         wanted = select(*COLUMNS)
         if transaction_id is not None:
             wanted = wanted.where(VALUES.c.transaction_id == transaction_id)
         if station_id is not None:
             wanted = wanted.where(VALUES.c.station_id == station_id)
+        if evse_id is not None:
+            wanted = wanted.where(VALUES.c.evse_id == evse_id)
         if start is not None:
             wanted = wanted.where(VALUES.c.at >= start)
         if end is not None:
@@ -220,11 +250,6 @@ def queued_row(writer: MeterValueWriter, value: MeterValue) -> Row:
         value.unit,
         None if value.received_at is None else writer.moment(value.received_at),
     )
-
-
-def _row(value: MeterValue) -> dict[str, Any]:
-    _require_storable(value)
-    return values_of(value)
 
 
 def _require_storable(value: MeterValue) -> None:

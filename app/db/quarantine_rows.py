@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.clock import Clock
 from app.db import tables
 from app.db.bulk import upsert
 from app.db.records import Suspect
@@ -15,24 +18,16 @@ ROWS_A_TRANSACTION = 2_000
 
 
 class QuarantineRows(Rows):
+    _clock: Clock
+
     async def add_suspects(self, suspects: Sequence[Suspect]) -> int:
         """Returns how many were new; one that is there already stays as it was first noted."""
-        rows = list({suspect.suspect_id: values_of(suspect) for suspect in suspects}.values())
+        rows = _rows(suspects, self._clock.now())
         new = 0
         for first in range(0, len(rows), ROWS_A_TRANSACTION):
             async with self._database.write() as connection:
                 new += await upsert(connection, QUARANTINE, rows[first : first + ROWS_A_TRANSACTION])
         return new
-
-    async def replace_suspects_of(self, transaction_id: int, suspects: Sequence[Suspect]) -> None:
-        """Of a transaction that is settled again: what is not found any more goes, the rest stays as first noted."""
-        found = {suspect.suspect_id: values_of(suspect) for suspect in suspects}
-        gone = QUARANTINE.delete().where(
-            QUARANTINE.c.transaction_id == transaction_id, QUARANTINE.c.suspect_id.not_in(list(found))
-        )
-        async with self._database.write() as connection:
-            await connection.execute(gone)
-            await upsert(connection, QUARANTINE, list(found.values()))
 
     async def suspects(
         self,
@@ -66,3 +61,21 @@ class QuarantineRows(Rows):
         )
         async with self._database.read() as connection:
             return {row.reason: row.number for row in await connection.execute(counted)}
+
+
+async def replace_suspects(
+    connection: AsyncConnection, transaction_id: int, suspects: Sequence[Suspect], now: datetime
+) -> None:
+    """Of a transaction that is settled: what is not found any more goes, the rest stays as first noted."""
+    rows = _rows(suspects, now)
+    gone = QUARANTINE.delete().where(
+        QUARANTINE.c.transaction_id == transaction_id,
+        QUARANTINE.c.suspect_id.not_in([row["suspect_id"] for row in rows]),
+    )
+    await connection.execute(gone)
+    await upsert(connection, QUARANTINE, rows)
+
+
+def _rows(suspects: Sequence[Suspect], now: datetime) -> list[dict[str, Any]]:
+    rows = {suspect.suspect_id: values_of(suspect) for suspect in suspects}
+    return [row | {"noted_at": row["noted_at"] or now} for row in rows.values()]

@@ -1,14 +1,17 @@
 """Readings of site meters, and series: signals with their provenance."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from math import isfinite
+from typing import Any
 
 from sqlalchemy import and_, func, select
 
 from app.db import tables
-from app.db.bulk import upsert
+from app.db.bulk import sqlite_moment, upsert_plain
 from app.db.records import Reading, StoredSeries
 from app.db.rows import Rows, columns_of, record_of, values_of
+from app.errors import InvalidInputError
 
 READINGS = tables.readings
 SERIES = tables.series
@@ -18,13 +21,13 @@ ROWS_A_TRANSACTION = 5_000  # a year of quarter hours is seven of them; others w
 class SeriesRows(Rows):
     async def add_readings(self, readings: Sequence[Reading]) -> int:
         """In bulk, idempotent: the last value of (site, meter, at) wins. Returns how many rows were new or changed."""
-        rows = list(
-            {(reading.site_id, reading.meter_id, reading.at): values_of(reading) for reading in readings}.values()
-        )
+        moment = sqlite_moment if self._database.is_sqlite else _as_it_is
+        rows = list({(row.site_id, row.meter_id, row.at): _plain(row, moment) for row in readings}.values())
         changed = 0
         for first in range(0, len(rows), ROWS_A_TRANSACTION):
             async with self._database.write() as connection:
-                changed += await upsert(connection, READINGS, rows[first : first + ROWS_A_TRANSACTION], replace=("kw",))
+                some = rows[first : first + ROWS_A_TRANSACTION]
+                changed += await upsert_plain(connection, READINGS, some, replace=("kw",))
         return changed
 
     async def readings(
@@ -101,3 +104,15 @@ class SeriesRows(Rows):
         async with self._database.read() as connection:
             rows = (await connection.execute(overlapping)).all()
         return [record_of(StoredSeries, row) for row in rows]
+
+
+def _plain(reading: Reading, moment: Callable[[datetime], Any]) -> tuple[Any, ...]:
+    if not isfinite(reading.kw):
+        raise InvalidInputError("kw", f"{reading.kw} of meter {reading.meter_id!r} is not finite")
+    if reading.at.tzinfo is None:
+        raise InvalidInputError("at", f"{reading.at.isoformat()} of meter {reading.meter_id!r} has no time zone")
+    return reading.site_id, reading.meter_id, moment(reading.at), float(reading.kw)
+
+
+def _as_it_is(at: datetime) -> datetime:
+    return at

@@ -1,11 +1,14 @@
 """Transactions and what they are settled with: charge detail records."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, case, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 
+from app.clock import Clock
 from app.db import tables
-from app.db.records import Cdr, Transaction
+from app.db.quarantine_rows import replace_suspects
+from app.db.records import Cdr, Suspect, Transaction
 from app.db.rows import Rows, columns_of, record_of, values_of
 from app.errors import NotFoundError
 
@@ -15,6 +18,8 @@ LARGEST_ID = 2**31 - 1  # OCPP 1.6: a 32-bit integer
 
 
 class TransactionRows(Rows):
+    _clock: Clock
+
     async def start_transaction(
         self,
         *,
@@ -117,8 +122,10 @@ class TransactionRows(Rows):
             rows = (await connection.execute(newest_first.limit(limit))).all()
         return [record_of(Transaction, row) for row in rows]
 
-    async def save_cdr(self, cdr: Cdr) -> None:
-        """Insert or replace by transaction. Raises `NotFoundError` for a transaction that nobody knows."""
+    async def save_cdr(self, cdr: Cdr, suspects: Sequence[Suspect] | None = None) -> None:
+        """Insert or replace by transaction, with what is odd about it: `suspects` takes the place of what was.
+
+        Raises `NotFoundError` for a transaction that nobody knows."""
         _require_possible(cdr.transaction_id)
         row = values_of(cdr)
         insert = self._database.insert(tables.cdrs).values(row)
@@ -127,6 +134,8 @@ class TransactionRows(Rows):
             if (await connection.execute(known)).first() is None:
                 raise NotFoundError("transaction", cdr.transaction_id)
             await connection.execute(insert.on_conflict_do_update(index_elements=["transaction_id"], set_=row))
+            if suspects is not None:
+                await replace_suspects(connection, cdr.transaction_id, suspects, self._clock.now())
 
     async def cdrs(
         self,
@@ -136,13 +145,20 @@ class TransactionRows(Rows):
         id_tag: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        id_tags: Sequence[str] = (),
+        id_tag_prefix: str | None = None,
     ) -> list[Cdr]:
-        """In order of stop; `start <= stop < end`."""
+        """In order of stop; `start <= stop < end`. `id_tags`: any of them, or any that begins with the prefix."""
         cdrs = tables.cdrs
         wanted = select(*columns_of(cdrs, Cdr))
         for column, value in ((cdrs.c.site_id, site_id), (cdrs.c.station_id, station_id), (cdrs.c.id_tag, id_tag)):
             if value is not None:
                 wanted = wanted.where(column == value)
+        fleet = [cdrs.c.id_tag.in_(id_tags)] if id_tags else []
+        if id_tag_prefix is not None:  # not LIKE: SQLite's would not tell a from A
+            fleet.append(func.substr(cdrs.c.id_tag, 1, len(id_tag_prefix)) == id_tag_prefix)
+        if fleet:
+            wanted = wanted.where(or_(*fleet))
         if start is not None:
             wanted = wanted.where(cdrs.c.stop >= start)
         if end is not None:

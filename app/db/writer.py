@@ -10,29 +10,18 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
-from itertools import chain
+from datetime import datetime
 from typing import Any, Self
-
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.clock import Clock
 from app.db import tables
-from app.db.bulk import upsert
+from app.db.bulk import sqlite_moment, upsert_plain
 from app.db.database import Database
 from app.errors import StoreUnavailableError
 
 # The columns of `tables.meter_values` in their order, no None but in the last; times as `MeterValueWriter.moment`
 # gives them.
 Row = tuple[Any, ...]
-
-_COLUMNS = [column.name for column in tables.meter_values.columns]
-# Many rows a statement, and written out: the driver's thread asks for Python's lock once for each statement, not for
-# each row, which a busy event loop would make it wait for; and SQLAlchemy would look at every value once more.
-STATEMENT_ROWS = 500
-_INTO = f"INSERT INTO meter_values ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608  # our own columns
-_TEXT_OF_TIME = len("2026-01-31 12:00:00.000000")
-_ROW = f"({', '.join('?' * len(_COLUMNS))})"
 
 BATCH_ROWS = 4_000  # beyond it a larger transaction is hardly faster, and others wait longer for their turn
 BUFFER_ROWS = 100_000  # about 60 MB: 50 stations that send five values every ten seconds fill it in 67 minutes
@@ -84,10 +73,7 @@ class MeterValueWriter:
 
     def moment(self, at: datetime) -> datetime | str:
         """`at` (aware) as the rows of this database hold it: SQLite keeps the text of the UTC time."""
-        if not self._database.is_sqlite:
-            return at
-        utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-        return utc.isoformat(" ", "microseconds")[:_TEXT_OF_TIME]  # without the +00:00
+        return sqlite_moment(at) if self._database.is_sqlite else at
 
     def add(self, rows: Sequence[Row]) -> None:
         """Queue rows, each with every column of `tables.meter_values`. Returns at once."""
@@ -166,11 +152,7 @@ class MeterValueWriter:
         by halving and left out. Returns how many were."""
         try:
             async with self._database.write(durable=False) as connection:
-                if self._database.is_sqlite:
-                    await _insert_into_sqlite(connection, rows)
-                else:
-                    named = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
-                    await upsert(connection, tables.meter_values, named)
+                await upsert_plain(connection, tables.meter_values, rows)
         except StoreUnavailableError:
             raise
         except Exception as error:
@@ -215,10 +197,3 @@ class MeterValueWriter:
             _, flushed = self._flushes.pop(0)
             if not flushed.done():
                 flushed.set_result(None)
-
-
-async def _insert_into_sqlite(connection: AsyncConnection, rows: Sequence[Row]) -> None:
-    for start in range(0, len(rows), STATEMENT_ROWS):
-        some = rows[start : start + STATEMENT_ROWS]
-        statement = f"{_INTO}{', '.join([_ROW] * len(some))} ON CONFLICT DO NOTHING"
-        await connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))

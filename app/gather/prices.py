@@ -61,6 +61,12 @@ class PriceSource:
             provenance={"import_price": provenance},
         )
 
+    async def per_slot(self, site: Site, index: pd.DatetimeIndex) -> pd.DataFrame:
+        """Columns price and export_price, in currency/kWh, and whether a price is estimated, slot by slot."""
+        plan, imports, exports = await self._contract(site, index)
+        prices = tariff.prices(plan, index, site.time_zone)
+        return prices.assign(estimated=prices["estimated"] | stood_in(imports, index) | stood_in(exports, index))
+
     async def _contract(
         self, site: Site, index: pd.DatetimeIndex
     ) -> tuple[tariff.TariffPlan, list[StoredSeries], list[StoredSeries]]:

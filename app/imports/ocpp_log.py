@@ -5,41 +5,27 @@ snake_case or camelCase). A message id is no key: a simulator gives all MeterVal
 Transactions are known by station and the id that the log's own CSMS gave them.
 """
 
+import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from app.cdr import DISAGREES, register_factor, settle
-from app.csms.meter_values import parse
-from app.db.records import EvseStatus, MeterValue, Transaction
+from app.cdr import DISAGREES, register_factor
+from app.db.records import EvseStatus, Transaction
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
-from app.imports.rows import Progress, Skipped, no_progress, read_rows
-from app.site import Site, StationId
-
-BATCH = 20_000
-CALL, RESULT = 2, 3
-Key = tuple[str, str]
-STATION_ID: TypeAdapter[str] = TypeAdapter(StationId)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One row of the log; `body` with camelCase keys and without nulls, as it went over the wire."""
-
-    message_id: str
-    message_type: int
-    station_id: str
-    action: str
-    written_at: datetime
-    body: dict[str, Any]
+from app.imports.log_messages import METER_VALUES, RESULT, Message, messages, moment
+from app.imports.log_values import Key, store_meter_values
+from app.imports.rows import Progress, Skipped, no_progress
+from app.imports.unread import unread
+from app.settlement import settle
+from app.site import Site
 
 
 @dataclass(slots=True)
@@ -53,6 +39,7 @@ class Imported:
     transactions: int = 0
     cdrs: int = 0
     meter_values: int = 0
+    suspects: int = 0  # new ones in the quarantine: rows that could not be read as they are
     skipped: Skipped = field(default_factory=Skipped)
     warnings: list[str] = field(default_factory=list)
 
@@ -69,6 +56,7 @@ class _Found:
     starts: dict[Key, list[Message]] = field(default_factory=lambda: defaultdict(list))  # (station, message id)
     answers: dict[Key, list[Message]] = field(default_factory=lambda: defaultdict(list))  # (station, message id)
     stops: dict[Key, Message] = field(default_factory=dict)  # (station, transaction id)
+    metered: set[Key] = field(default_factory=set)  # (station, transaction id) that meter values name
 
 
 async def import_ocpp_log(
@@ -80,16 +68,18 @@ async def import_ocpp_log(
     """
     counter = progress or (lambda _: no_progress)
     skipped = Skipped()
-    found = _look_through(_messages(path, skipped, counter("reading")), skipped)
+    reading = messages(path, skipped, counter("reading"), values=False)
+    found = await asyncio.to_thread(_look_through, reading, skipped)  # the service's loop goes on meanwhile
     site, new_stations = await _site_with_stations(store, site_id or "imported", found)
     result = Imported(site.id, found.rows, len(found.last_seen_at), new_stations, skipped=skipped)
     await _store_stations(store, found)
-    earlier = await _left_running(store, found)
-    transactions = await _store_transactions(store, found, earlier, skipped)
+    transactions = await _store_transactions(store, found, skipped)
     result.transactions = len(transactions)
-    again = _messages(path, Skipped(), counter("storing meter values"))  # its unreadable rows are counted already
-    result.meter_values = await _store_meter_values(store, again, earlier | transactions, skipped)
-    cdrs = await settle(store, sorted({row.transaction_id for row in transactions.values()}))
+    known = transactions | await _known_before(store, found.metered - set(transactions))
+    result.meter_values = await store_meter_values(store, path, known, skipped, counter("storing meter values"))
+    result.suspects = await store.add_suspects(unread(site.id, path.name, skipped))
+    settling = counter("settling")
+    cdrs = await settle(store, sorted({row.transaction_id for row in known.values()}), progress=settling)
     result.cdrs = len(cdrs)
     wrong = [cdr for cdr in cdrs if DISAGREES in cdr.flags]
     factors = [factor for cdr in wrong if (factor := register_factor(cdr)) is not None]
@@ -101,35 +91,6 @@ async def import_ocpp_log(
     return result
 
 
-def _messages(path: Path, skipped: Skipped, progress: Progress) -> Iterator[Message]:
-    for place, row in read_rows(path, skipped, progress):
-        try:
-            yield _message(row)
-        except KeyError as error:
-            skipped.add(place, row, f"no {error} column")
-        except ValidationError:
-            skipped.add(place, row, f"{row['charge_point_id']!r} is no charging station's id")
-        except RecursionError:
-            skipped.add(place, row, "the body is nested too deep")
-        except (TypeError, ValueError, OverflowError) as error:
-            skipped.add(place, row, str(error))
-
-
-def _message(row: dict[str, Any]) -> Message:
-    body = row["body"]
-    parsed = json.loads(body) if isinstance(body, str) else body
-    if not isinstance(parsed, dict):
-        raise TypeError("the body is no JSON object")
-    return Message(
-        message_id=str(row["message_id"]),
-        message_type=int(row["message_type"]),
-        station_id=STATION_ID.validate_python(row["charge_point_id"]),
-        action=str(row["action"]),
-        written_at=_moment(row["write_timestamp"]),
-        body=_on_the_wire(parsed),
-    )
-
-
 def _look_through(messages: Iterable[Message], skipped: Skipped) -> _Found:
     found = _Found()
     for message in messages:
@@ -137,7 +98,7 @@ def _look_through(messages: Iterable[Message], skipped: Skipped) -> _Found:
         try:
             _remember(found, message)
         except (TypeError, ValueError, OverflowError) as error:
-            skipped.add(f"{message.action} of {message.station_id} at {message.written_at}", message.body, str(error))
+            skipped.add(message.where, message.body, str(error))
     return found
 
 
@@ -145,26 +106,38 @@ def _remember(found: _Found, message: Message) -> None:
     station_id, key = message.station_id, (message.station_id, message.message_id)
     if message.message_type == RESULT:
         if message.action == "StartTransaction" and "transactionId" in message.body:
-            found.answers[key].append(message)
+            _add_once(found.answers[key], message)
         return
+    if message.action == METER_VALUES and "transactionId" in message.body:
+        found.metered.add((station_id, str(message.body["transactionId"])))
     found.last_seen_at[station_id] = max(message.written_at, found.last_seen_at.get(station_id, message.written_at))
     connector_id = message.body.get("connectorId")
     if isinstance(connector_id, int) and connector_id > 0:
         found.connectors[station_id].add(connector_id)
     match message.action:
         case "BootNotification":
-            found.boots[station_id] = message
+            known_boot = found.boots.get(station_id)
+            if known_boot is None or known_boot.written_at <= message.written_at:
+                found.boots[station_id] = message
         case "StatusNotification":
             status = _status(message)
             known = found.statuses.get((station_id, status.evse_id))
             if known is None or known.at <= status.at:
                 found.statuses[station_id, status.evse_id] = status
         case "StartTransaction":
-            found.starts[key].append(message)
+            _add_once(found.starts[key], message)
         case "StopTransaction":
-            found.stops.setdefault((station_id, str(message.body.get("transactionId"))), message)
+            name = (station_id, str(message.body.get("transactionId")))
+            if name not in found.stops or message.written_at < found.stops[name].written_at:
+                found.stops[name] = message
         case _:
             pass
+
+
+def _add_once(known: list[Message], message: Message) -> None:
+    """A row that stands in the log twice is one."""
+    if all(row.written_at != message.written_at or row.body != message.body for row in known):
+        known.append(message)
 
 
 def _named_starts(found: _Found, skipped: Skipped) -> Iterator[tuple[Message, str]]:
@@ -238,19 +211,17 @@ async def _store_stations(store: Store, found: _Found) -> None:
         await store.set_evse_status(status)
 
 
-async def _left_running(store: Store, found: _Found) -> dict[Key, Transaction]:
-    """(station, the log's transaction id) -> a transaction whose stop an earlier log did not hold."""
-    return {
-        (station_id, row.ocpp_transaction_id): row
-        for station_id in found.last_seen_at
-        for row in await store.transactions(station_id=station_id, running=True)
-        if row.ocpp_transaction_id is not None
-    }
+async def _known_before(store: Store, names: Iterable[Key]) -> dict[Key, Transaction]:
+    """Of these (station, the log's transaction id) those that an earlier log has brought."""
+    found = {}
+    for station_id, ocpp_id in sorted(names):
+        row = await store.transaction_named(station_id, ocpp_id)
+        if row is not None:
+            found[station_id, ocpp_id] = row
+    return found
 
 
-async def _store_transactions(
-    store: Store, found: _Found, earlier: Mapping[Key, Transaction], skipped: Skipped
-) -> dict[Key, Transaction]:
+async def _store_transactions(store: Store, found: _Found, skipped: Skipped) -> dict[Key, Transaction]:
     """(station, the log's transaction id) -> our transaction, of all that started or stopped in the log."""
     transactions: dict[Key, Transaction] = {}
     for start, ocpp_id in _named_starts(found, skipped):
@@ -259,12 +230,13 @@ async def _store_transactions(
                 station_id=start.station_id,
                 evse_id=int(start.body["connectorId"]),
                 id_tag=str(start.body["idTag"]),
-                started_at=_moment(start.body["timestamp"]),
+                started_at=moment(start.body["timestamp"]),
                 meter_start_wh=float(start.body["meterStart"]),
                 ocpp_transaction_id=ocpp_id,
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             skipped.add(f"transaction {ocpp_id} of {start.station_id}", start.body, repr(error))
+    earlier = await _known_before(store, set(found.stops) - set(transactions))
     for (station_id, ocpp_id), stop in found.stops.items():
         transaction = transactions.get((station_id, ocpp_id)) or earlier.get((station_id, ocpp_id))
         try:
@@ -272,38 +244,13 @@ async def _store_transactions(
                 raise ValueError(f"transaction {ocpp_id} did not start in this log or an earlier one")
             transactions[station_id, ocpp_id], _ = await store.stop_transaction(
                 transaction.transaction_id,
-                stopped_at=_moment(stop.body["timestamp"]),
+                stopped_at=moment(stop.body["timestamp"]),
                 meter_stop_wh=float(stop.body["meterStop"]),
                 reason=stop.body.get("reason"),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            skipped.add(f"StopTransaction of {station_id}", stop.body, str(error))
+            skipped.add(stop.where, stop.body, str(error))
     return transactions
-
-
-async def _store_meter_values(
-    store: Store, messages: Iterable[Message], transactions: dict[Key, Transaction], skipped: Skipped
-) -> int:
-    batch: list[MeterValue] = []
-    stored = 0
-    for message in messages:
-        if message.message_type != CALL or not {"meterValue", "transactionData"} & set(message.body):
-            continue
-        transaction = transactions.get((message.station_id, str(message.body.get("transactionId"))))
-        parsed = parse(
-            message.body,
-            station_id=message.station_id,
-            received_at=message.written_at,
-            evse_id=transaction.evse_id if transaction else None,
-        )
-        for violation in parsed.violations:
-            skipped.add(f"{message.action} of {message.station_id} at {message.written_at}", message.body, violation)
-        ours = transaction.transaction_id if transaction else None
-        batch += [replace(value, transaction_id=ours) for value in parsed.values]
-        if len(batch) >= BATCH:
-            stored += await store.import_meter_values(batch)
-            batch = []
-    return stored + await store.import_meter_values(batch)
 
 
 def _status(message: Message) -> EvseStatus:
@@ -313,26 +260,5 @@ def _status(message: Message) -> EvseStatus:
         evse_id=int(message.body.get("connectorId", 0)),
         status=str(message.body.get("status", "Unknown")),
         error_code=str(message.body.get("errorCode", "NoError")),
-        at=_moment(reported) if reported else message.written_at,
+        at=moment(reported) if reported else message.written_at,
     )
-
-
-def _moment(value: object) -> datetime:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    if moment.tzinfo is None:
-        raise ValueError(f"{value} has no time zone")
-    return moment.astimezone(UTC)
-
-
-def _on_the_wire(value: Any) -> Any:
-    """snake_case keys become camelCase, nulls go: a log writes absent fields as null, the wire never has them."""
-    if isinstance(value, dict):
-        return {_camel(key): _on_the_wire(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_on_the_wire(inner) for inner in value]
-    return value
-
-
-def _camel(key: str) -> str:
-    first, *rest = key.split("_")
-    return first + "".join(word[:1].upper() + word[1:] for word in rest)

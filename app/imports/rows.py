@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from app.errors import InvalidInputError
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]  # done, of; in bytes or rows, whichever the format knows
 QUOTED = 20  # how many unreadable rows are quoted; all are counted
 QUOTE_LENGTH = 200
+KEPT = 10_000  # rows that go into the quarantine; a file with more is of another kind than it was said to be
+KEPT_LENGTH = 500
 
 
 def no_progress(done: int, of: int) -> None:
@@ -21,16 +25,22 @@ def no_progress(done: int, of: int) -> None:
 
 @dataclass(slots=True)
 class Skipped:
-    """Rows that could not be read: all counted, the first quoted with the reason."""
+    """Rows that could not be read, or only with a word about it: all counted, the first quoted with the reason.
+
+    `kept` are (where, reason, text) of the first `KEPT`, for the quarantine.
+    """
 
     count: int = 0
     quotes: list[str] = field(default_factory=list)
+    kept: list[tuple[str, str, str]] = field(default_factory=list)
 
     def add(self, where: str, row: object, reason: str) -> None:
         self.count += 1
-        if len(self.quotes) < QUOTED:
+        if len(self.kept) < KEPT:
             text = row if isinstance(row, str) else repr(row)
-            self.quotes.append(f"{where}: {reason}: {text[:QUOTE_LENGTH]}")
+            self.kept.append((where, reason, text[:KEPT_LENGTH]))
+            if len(self.quotes) < QUOTED:
+                self.quotes.append(f"{where}: {reason}: {text[:QUOTE_LENGTH]}")
 
 
 def read_rows(path: Path, skipped: Skipped, progress: Progress = no_progress) -> Iterator[tuple[str, Row]]:
@@ -85,7 +95,7 @@ def _json_lines(path: Path, skipped: Skipped, progress: Progress) -> Iterator[tu
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = _json(line)
             except (ValueError, RecursionError) as error:
                 skipped.add(f"line {number}", line.rstrip(), f"not JSON ({error})")
                 continue
@@ -94,6 +104,14 @@ def _json_lines(path: Path, skipped: Skipped, progress: Progress) -> Iterator[tu
             else:
                 skipped.add(f"line {number}", line.rstrip(), "not an object")
     progress(size, size)
+
+
+def _json(line: str) -> Any:
+    """The fast reader takes what the standard has; the slow one also what Python writes, such as NaN."""
+    try:
+        return msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return json.loads(line)
 
 
 def _counted(lines: Iterator[str], path: Path, progress: Progress) -> Iterator[str]:

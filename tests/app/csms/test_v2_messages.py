@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from app.cdr import settle
 from app.csms.gateway import Gateway
 from app.csms.v2_version import V21, Version
 from app.db.records import Transaction
@@ -27,6 +26,7 @@ from app.events import (
     TransactionStopped,
     WishChanged,
 )
+from app.settlement import settle
 from tests.app.csms.stations import STATION, Station, a_gateway, a_site, connected, of_kind, recorded
 from tests.app.csms.v2_stations import (
     TOKEN,

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from app.cdr import settle
 from app.clock import SystemClock
 from app.csms.gateway import Gateway
 from app.csms.ocpp_schemas import check_call
@@ -20,6 +19,7 @@ from app.dispatch import Dispatcher
 from app.events import Events
 from app.gather import Gatherer
 from app.planner import Planner
+from app.settlement import settle
 from app.site import Site
 from tests.app.csms.stations import Station, a_gateway, a_site, connected, eventually
 from tests.app.csms.v2_stations import TRANSACTION, VERSIONS, Json, a_boot, a_start, ago, an_event, tell
