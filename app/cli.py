@@ -259,11 +259,17 @@ def import_site(file: Annotated[Path, typer.Argument(help="YAML or JSON; docs/si
 
 
 def _add_history_commands() -> None:
+    from app.imports import archive_cli as archive
     from app.imports import cli as history
 
     import_app.command("ocpp-log")(history.import_ocpp_log_command)
     import_app.command("meter")(history.import_meter_command)
+    import_app.command("archive")(archive.import_archive_command)
     export_app.command("cdrs")(history.export_cdrs_command)
+    export_app.command("site")(archive.export_site_command)
+    app.command("quarantine")(archive.quarantine_command)
+    app.command("forget-driver")(archive.forget_driver_command)
+    app.command("retention")(archive.retention_command)
 
 
 def _run_fast(work: Coroutine[Any, Any, int]) -> int:

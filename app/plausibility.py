@@ -38,11 +38,13 @@ REGISTERS_MIXED = "registers_mixed"
 REGISTER_IN_KWH = "register_looks_like_kwh"
 POWER_IN_KW = "power_looks_like_kw"
 ENERGY_ABOVE_LIMIT = "energy_above_limit"
+ABOVE_CONNECTION = "above_connection"
 
 REASONS = {
     UNREADABLE: "the row or value could not be read; it is not stored elsewhere",
     ASSUMED: "read with a guess that is named: a time without a zone, a context that nobody knows",
-    POWER_ABOVE_LIMIT: "more than the EVSE or the connection can carry; stored, and left out of energy and peak",
+    POWER_ABOVE_LIMIT: "more than the EVSE can carry; stored, and left out of energy and peak",
+    ABOVE_CONNECTION: "more than twice what the connection, or all PV, can carry; not stored as a reading",
     NEGATIVE_POWER: "negative import; stored, and left out of energy and peak",
     PHASES_DISAGREE: "the total power is not the sum of the phases; the total is used",
     POWER_FROM_CURRENT: "no power was sent; it was taken from the current of each phase and the voltage",

@@ -29,6 +29,12 @@ class CdrOut(BaseModel):
     integrated_energy_kwh: float | None = Field(description="by integrating the power values")
     peak_power_kw: float | None
     flags: list[str] = Field(description="what is odd about it")
+    charging_time_h: float | None = Field(description="while the power held was at least 50 W; null: no power was sent")
+    cost: float | None = Field(description="at the import price of each slot; null: a price is missing")
+    currency: str | None
+    uncontrolled_cost: float | None = Field(description="of the same energy at full power from the arrival on")
+    co2_kg: float | None = Field(description="null: no carbon series covers the stay")
+    pv_share: float | None = Field(description="of the energy: what was not imported; null: nothing measures it")
 
     @classmethod
     def of(cls, cdr: Cdr) -> Self:
@@ -46,6 +52,12 @@ class CdrOut(BaseModel):
             integrated_energy_kwh=cdr.integrated_energy_kwh,
             peak_power_kw=cdr.peak_power_kw,
             flags=list(cdr.flags),
+            charging_time_h=cdr.charging_time_h,
+            cost=cdr.cost,
+            currency=cdr.currency,
+            uncontrolled_cost=cdr.uncontrolled_cost,
+            co2_kg=cdr.co2_kg,
+            pv_share=cdr.pv_share,
         )
 
 

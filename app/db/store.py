@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import text
 
 from app.clock import Clock
+from app.db.archive_rows import ArchiveRows
 from app.db.database import Database
 from app.db.key_rows import KeyRows
 from app.db.meter_value_rows import MeterValueRows
@@ -19,6 +20,7 @@ from app.db.migrations import migrate as migrate_to_head
 from app.db.migrations import require_head
 from app.db.plan_rows import PlanRows
 from app.db.quarantine_rows import QuarantineRows
+from app.db.retention_rows import RetentionRows
 from app.db.series_rows import SeriesRows
 from app.db.site_rows import SiteRows
 from app.db.station_report_rows import StationReportRows
@@ -40,6 +42,8 @@ class Store(
     KeyRows,
     QuarantineRows,
     TariffRows,
+    ArchiveRows,
+    RetentionRows,
 ):
     """One database. `async with Store.open(url, clock)` migrates it to the newest schema and closes it at the end.
 
@@ -47,7 +51,8 @@ class Store(
     notices in `station_report_rows`; transactions and CDRs in `transaction_rows`, the events of 2.x that they are
     made of in `transaction_event_rows`; meter values in `meter_value_rows`; site meters and series in `series_rows`;
     wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`; what is not believed in
-    `quarantine_rows`; the tariffs that a site has had in `tariff_rows`.
+    `quarantine_rows`; the tariffs that a site has had in `tariff_rows`; whole sites out and in
+    in `archive_rows`; forgetting in `retention_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:

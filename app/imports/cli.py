@@ -27,7 +27,7 @@ def import_ocpp_log_command(
     from app.imports.ocpp_log import import_ocpp_log
 
     async def work() -> None:
-        async with _store() as store:
+        async with open_store() as store:
             with _progress() as progress:
                 result = await import_ocpp_log(store, file, site_id=site, progress=lambda name: _bar(progress, name))
         console.print(
@@ -40,6 +40,7 @@ def import_ocpp_log_command(
                 "reserved for them until they connect. Give them their circuits before you rely on its plans."
             )
         _print_skipped(result.skipped)
+        _print_suspects(result.suspects, result.site_id)
         for warning in result.warnings:
             console.print(f"[yellow]Warning:[/] {warning}.")
         if result.rows == 0:
@@ -55,7 +56,9 @@ def import_meter_command(
     time_column: Annotated[str, typer.Option(help="ISO 8601 times.")] = "time",
     value_column: Annotated[str, typer.Option(help="The measured values.")] = "kw",
     unit: Annotated[str, typer.Option(help="kW, W, kWh or Wh.")] = "kW",
-    time_zone: Annotated[str, typer.Option(help="Of times that carry no offset.")] = "UTC",
+    time_zone: Annotated[
+        str | None, typer.Option(help="Of times that carry no offset; without it they are refused.")
+    ] = None,
     resolution_minutes: Annotated[int | None, typer.Option(help="Of energy values and end labels.", min=1)] = None,
     labels: Annotated[str, typer.Option(help="Whether a time is its interval's start or end.")] = "start",
 ) -> None:
@@ -69,7 +72,7 @@ def import_meter_command(
         raise InvalidInputError("labels", f"{labels!r} is neither start nor end")
 
     async def work() -> None:
-        async with _store() as store:
+        async with open_store() as store:
             with _progress() as progress:
                 result = await import_meter(
                     store,
@@ -85,7 +88,10 @@ def import_meter_command(
                     progress=_bar(progress, "reading"),
                 )
         console.print(f"{result.rows:,} rows: {result.stored:,} new or changed readings, {result.gaps:,} gaps.")
+        _print_suspects(result.suspects, site)
         _print_skipped(result.skipped)
+        for warning in result.warnings:
+            console.print(f"[yellow]Warning:[/] {warning}")
         if result.rows == result.skipped.count:
             raise typer.Exit(1)
 
@@ -101,7 +107,7 @@ def export_cdrs_command(
     from app.imports.export import write_cdrs
 
     async def work() -> None:
-        async with _store() as store:
+        async with open_store() as store:
             zone = (await store.site(site)).zone if site else ZoneInfo("UTC")
             start, end = _month(month, zone) if month else (None, None)
             cdrs = await store.cdrs(site_id=site, start=start, end=end)
@@ -118,7 +124,7 @@ def _month(text: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 
 @asynccontextmanager
-async def _store() -> AsyncIterator["Store"]:
+async def open_store() -> AsyncIterator["Store"]:
     from app.clock import SystemClock
     from app.db.store import Store
     from app.settings import Settings
@@ -144,3 +150,8 @@ def _print_skipped(skipped: "Skipped") -> None:
             console.print(f"  {quote}", markup=False, highlight=False)
         if skipped.count > len(skipped.quotes):
             console.print(f"  ... and {skipped.count - len(skipped.quotes)} more")
+
+
+def _print_suspects(count: int, site_id: str) -> None:
+    if count:
+        console.print(f"{count} of what is not believed are new: [bold]smartcharge quarantine {site_id}[/] lists them.")

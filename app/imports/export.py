@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.db.records import Cdr
 from app.errors import InvalidInputError
+from app.imports.cells import FORMULA_STARTS
 
 COLUMNS = (
     "transaction_id",
@@ -18,8 +19,14 @@ COLUMNS = (
     "total_time_h",
     "parking_time_h",
     "flags",
+    "charging_time_h",
+    "peak_power_kw",
+    "cost",
+    "currency",
+    "uncontrolled_cost",
+    "co2_kg",
+    "pv_share",
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that starts so
 
 
 def write_cdrs(cdrs: Sequence[Cdr], path: Path) -> None:
@@ -51,6 +58,13 @@ def _values(cdr: Cdr) -> tuple[object, ...]:
         cdr.total_time_h,
         cdr.parking_time_h,
         cdr.flags,
+        cdr.charging_time_h,
+        cdr.peak_power_kw,
+        cdr.cost,
+        cdr.currency,
+        cdr.uncontrolled_cost,
+        cdr.co2_kg,
+        cdr.pv_share,
     )
 
 
@@ -73,6 +87,7 @@ def _write_parquet(cdrs: Sequence[Cdr], path: Path) -> None:
     moment = pa.timestamp("us", tz="UTC")
     types = (
         pa.int64(), pa.string(), pa.int64(), pa.string(), moment, moment, *(pa.float64(),) * 3, pa.list_(pa.string()),
+        *(pa.float64(),) * 3, pa.string(), *(pa.float64(),) * 3,
     )  # fmt: skip
     schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     rows = [dict(zip(COLUMNS, _values(cdr), strict=True)) for cdr in cdrs]
