@@ -154,7 +154,7 @@ class _Stays:
             left = unused.copy()
             for entry in np.flatnonzero((self.slot == number) & (self.planned_kw > NOISE)):
                 later = np.flatnonzero((self.session == self.session[entry]) & (self.slot > number))
-                put_off_kw = self._put_off(entry, later, left)
+                put_off_kw = self._put_off(int(entry), later, left)
                 rest_kw = self.planned_kw[entry] - put_off_kw
                 if NOISE < rest_kw < self.min_kw[entry]:  # it may not go on with so little
                     put_off_kw = max(0.0, self.planned_kw[entry] - self.min_kw[entry])

@@ -232,7 +232,8 @@ def _resets(register_wh: Samples) -> Iterable[Finding]:
 
 def _stuck(meter: Metered) -> list[Finding]:
     """The first and longest stretches in which the register stands while power flows: one finding each."""
-    findings, since = [], None
+    findings: list[Finding] = []
+    since: datetime | None = None
     for (start, before), (end, after) in pairwise(meter.register_wh):
         flowing = [watt for at, watt in meter.power_w if start <= at < end]
         stands = abs(after - before) < 1.0 and bool(flowing) and min(flowing) > STUCK_ABOVE_W

@@ -48,7 +48,7 @@ async def settle(
     completed = sorted((row for row in transactions if not row.is_running), key=lambda row: row.started_at)
     for number, transaction in enumerate(completed, start=1):
         site = sites.get(transaction.site_id)
-        max_power_kw = site and evse_power_kw(site, transaction.station_id, transaction.evse_id)
+        max_power_kw = evse_power_kw(site, transaction.station_id, transaction.evse_id) if site else None
         voltage_v = site.connection.voltage_v if site else 230.0
         meter = metered(await _values_of(store, transaction), max_power_kw=max_power_kw, voltage_v=voltage_v)
         cdr, findings = record(transaction, meter, max_power_kw=max_power_kw)

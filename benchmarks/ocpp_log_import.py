@@ -136,6 +136,8 @@ def child(what: str, argument: str, database: str) -> None:
     """In the process of its own."""
     work = _import_log(Path(argument), database) if what == "log" else _store_readings(int(argument), database)
     figures = asyncio.run(work)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    figures["cpu_s"] = used.ru_utime + used.ru_stime
     figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(figures))
 
@@ -155,8 +157,9 @@ def report_on(report: Report, messages: int, readings: int) -> None:
         for measure in ("first import", "again"):
             figures = measured("log", str(log), database)
             report.add(case, measure, figures["s"], "s")
+            report.add(case, f"{measure}, processor", figures["cpu_s"], "s")
             report.add(case, f"{measure}, highest memory", figures["peak_mb"], "MB")
-            print(f"{case}, {measure}: {figures['s']:.1f} s, {figures['peak_mb']:.0f} MB, "
+            print(f"{case}, {measure}: {figures['s']:.1f} s ({figures['cpu_s']:.1f} s of processor), {figures['peak_mb']:.0f} MB, "
                   f"{figures['values']:,.0f} new values, {figures['cdrs']:,.0f} CDRs")  # fmt: skip
         figures = measured("readings", str(readings), f"sqlite:///{folder}/readings.db")
     for measure, took_s in (("new", figures["s"]), ("again", figures["again_s"])):

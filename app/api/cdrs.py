@@ -1,6 +1,7 @@
 """`/v1/cdrs`: charge detail records of completed transactions: energy, total time, parking time."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
@@ -73,9 +74,9 @@ async def list_cdrs(
     end: AwareDatetime | None = None,
 ) -> list[CdrOut]:
     """CDRs of the transactions that stopped in ``[start, end)``, or in a local month, in order of stop."""
-    wanted = {"station_id": charging_station_id, "id_tag": id_tag}
+    wanted = partial(store.cdrs, station_id=charging_station_id, id_tag=id_tag)
     if month is None:
-        rows = await store.cdrs(site_id=site_id, start=start, end=end, **wanted)
+        rows = await wanted(site_id=site_id, start=start, end=end)
     elif start is not None or end is not None:
         raise InvalidInputError("month", f"{month!r} does not go together with start and end")
     else:
@@ -83,6 +84,6 @@ async def list_cdrs(
         rows = []
         for site in sites:
             first, past = month_span(month, site.zone)
-            rows += await store.cdrs(site_id=site.id, start=first, end=past, **wanted)
+            rows += await wanted(site_id=site.id, start=first, end=past)
         rows.sort(key=lambda row: row.stop)
     return [CdrOut.of(row) for row in rows]

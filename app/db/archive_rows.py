@@ -1,15 +1,15 @@
 """Whole tables of one site, out in chunks and in again: for an archive that another database can take."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
 from typing import Any
 
-from sqlalchemy import Select, Table, and_, func, insert, or_, select, text
+from sqlalchemy import JSON, Select, Table, and_, func, insert, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import tables
 from app.db.bulk import upsert
 from app.db.rows import Rows
+from app.db.types import JsonTuple
 
 CHUNK = 5_000
 TRANSACTIONS = tables.transactions
@@ -42,7 +42,8 @@ class ArchiveRows(Rows):
             of_site = select(stations.c.station_id).where(stations.c.site_id == site_id)
             wanted = table.c.station_id.in_(of_site)
         every: Select[Any] = select(table).where(wanted).order_by(*table.primary_key.columns)
-        async with self._database.read() as connection, aclosing(await connection.stream(every)) as rows:
+        async with self._database.read() as connection:
+            rows = await connection.stream(every)
             async for chunk in rows.mappings().partitions(CHUNK):
                 yield [dict(row) for row in chunk]
 
@@ -53,6 +54,10 @@ class ArchiveRows(Rows):
         async with self._database.write() as connection:
             if table is tables.series:  # numbered by each database itself; known by what it is
                 return await _restore_series(connection, rows)
+            if any(isinstance(column.type, JSON | JsonTuple) for column in table.columns):
+                # PostgreSQL would take a list of lists for one array of two dimensions.
+                add = self._database.insert(table).on_conflict_do_nothing()
+                return sum([(await connection.execute(add, row)).rowcount for row in rows])
             return await upsert(connection, table, rows)
 
     async def restore_transactions(self, rows: Sequence[Row]) -> dict[int, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 
 from app.clock import Clock
 from app.db import tables
@@ -154,7 +154,7 @@ class TransactionRows(Rows):
         for column, value in ((cdrs.c.site_id, site_id), (cdrs.c.station_id, station_id), (cdrs.c.id_tag, id_tag)):
             if value is not None:
                 wanted = wanted.where(column == value)
-        fleet = [cdrs.c.id_tag.in_(id_tags)] if id_tags else []
+        fleet: list[ColumnElement[bool]] = [cdrs.c.id_tag.in_(id_tags)] if id_tags else []
         if id_tag_prefix is not None:  # not LIKE: SQLite's would not tell a from A
             fleet.append(func.substr(cdrs.c.id_tag, 1, len(id_tag_prefix)) == id_tag_prefix)
         if fleet:
