@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from app.db.records import Cdr, TariffInForce
 from app.db.store import Store
-from app.gather.charged import CELL, Curve, Floats, from_power, from_register
+from app.gather.charged import CELL, Curve, Floats, from_register
 from app.gather.history import History
 from app.gather.prices import PriceSource, joined
 from app.plausibility import Metered
@@ -117,7 +117,7 @@ def _spread(cdr: Cdr, meter: Metered, index: pd.DatetimeIndex) -> Floats:
     edges_s = _edges_s(index)
     shapes = []
     if meter.power_w:
-        shapes.append(from_power(meter.power_w, [cdr.stop]))
+        shapes.append(_held(meter.power_w, cdr.stop))
     if len(meter.register_wh) > 1:
         shapes.append(from_register(meter.register_wh))
     stay_s = np.array([cdr.start.timestamp(), cdr.stop.timestamp()])
@@ -130,6 +130,13 @@ def _spread(cdr: Cdr, meter: Metered, index: pd.DatetimeIndex) -> Floats:
     spread: Floats = np.zeros(len(index))  # a stay without length
     spread[0] = cdr.energy_kwh
     return spread
+
+
+def _held(power_w: Sequence[tuple[datetime, float]], stop: datetime) -> Curve:
+    """As the record's own integral: each sample until the next one, the last one until the stop."""
+    at_s = np.array([at.timestamp() for at, _ in power_w])
+    rise = np.array([watt for _, watt in power_w]) * np.diff(np.append(at_s, max(at_s[-1], stop.timestamp())))
+    return Curve(np.append(at_s, max(at_s[-1], stop.timestamp())), np.append(0.0, np.cumsum(rise)))
 
 
 def _uncontrolled(cdr: Cdr, index: pd.DatetimeIndex) -> Floats:

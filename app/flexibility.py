@@ -124,7 +124,7 @@ class _Stays:
             planned_kw=np.maximum(0.0, power_kw[evse, first + slot]),
             max_kw=(charge.max_steps * charge.step_kw)[column],
             min_kw=(charge.min_steps * charge.step_kw)[column],
-            load=(below[:, None] * per_kw[None, :, column]).reshape(-1, column.size),
+            load=(below[:, None] * per_kw[None, :, column]).reshape(room.shape[0] * room.shape[1], column.size),
             room=room.reshape(-1, site.grid.slots),
         )
 

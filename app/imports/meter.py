@@ -83,6 +83,8 @@ async def import_meter(
         try:
             at = _moment(row[time_column], zone) - (step if labels == "end" else timedelta(0))
             batch.append(Reading(site_id, meter_id, at, _number(raw) * to_kw))
+        except InvalidInputError:
+            raise
         except (ValueError, OverflowError) as error:
             result.skipped.add(place, row, str(error))
         if len(batch) >= BATCH:

@@ -126,3 +126,69 @@ async def test_a_file_in_another_encoding_is_named(store: Store, tmp_path: Path)
 async def test_a_cell_beyond_all_measure_is_an_error_that_names_its_line(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="line 2 is no CSV"):
         await imported(store, tmp_path, "time,kw\n2026-04-27T08:00:00Z," + "1" * 200_000 + "\n")
+
+
+LIMITED = SITE.model_copy(
+    update={"connection": SITE.connection.model_copy(update={"max_import_kw": 40.0})},
+)
+
+
+async def test_a_time_without_an_offset_is_refused_until_somebody_says_whose_clock_it_is(
+    store: Store, tmp_path: Path
+) -> None:
+    text = "time,kw\n2026-04-27 08:00,12.5\n"
+
+    with pytest.raises(InvalidInputError, match=r"time_zone: '2026-04-27 08:00' has no offset: .* --time-zone"):
+        await imported(store, tmp_path, text)
+    assert await stored(store) == []
+
+    await imported(store, tmp_path, text, time_zone="Europe/Berlin")
+    assert [at.hour for at, _ in await stored(store)] == [6]
+
+
+async def test_more_than_the_connection_can_carry_is_quarantined_and_no_reading(store: Store, tmp_path: Path) -> None:
+    await store.save_site(LIMITED)
+    rows = "".join(f"2026-04-27T08:{minute:02}:00Z,{81 if minute == 3 else minute + 1}\n" for minute in range(10))
+
+    result = await imported(store, tmp_path, "time,kw\n" + rows)
+
+    [found] = await store.suspects("depot")
+    assert (result.stored, result.suspects) == (9, 1)
+    assert (found.reason, found.meter_id, found.detail) == (
+        "above_connection", "building", "81 kW where 40 kW is the most"
+    )  # fmt: skip
+
+
+async def test_a_file_in_watts_that_says_kilowatts_is_refused_as_a_whole(store: Store, tmp_path: Path) -> None:
+    await store.save_site(LIMITED)
+
+    with pytest.raises(InvalidInputError, match=r"unit: 'kW': 2 of 2 values are more than 2 times the 40 kW"):
+        await imported(store, tmp_path, "time,kw\n2026-04-27T08:00:00Z,12500\n2026-04-27T08:15:00Z,13100\n")
+
+    assert await stored(store) == []
+
+
+async def test_a_file_in_megawatts_that_says_kilowatts_is_warned_of(store: Store, tmp_path: Path) -> None:
+    await store.save_site(LIMITED)
+
+    result = await imported(store, tmp_path, "time,kw\n2026-04-27T08:00:00Z,0.0125\n")
+
+    assert ["is kW the unit?" in warning for warning in result.warnings] == [True]
+
+
+async def test_a_meter_that_repeats_one_value_for_a_day_is_noted_and_kept(store: Store, tmp_path: Path) -> None:
+    lines = [f"2026-04-{27 + hour // 24}T{hour % 24:02}:00:00Z,{7.5 if hour > 3 else hour}" for hour in range(48)]
+
+    result = await imported(store, tmp_path, "time,kw\n" + "\n".join(lines))
+
+    [found] = await store.suspects("depot")
+    assert (result.stored, found.reason) == (48, "meter_stuck")
+    assert found.at == datetime(2026, 4, 27, 4, tzinfo=UTC)
+
+
+async def test_rows_that_cannot_be_read_can_be_listed(store: Store, tmp_path: Path) -> None:
+    await imported(store, tmp_path, "time,kw\n2026-04-27T08:00:00Z,twelve\n")
+
+    [found] = await store.suspects("depot")
+    assert (found.reason, found.source) == ("unreadable", "meter.csv, line 2")
+    assert "twelve" in found.detail
