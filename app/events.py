@@ -30,6 +30,16 @@ class StationFlapping:
 
 
 @dataclass(frozen=True, slots=True)
+class StationMisread:
+    """Something in a message was read with a guess, or not at all; each text once a connection."""
+
+    station_id: str
+    action: str
+    violation: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StationBooted:
     station_id: str
     at: datetime
@@ -161,6 +171,7 @@ Event = (
     StationConnected
     | StationDisconnected
     | StationFlapping
+    | StationMisread
     | StationBooted
     | StatusChanged
     | TransactionStarted

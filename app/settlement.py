@@ -6,6 +6,7 @@ offline queue, is counted when the records of the last days are made again.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -16,9 +17,9 @@ from app.cdr import LOST, record
 from app.clock import Clock
 from app.db.records import Cdr, MeterValue, Transaction
 from app.db.store import Store
-from app.errors import AppError
-from app.events import Event, Events, TransactionStarted, TransactionStopped
-from app.plausibility import metered, suspects_of
+from app.errors import AppError, NotFoundError
+from app.events import Event, Events, StationMisread, TransactionStarted, TransactionStopped
+from app.plausibility import metered, reason_of, suspect, suspects_of
 from app.site import Site
 
 log = structlog.get_logger()
@@ -115,14 +116,18 @@ async def end_superseded(store: Store, station_id: str | None = None) -> list[Tr
     return ended
 
 
+METERING = ("MeterValues", "StartTransaction", "StopTransaction", "TransactionEvent")
+Heard = TransactionStarted | TransactionStopped | StationMisread
+
+
 class Settlement:
-    """`run` works until it is cancelled."""
+    """`run` works until it is cancelled. What stations sent of their meters and nobody could read is quarantined."""
 
     def __init__(self, store: Store, clock: Clock, events: Events) -> None:
         self._store = store
         self._clock = clock
         self._events = events
-        self._work: asyncio.Queue[TransactionStarted | TransactionStopped | None] = asyncio.Queue()
+        self._work: asyncio.Queue[Heard | None] = asyncio.Queue()
         self._work.put_nowait(None)
         self._retry: asyncio.Task[None] | None = None
         self._late: asyncio.Task[None] | None = None
@@ -141,13 +146,15 @@ class Settlement:
                 if task is not None:
                     task.cancel()
 
-    async def _take(self, event: TransactionStarted | TransactionStopped | None) -> None:
+    async def _take(self, event: Heard | None) -> None:
         try:
             match event:
                 case TransactionStopped(transaction_id=transaction_id):
                     await settle(self._store, [transaction_id])
                 case TransactionStarted(station_id=station_id):
                     await self._end_superseded(station_id)
+                case StationMisread():
+                    await self._quarantine(event)
                 case None:
                     await self._end_superseded(None)
                     await settle(self._store)
@@ -156,6 +163,19 @@ class Settlement:
             self._try_again()
         except Exception:  # a bug met in one record must not keep all later ones from being made
             log.exception("not settled", about=event)
+
+    async def _quarantine(self, misread: StationMisread) -> None:
+        try:
+            station = await self._store.station(misread.station_id)
+        except NotFoundError:  # it is being enrolled
+            return
+        found = suspect(
+            station.site_id,
+            reason_of(misread.violation),
+            misread.violation,
+            source=f"{misread.action} of {misread.station_id}",
+        )
+        await self._store.add_suspects([replace(found, station_id=misread.station_id, at=misread.at)])
 
     async def _end_superseded(self, station_id: str | None) -> None:
         for lost in await end_superseded(self._store, station_id):
@@ -184,5 +204,6 @@ class Settlement:
                     log.warning("late values are not counted yet", error=str(error))
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, TransactionStarted | TransactionStopped):
+        is_of_a_meter = isinstance(event, StationMisread) and event.action in METERING
+        if is_of_a_meter or isinstance(event, TransactionStarted | TransactionStopped):
             self._work.put_nowait(event)

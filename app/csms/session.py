@@ -38,7 +38,7 @@ from app.csms.outbox import Outbox
 from app.csms.tls import SecurityProfile
 from app.csms.wire import WIRE_16, Wire
 from app.errors import AppError, CallFailedError, OutcomeUnknownError, StationOfflineError, StoreUnavailableError
-from app.events import Event
+from app.events import Event, StationMisread
 
 MAX_WAITING_CALLS = 64  # OCPP allows one; beyond this the socket is read no further
 MAX_MALFORMED = 30  # in MALFORMED_WINDOW; then the connection is closed with 1008, policy violation
@@ -222,6 +222,7 @@ class Session:
             if violation not in self._logged and len(self._logged) < MAX_LOGGED_VIOLATIONS:
                 self._logged.add(violation)
                 log.warning("ocpp.violation", station=self.station_id, action=action, violation=violation)
+                self._publish(StationMisread(self.station_id, action, violation, self._clock.now()))
 
     async def _take(self, raw: bytes, now: datetime) -> None:
         match read_frame(raw, self.wire):

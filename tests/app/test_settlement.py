@@ -12,7 +12,7 @@ from app.clock import SteppedClock
 from app.db.records import Cdr, MeterValue, Transaction
 from app.db.store import Store
 from app.errors import StoreUnavailableError
-from app.events import Event, Events, TransactionStarted, TransactionStopped
+from app.events import Event, Events, StationMisread, TransactionStarted, TransactionStopped
 from app.settlement import Settlement
 from app.site import Site
 from tests.stores import a_store
@@ -160,3 +160,27 @@ async def test_a_database_that_does_not_answer_for_a_moment_loses_no_record(tmp_
             await world.clock.run_until(START + timedelta(hours=1))
 
         assert [cdr.energy_kwh for cdr in await world.store.cdrs()] == [7.0, 8.0]
+
+
+async def test_what_a_station_said_of_its_meter_and_nobody_could_read_is_in_the_quarantine(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        async with world.settling():
+            for action in ("MeterValues", "MeterValues", "BootNotification"):
+                world.events.publish(StationMisread("cs01", action, "value 'much' is no number", START))
+            world.events.publish(StationMisread("nobody", "MeterValues", "value 'x' is no number", START))
+
+        [found] = await world.store.suspects("depot")
+        assert (found.reason, found.station_id, found.source) == ("unreadable", "cs01", "MeterValues of cs01")
+
+
+async def test_samples_from_an_offline_queue_are_counted_within_the_hour(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.settling():
+        transaction = await world.starts(0)
+        await world.stops(transaction, 60, 8_000)
+        await world.clock.settle()
+        value = MeterValue("cs01", 1, START, "Power.Active.Import", 7_000, "W", transaction.transaction_id)
+        await world.store.add_meter_values([value])
+
+        await world.clock.run_until(START + timedelta(hours=2))
+
+        assert (await cdr_of_only(world.store)).integrated_energy_kwh == 7.0
