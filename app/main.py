@@ -15,6 +15,7 @@ import structlog
 from app.api.application import create_api
 from app.api.services import Services
 from app.clock import Clock, SystemClock
+from app.commands import Commands
 from app.control import Control
 from app.csms.gateway import Gateway
 from app.db.records import Delivery
@@ -96,6 +97,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock)
         settlement = Settlement(store, clock, events)
+        commands = Commands(gateway, dispatcher, store, events, clock)
+        stack.push_async_callback(commands.close)
         metrics = Metrics(events, gateway)
         stack.callback(metrics.close)
 
@@ -122,6 +125,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
+            commands=commands,
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
             stop=stop,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Protocol
 from fastapi import Depends, Request
 
 from app.clock import Clock
+from app.commands import Commands
 from app.csms.connector import CsmsConnector
 from app.csms.enrolment import Enrolment
 from app.db.records import Plan
@@ -41,6 +42,7 @@ class Services:
     planner: Planning
     simulator: Simulator
     certify: Callable[[Site], Awaitable[Certificate]]
+    commands: Commands
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
