@@ -3,6 +3,7 @@
 Pure. Whatever a CSMS may send is here; the schemas are `ocpp_schemas`.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -111,6 +112,7 @@ def moves_limits(action: str, payload: Json) -> bool:
 def check_sendable(action: str, payload: Json, version: OcppVersion) -> None:
     """Raise `InvalidInputError` for what cannot be put into a frame, or is larger than any message of `version`."""
     try:
+        json.dumps(payload, allow_nan=False)  # ours writes NaN as null
         frame = call_frame("", action, payload)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidInputError("payload", f"cannot be written as JSON: {error}") from error
