@@ -13,7 +13,7 @@ from app.csms.commands import ANSWERED, SENT, check_sendable, moves_limits, reda
 from app.csms.connector import OcppVersion
 from app.csms.frames import Json
 from app.csms.ocpp_schemas import SchemaError, check_call
-from app.csms.reservations import end_reservation, is_reservation, reservation_id_of, reservation_wish
+from app.csms.reservations import end_reservation, is_reservation, reservation_id_of
 from app.db.records import ApiKey, StationNotice
 from app.db.store import Store
 from app.errors import (
@@ -25,6 +25,7 @@ from app.errors import (
     StoreUnavailableError,
 )
 from app.events import Event, Events, TransactionStarted, WishChanged
+from app.gather.reservations import reservation_wish
 from app.keys import allows
 
 RECORDED_AS = "operator:"  # what the action of a notice begins with that no station sent

@@ -99,6 +99,11 @@ def no_json(version: OcppVersion) -> Iterator[Case]:
 
 def no_frames(version: OcppVersion) -> Iterator[Case]:
     """JSON, but neither call nor answer."""
+    kind: Any
+    action: Any
+    payload: Any
+    frame: list[Any]
+    value: Any
     for value in (None, True, 2, 2.5, "Heartbeat", {}, {"2": "id"}, []):
         yield _framed(f"only {json.dumps(value)}", value, "error", {NO_FRAME[version]})
     for kind in (None, True, "2", 2.5, "CALL", [], {}, [2]):
@@ -107,7 +112,16 @@ def no_frames(version: OcppVersion) -> Iterator[Case]:
     for kind in (-2, 0, 1, 7, 22, 2**31, 2**63):
         frame = [kind, "id", "Heartbeat", {}]
         yield _framed(f"message type {kind}", frame, "error", {WRONG_TYPE[version]}, "id")
-    ids = {"none": None, "7": 7, "1.5": 1.5, "true": True, "a list": [], "an object": {}, "empty": "", "37": "x" * 37}
+    ids: dict[str, Any] = {
+        "none": None,
+        "7": 7,
+        "1.5": 1.5,
+        "true": True,
+        "a list": [],
+        "an object": {},
+        "empty": "",
+        "37": "x" * 37,
+    }
     for name, message_id in (ids | {"a thousand characters": "x" * 1000}).items():
         yield _framed(f"message id {name}", [2, message_id, "Heartbeat", {}], "error", {NO_JSON[version]})
     yield _framed("a call of one element", [2], "error", {NO_JSON[version]})
@@ -127,6 +141,7 @@ def no_frames(version: OcppVersion) -> Iterator[Case]:
 
 def no_answers(version: OcppVersion) -> Iterator[Case]:
     """Answers to nothing that was asked, and frames that only 2.1 knows."""
+    frame: list[Any]
     for frame in (
         [3, "never-asked", {}],
         [3, "never-asked", {"status": "Accepted"}],
