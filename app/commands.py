@@ -27,6 +27,7 @@ from app.errors import (
 from app.events import Event, Events, TransactionStarted, WishChanged
 from app.gather.reservations import reservation_wish
 from app.keys import allows
+from app.site import Site
 
 RECORDED_AS = "operator:"  # what the action of a notice begins with that no station sent
 
@@ -42,7 +43,7 @@ class SpeaksOcpp(Protocol):
 
 
 class KeepsTheBook(Protocol):
-    def by_hand(self, station_id: str) -> AbstractAsyncContextManager[tuple[str, ...]]: ...
+    def by_hand(self, site: Site, station_id: str) -> AbstractAsyncContextManager[tuple[str, ...]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,8 @@ class Commands:
         if not moves_limits(action, payload):
             yield ()
             return
-        async with self._book.by_hand(station_id) as in_doubt:
+        site = await self._store.site((await self._store.station(station_id)).site_id)
+        async with self._book.by_hand(site, station_id) as in_doubt:
             yield in_doubt
 
     async def _record(

@@ -198,11 +198,12 @@ class Dispatcher:
             self._witness.contradict(key, verdict.detail)
 
     @asynccontextmanager
-    async def by_hand(self, station_id: str) -> AsyncIterator[tuple[str, ...]]:
+    async def by_hand(self, site: Site, station_id: str) -> AsyncIterator[tuple[str, ...]]:
         """The time in which an operator changes what a station holds; yields the EVSEs that are in doubt from then on:
         each counts with all its hardware until `reconcile` has cleared the station and had its plan sent anew."""
+        await self.restore(site)
         async with self._turns[station_id]:
-            keys = self._preparer.distrust(self._sites.get(station_id), station_id)
+            keys = self._preparer.distrust(site, station_id)
             for key in keys:
                 self._witness.contradict(key, "an operator may have changed its limits")
             yield keys

@@ -45,10 +45,10 @@ class Preparer:
         """It came back: it may have kept what it held, or have forgotten it."""
         self._prepared.discard(station_id)
 
-    def distrust(self, site: Site | None, station_id: str) -> tuple[str, ...]:
+    def distrust(self, site: Site, station_id: str) -> tuple[str, ...]:
         """Somebody else may change its profiles from now on: the EVSEs that count with all their hardware until
         everything was cleared, and fallback and plan were sent anew."""
-        document = None if site is None else site.station(station_id)
+        document = site.station(station_id)
         keys = tuple(evse_key(station_id, evse.id) for evse in document.evses) if document else ()
         for key in keys:
             self._book.distrust(key, self._clock.now())

@@ -1,7 +1,9 @@
 """An operator's OCPP commands: plain payload in, the station's reply out, and every way in which it can go wrong."""
 
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.api.commands import IN_DOUBT_HEADER, VERSION_HEADER
@@ -9,7 +11,10 @@ from app.csms.commands import ANSWERED, SENT, redacted, scope_of
 from app.csms.connector import OcppVersion
 from app.errors import CallFailedError, OutcomeUnknownError, StationBusyError
 from app.events import TransactionStarted, WishChanged
-from tests.app.api.builders import NOW, Api, an_api, wrong
+from app.main import service
+from app.settings import Settings
+from tests.app.api.builders import NOW, SITE, Api, an_api, wrong
+from tests.app.csms.stations import connected
 
 PATH = "/v1/charging-stations/cs01/commands"
 TRIGGER = {"requestedMessage": "Heartbeat"}
@@ -295,3 +300,25 @@ def test_whatever_sets_or_opens_something_takes_an_admins_key() -> None:
 def test_only_data_transfer_goes_both_ways() -> None:
     for version, sent in SENT.items():
         assert sent & ANSWERED[version] == {"DataTransfer"}
+
+
+async def test_a_command_travels_from_http_to_the_stations_socket_and_back(tmp_path: Path) -> None:
+    settings = Settings(http_port=0, ocpp_port=0, data_dir=tmp_path, ocpp_auth="none", call_timeout_s=5)
+    async with service(settings) as running:
+        headers = {"Authorization": f"Bearer {await running.create_key('test')}"}
+        async with httpx.AsyncClient(base_url=running.http_url, headers=headers) as client:
+            await client.post("/v1/sites", json=SITE)
+            async with connected(running.gateway, "cs01", password=None) as station:
+                station.answers["Reset"] = {"status": "Rejected"}
+                answered = await client.post(f"{PATH}/Reset", json={"type": "Hard"})
+                station.answers["Reset"] = [4, "InternalError", "bolt", {}]
+                failed = await client.post(f"{PATH}/Reset", json={"type": "Hard"})
+                station.answers["Reset"] = None
+                silent = await client.post(f"{PATH}/Reset?timeout_s=0.05", json={"type": "Hard"})
+                station.answers["SetChargingProfile"] = {"status": "Accepted"}
+                moved = await client.post(f"{PATH}/SetChargingProfile", json=PROFILE)
+
+    assert (answered.status_code, answered.json()) == (200, {"status": "Rejected"})
+    assert (failed.status_code, failed.json()["description"]) == (502, "bolt")
+    assert silent.status_code == 504
+    assert moved.headers[IN_DOUBT_HEADER] == "cs01/1"

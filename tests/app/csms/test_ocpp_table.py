@@ -18,7 +18,7 @@ from app.dispatch import Dispatcher
 from app.events import Events
 from tests.app.csms.negative_frames import SUBPROTOCOLS, VERSIONS
 from tests.app.csms.schema_messages import least
-from tests.app.csms.stations import STATION, Station, a_gateway, a_site, connected
+from tests.app.csms.stations import STATION, Station, a_gateway, connected
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "ocpp.md"
 TABLE = DOCUMENT.read_text("utf-8").partition("## Every message")[2].partition("|---")[2]
@@ -107,7 +107,6 @@ async def test_what_it_calls_sent_an_operator_can_send(
 ) -> None:
     clock = SystemClock()
     dispatcher = Dispatcher(gateway, store, events, clock)
-    await dispatcher.restore(a_site())
     commands = Commands(gateway, dispatcher, store, events, clock)
     async with connected(gateway, subprotocols=(SUBPROTOCOLS[version],)) as station:
         for action in said(version, "sent"):

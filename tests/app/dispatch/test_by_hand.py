@@ -30,7 +30,7 @@ async def a_planned_world(**passport: Any) -> World:
 async def test_from_then_on_every_evse_of_the_station_counts_with_its_hardware() -> None:
     world = await a_planned_world()
 
-    async with world.dispatcher.by_hand("cs1") as in_doubt:
+    async with world.dispatcher.by_hand(world.site, "cs1") as in_doubt:
         limit = world.dispatcher.in_force("cs1", 1, world.clock.now())
 
     assert in_doubt == ("cs1/1",)
@@ -40,7 +40,7 @@ async def test_from_then_on_every_evse_of_the_station_counts_with_its_hardware()
 
 async def test_what_was_set_by_hand_is_cleared_and_the_plan_is_sent_anew() -> None:
     world = await a_planned_world()
-    async with world.dispatcher.by_hand("cs1"):
+    async with world.dispatcher.by_hand(world.site, "cs1"):
         world.station(1).take(1, BY_HAND)
     assert world.station(1).limit_a(1, world.clock.now()) == 32
 
@@ -57,7 +57,7 @@ async def test_what_was_set_by_hand_is_cleared_and_the_plan_is_sent_anew() -> No
 async def test_a_station_that_does_not_say_what_it_holds_is_cleared_all_the_same() -> None:
     world = await a_planned_world()
     world.station(1).switches(1).silent = True
-    async with world.dispatcher.by_hand("cs1"):
+    async with world.dispatcher.by_hand(world.site, "cs1"):
         world.station(1).take(1, BY_HAND)
 
     await world.dispatcher.reconcile(world.site)
@@ -69,7 +69,7 @@ async def test_a_station_that_does_not_say_what_it_holds_is_cleared_all_the_same
 async def test_an_idle_evse_goes_back_to_its_fallback() -> None:
     world = a_world(1, fallback_a=6)
     await world.dispatcher.prepare(world.site, "cs1")
-    async with world.dispatcher.by_hand("cs1"):
+    async with world.dispatcher.by_hand(world.site, "cs1"):
         world.station(1).take(0, replace(BY_HAND, purpose=Purpose.TX_DEFAULT, transaction_id=None))
     assert world.dispatcher.in_force("cs1", 1, world.clock.now()).current_a == 32
 
@@ -87,7 +87,7 @@ async def test_a_station_that_clears_nothing_counts_with_its_hardware_until_it_h
         raise CallFailedError(station_id, "NotImplemented", "")
 
     world.connector.clear_charging_profile = refuse  # type: ignore[method-assign]  # a station without the message
-    async with world.dispatcher.by_hand("cs1"):
+    async with world.dispatcher.by_hand(world.site, "cs1"):
         pass
     await world.dispatcher.reconcile(world.site)
     assert world.dispatcher.in_force("cs1", 1, world.clock.now()).current_a == 32
@@ -99,7 +99,7 @@ async def test_a_station_that_clears_nothing_counts_with_its_hardware_until_it_h
 
 async def test_the_doubt_outlives_the_process() -> None:
     world = await a_planned_world()
-    async with world.dispatcher.by_hand("cs1"):
+    async with world.dispatcher.by_hand(world.site, "cs1"):
         pass
     await world.dispatcher.settle()
 
@@ -111,7 +111,7 @@ async def test_the_doubt_outlives_the_process() -> None:
 
 async def test_no_plan_is_sent_while_an_operator_is_at_it() -> None:
     world = await a_planned_world()
-    async with world.dispatcher.by_hand("cs1"):
+    async with world.dispatcher.by_hand(world.site, "cs1"):
         sent = len(world.station(1).sent)
         sending = asyncio.create_task(world.send({1: 8, 2: 8}))
         for _ in range(50):
@@ -126,5 +126,5 @@ async def test_no_plan_is_sent_while_an_operator_is_at_it() -> None:
 async def test_a_station_of_no_site_has_nothing_in_doubt() -> None:
     world = a_world(1)
 
-    async with world.dispatcher.by_hand("stranger") as in_doubt:
+    async with world.dispatcher.by_hand(world.site, "stranger") as in_doubt:
         assert in_doubt == ()
