@@ -156,20 +156,29 @@ class Commands:
 
     async def _follow(self, station_id: str, action: str, payload: Json, reply: Json) -> None:
         """A reservation that the station has accepted is an expected session; one that it has cancelled is none."""
-        if str(reply.get("status")).lower() != "accepted":
+        if action not in ("ReserveNow", "CancelReservation") or str(reply.get("status")).lower() != "accepted":
             return
-        now = self._clock.now()
-        changed = None
-        if action == "ReserveNow":
-            site = await self._store.site((await self._store.station(station_id)).site_id)
-            wish = reservation_wish(site, station_id, payload, now)
-            if wish is not None:
-                await self._store.save_wish(wish)
-                changed = WishChanged(site.id, now)
-        elif action == "CancelReservation" and (reservation_id := reservation_id_of(payload)) is not None:
-            changed = await end_reservation(self._store, station_id, reservation_id, now)
+        try:
+            changed = await self._reservation(station_id, action, payload)
+        except (StoreUnavailableError, NotFoundError) as error:  # what the station answered is no less true
+            log.error("commands.reservation_not_stored", station=station_id, action=action, reason=str(error))
+            return
         if changed is not None:
             self._events.publish(changed)
+
+    async def _reservation(self, station_id: str, action: str, payload: Json) -> WishChanged | None:
+        now = self._clock.now()
+        if action == "CancelReservation":
+            reservation_id = reservation_id_of(payload)
+            if reservation_id is None:
+                return None
+            return await end_reservation(self._store, station_id, reservation_id, now)
+        site = await self._store.site((await self._store.station(station_id)).site_id)
+        wish = reservation_wish(site, station_id, payload, now)
+        if wish is None:
+            return None
+        await self._store.save_wish(wish)
+        return WishChanged(site.id, now)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, TransactionStarted) and event.live:

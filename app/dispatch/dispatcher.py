@@ -204,6 +204,8 @@ class Dispatcher:
         await self.restore(site)
         async with self._turns[station_id]:
             keys = self._preparer.distrust(site, station_id)
+            for name in (station_id, *keys):
+                self._patience.forget(name)  # whatever was tried before has nothing to do with this
             for key in keys:
                 self._witness.contradict(key, "an operator may have changed its limits")
             yield keys
