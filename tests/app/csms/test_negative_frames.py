@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection
 
 from app.csms.connector import OcppVersion
 from app.csms.gateway import Gateway
-from app.csms.ocpp_schemas import check_result
+from app.csms.ocpp_schemas import SchemaError, check_call, check_result
 from app.db.store import Store
 from tests.app.csms.negative_frames import (
     SUBPROTOCOLS,
@@ -25,7 +25,7 @@ from tests.app.csms.negative_frames import (
     no_json,
     no_payloads,
 )
-from tests.app.csms.stations import a_gateway, dial
+from tests.app.csms.stations import STATION, a_gateway, dial
 
 AT_ONCE = 25  # malformed frames a connection: thirty in a minute are an attack, and end it
 
@@ -91,6 +91,28 @@ async def _next_frame(connection: ClientConnection, name: str) -> list[Any]:
         raise AssertionError(f"{name}: no answer, but {error!r}") from error
     assert isinstance(frame, list)
     return frame
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_whatever_is_forgiven_is_counted(gateway: Gateway, version: OcppVersion) -> None:
+    """Of a Heartbeat nothing is looked at, and so nothing forgiven."""
+    found = [case for case in no_payloads(version) if case.action != "Heartbeat"]
+    async with dial(gateway, subprotocols=(SUBPROTOCOLS[version],)) as connection:
+        for case in [case for case in found if not await _fits_its_schema(case, version)]:
+            before = gateway.violations(STATION)
+
+            await connection.send(case.raw, text=True)
+            await _is_answered(connection, case, version)
+
+            assert gateway.violations(STATION) > before, case.name
+
+
+async def _fits_its_schema(case: Case, version: OcppVersion) -> bool:
+    try:
+        await check_call(case.action, json.loads(case.raw)[3], version)
+    except SchemaError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("version", VERSIONS)
