@@ -15,18 +15,20 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from app.clock import Clock
-from app.csms import v16
+from app.csms import v2, v16
 from app.csms.admission import Admission
 from app.csms.connector import ChargingProfile, CompositeSchedule, Passport, Purpose, RateUnit
+from app.csms.frames import Json
 from app.csms.handshake import choose_subprotocol, identity_of
 from app.csms.ocpp_schemas import load_schemas
 from app.csms.session import Dialect, Session
+from app.csms.v2_profiles import InstalledProfile
+from app.csms.wire import LARGEST_FRAME_BYTES, WIRE_16, WIRE_21, WIRE_201, Wire
 from app.db.store import Store
-from app.errors import NotFoundError, StationOfflineError, StoreUnavailableError
+from app.errors import InvalidInputError, NotFoundError, StationOfflineError, StoreUnavailableError
 from app.events import Event, Events, SiteChanged, StationConnected, StationDisconnected
 from app.settings import Settings
 
-MAX_FRAME_BYTES = 64 * 1024  # the largest 1.6 message, a MeterValues backlog, stays far below
 MAX_FRAMES_WAITING = 8
 OPEN_TIMEOUT_S = 5.0  # a handshake that drips in is a slowloris
 PING_TIMEOUT_S = 20.0
@@ -37,9 +39,11 @@ PROTOCOL_ERROR = 1002
 POLICY_VIOLATION = 1008
 SUPERSEDED = 4001  # private use: the same station has connected anew
 
-# Subprotocol: (version, how it is spoken). Another version is another line.
-DIALECTS: dict[str, tuple[str, Callable[[Session, Store, Clock, Settings], Dialect]]] = {
-    v16.SUBPROTOCOL: ("1.6", v16.V16),
+# Subprotocol: (how its frames look, how it is spoken). Another version is another line.
+DIALECTS: dict[str, tuple[Wire, Callable[[Session, Store, Clock, Settings], Dialect]]] = {
+    v2.SUBPROTOCOL_21: (WIRE_21, v2.v21),
+    v2.SUBPROTOCOL_201: (WIRE_201, v2.v201),
+    v16.SUBPROTOCOL: (WIRE_16, v16.V16),
 }
 
 COMMANDED_ACTIONS = (
@@ -103,7 +107,7 @@ class Gateway:
             process_request=Admission(self._store, self._settings),
             select_subprotocol=_select_subprotocol,
             compression=None,  # no compression bombs, and 50 KB less a connection
-            max_size=MAX_FRAME_BYTES,
+            max_size=LARGEST_FRAME_BYTES,  # until the version is agreed; then its own bound holds
             max_queue=MAX_FRAMES_WAITING,
             open_timeout=OPEN_TIMEOUT_S,
             ping_interval=self._settings.ping_interval_s,
@@ -184,9 +188,55 @@ class Gateway:
     async def trigger(self, station_id: str, message: str, evse_id: int | None = None) -> str:
         return await self._dialect(station_id).trigger(message, evse_id)
 
+    # --- what only 2.x can do
+
+    async def installed_profiles(
+        self, station_id: str, evse_id: int | None = None, purpose: Purpose | None = None
+    ) -> tuple[InstalledProfile, ...] | None:
+        """The profiles that the station reports; `evse_id` 0: those for the whole station. None: 1.6 cannot say."""
+        dialect = self._dialect(station_id)
+        return await dialect.installed_profiles(evse_id, purpose) if isinstance(dialect, v2.V2) else None
+
+    async def send_profile(self, station_id: str, evse_id: int, document: Json) -> None:
+        """A chargingProfile as 2.x writes it, with keys that `ChargingProfile` has no word for (set-points, limits for
+        each phase, Dynamic, maxOfflineDuration); errors as `set_charging_profile`."""
+        await self._of_2x(station_id).send_profile(evse_id, document)
+
+    async def update_dynamic_schedule(self, station_id: str, profile_id: int, update: Json) -> None:
+        """2.1: new values for a Dynamic profile. Raises `ProfileRejectedError` and `InvalidInputError`."""
+        await self._of_2x(station_id).update_dynamic_schedule(profile_id, update)
+
+    async def use_priority_charging(self, station_id: str, transaction_id: int, *, activate: bool) -> str:
+        """2.1: whether a transaction charges by its PriorityCharging profile. Returns the station's status."""
+        return await self._of_2x(station_id).use_priority_charging(transaction_id, activate=activate)
+
+    def _of_2x(self, station_id: str) -> v2.V2:
+        dialect = self._dialect(station_id)
+        if isinstance(dialect, v2.V2):
+            return dialect
+        raise InvalidInputError(
+            "station_id", f"{station_id} speaks OCPP {self.version(station_id)}, which has no such call"
+        )
+
+    # --- plain OCPP
+
+    def version(self, station_id: str) -> str:
+        """The version that the station speaks now, e.g. ``2.0.1``; raises `StationOfflineError`."""
+        return self._connected(station_id)[0].wire.version
+
+    async def call(self, station_id: str, action: str, payload: Json, *, timeout_s: float | None = None) -> Json:
+        """Send `payload` as it is and return the station's answer as it came.
+
+        Raises `StationOfflineError`, `CallFailedError` (the station answered with an error) or `OutcomeUnknownError`.
+        """
+        return await self._connected(station_id)[0].call(action, payload, timeout_s=timeout_s)
+
     def _dialect(self, station_id: str) -> Dialect:
+        return self._connected(station_id)[1]
+
+    def _connected(self, station_id: str) -> tuple[Session, Dialect]:
         try:
-            return self._sessions[station_id][1]
+            return self._sessions[station_id]
         except KeyError:
             raise StationOfflineError(station_id) from None
 
@@ -198,7 +248,8 @@ class Gateway:
         if station_id is None or subprotocol is None:
             await connection.close(PROTOCOL_ERROR, f"we speak {', '.join(DIALECTS)}")
             return
-        version, speak = DIALECTS[subprotocol]
+        wire, speak = DIALECTS[subprotocol]
+        connection.protocol.max_message_size = wire.max_frame_bytes
         session = Session(
             station_id,
             connection,
@@ -206,6 +257,7 @@ class Gateway:
             call_timeout_s=self._settings.call_timeout_s,
             publish=self._publish,
             seen=self._note_seen,
+            wire=wire,
         )
         dialect = speak(session, self._store, self._clock, self._settings)
         superseded = self._sessions.get(station_id)
@@ -216,7 +268,7 @@ class Gateway:
             self._in_background(superseded[0].close(SUPERSEDED, "the station has connected anew"))
         try:
             with self._clock.hold():
-                await self._open(session, version)
+                await self._open(session, wire.version)
             await session.run(dialect)
         finally:
             with self._clock.hold():

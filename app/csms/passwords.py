@@ -24,8 +24,13 @@ _ARGON2 = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWAS
 def generate_password() -> tuple[str, str]:
     """A new password of 40 hex digits, and its hash to store. The password itself is shown once and kept nowhere."""
     plain = secrets.token_hex(GENERATED_BYTES)
+    return plain, hmac_hash(plain.encode())
+
+
+def hmac_hash(plain: bytes) -> str:
+    """The hash of a key of 128 random bits or more; for what somebody made up use `hash_password`."""
     salt = secrets.token_bytes(16)
-    return plain, f"{HMAC_SCHEME}${salt.hex()}${_hmac(salt, _canonical(plain.encode())).hex()}"
+    return f"{HMAC_SCHEME}${salt.hex()}${_hmac(salt, _canonical(plain)).hex()}"
 
 
 def hash_password(plain: str) -> str:
