@@ -6,22 +6,21 @@ Which CSMSs there are, and where, is in the settings alone; docs/csms.md is the 
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Body, Header, Path, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from fastapi import APIRouter, Body, Depends, Header, Path, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 from starlette.responses import Response
 
 from app.api.services import Services, ServicesDep
 from app.csms.remote.remotes import Remotes
 from app.csms.remote.settings import NAME
-from app.csms.remote.webhook_events import Taken, WebhookEvent
+from app.csms.remote.webhook_events import Taken, WebhookEvent, WebhookEvents
 from app.errors import NotFoundError
 
 router = APIRouter(prefix="/csms", tags=["other CSMSs"])
 
 NameDep = Annotated[str, Path(pattern=f"^{NAME}$", description="as in SMARTCHARGE_REMOTE_CSMS")]
 
-EXAMPLE = {
+EXAMPLE: dict[str, JsonValue] = {
     "event_id": "8a0c1f0e-6e0f-4b0e-9f3e-0d7c2f6d6c11",
     "type": "message",
     "station_id": "cs01",
@@ -42,7 +41,7 @@ class ReplyError(BaseModel):
 class CsmsEventIn(BaseModel):
     """One event of one station."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
     event_id: str = Field(min_length=8, max_length=64, description="unique; the same again changes nothing")
     type: Literal["connected", "disconnected", "message", "reply"]
@@ -95,35 +94,22 @@ class SubscriptionEventIn(BaseModel):
     message: str | None = Field(default=None, max_length=1_000_000)
 
 
-@router.post(
-    "/{name}/events",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": CsmsEventIn.model_json_schema(),
-                    "examples": {"a transaction has begun": {"value": EXAMPLE}},
-                }
-            },
-        }
-    },
-)
-async def receive_event(
+async def signed(
     name: NameDep,
     request: Request,
     services: ServicesDep,
     x_smartcharge_timestamp: Annotated[str | None, Header(description="seconds since 1970")] = None,
     x_smartcharge_signature: Annotated[str | None, Header(description="v1=<hex of HMAC-SHA256>")] = None,
-) -> CsmsEventOut:
-    """Take what another CSMS tells of a station. The body is signed with the secret that both sides hold."""
+) -> WebhookEvents:
+    """The events of the CSMS that signed the body, or `UnauthorizedError`."""
     events = remotes_of(services).webhook(name)
-    body = await request.body()
-    events.verify(body, x_smartcharge_timestamp, x_smartcharge_signature)
-    try:
-        told = CsmsEventIn.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from error
+    events.verify(await request.body(), x_smartcharge_timestamp, x_smartcharge_signature)
+    return events
+
+
+@router.post("/{name}/events")
+async def receive_event(told: CsmsEventIn, events: Annotated[WebhookEvents, Depends(signed)]) -> CsmsEventOut:
+    """Take what another CSMS tells of a station. The body is signed with the secret that both sides hold."""
     return CsmsEventOut(outcome=await events.receive(told.event()))
 
 

@@ -220,7 +220,7 @@ class RemoteConnector:
         version, now = self.csms.stations[station_id], self._clock.now()
         await self._store.update_station(station_id, connected=True, last_seen_at=now, ocpp_version=version)
         wire, speak = SPEAKERS[version]
-        tunnel = Tunnel(station_id, version, _Watched(self, self._road, self._names_of(station_id)))
+        tunnel = Tunnel(station_id, version, wire, _Watched(self, self._road, self._names_of(station_id)))
         session = Session(
             station_id,
             cast(ServerConnection, tunnel),  # which has the four members that a session uses

@@ -15,8 +15,9 @@ from websockets.exceptions import ConnectionClosedOK
 from websockets.protocol import State
 
 from app.csms.connector import OcppVersion
-from app.csms.frames import Json, Kind
+from app.csms.frames import Json, Kind, Malformed, read_frame
 from app.csms.remote.road import Command, Road
+from app.csms.wire import Wire
 from app.errors import AppError, InvalidInputError, StationOfflineError, StoreUnavailableError
 
 MAX_WAITING = 64  # frames on their way in; whoever brings more waits
@@ -42,9 +43,10 @@ class _Told:
 class Tunnel:
     """One station's stand-in connection; the four members of `ServerConnection` that a session uses, and `tell`."""
 
-    def __init__(self, station_id: str, version: OcppVersion, road: Road) -> None:
+    def __init__(self, station_id: str, version: OcppVersion, wire: Wire, road: Road) -> None:
         self.station_id = station_id
         self._version = version
+        self._wire = wire
         self._road = road
         self._inbox: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
         self._told: dict[str, _Told] = {}
@@ -89,10 +91,14 @@ class Tunnel:
         if self._closed.is_set():
             raise StationOfflineError(self.station_id)
         message_id = str(next(self._ids))
+        frame = _frame(Kind.CALL, message_id, action, payload)
+        match read_frame(frame, self._wire):
+            case Malformed(_, _, reason):  # a session answers those, if at all, without their id
+                raise InvalidInputError(action[:50], reason)
         told = _Told(action, asyncio.get_running_loop().create_future(), learn)
         self._told[message_id] = told
         try:
-            await self._unless_closed(self._inbox.put(_frame(Kind.CALL, message_id, action, payload)))
+            await self._unless_closed(self._inbox.put(frame))
             return await told.answer
         except ConnectionClosedOK:
             raise StationOfflineError(self.station_id) from None

@@ -75,8 +75,11 @@ class OtherCsms:
         self.station = Script()
         self.is_there = True  # whether its station is connected to it
         self.silent_status: int | None = None  # an HTTP status to answer every command with
+        self.raw_reply: Any = ...  # webhook: what it replies to every command
+        self.redirect_to: str | None = None  # webhook: where it would send us
         self.commands: list[Json] = []  # webhook: the bodies; citrineos: the queries
         self.active: dict[tuple[Any, ...], int] = {}  # citrineos, 2.0.1: its own account of profiles
+        self.batches = 1  # citrineos: into how many calls it splits a GetConfiguration
         self.url = ""
         self.last_reply: tuple[str, str] = ("", "")  # where an answer to the last command belongs
         self._http = httpx.AsyncClient(trust_env=False)
@@ -106,8 +109,14 @@ class OtherCsms:
         if version != "1.6" and (refusal := self._account_for(action, payload)):
             return JSONResponse([{"success": False, "payload": refusal}])
         self.last_reply = ("callback", query["callbackUrl"])
-        self._run(self._ask_station(action[0].upper() + action[1:], payload, self.last_reply))
-        return JSONResponse([{"success": True}])
+        for part in self._parts(payload):
+            self._run(self._ask_station(action[0].upper() + action[1:], part, self.last_reply))
+        return JSONResponse([{"success": True}] * len(self._parts(payload)))
+
+    def _parts(self, payload: Json) -> list[Json]:
+        keys = payload.get("key", [])
+        size = max(1, -(-len(keys) // self.batches))
+        return [{"key": keys[first : first + size]} for first in range(0, len(keys), size)] or [payload]
 
     def _account_for(self, action: str, payload: Json) -> str | None:
         """Its stricter reading of 2.0.1."""
@@ -137,10 +146,8 @@ class OtherCsms:
         command = json.loads(body)
         self.commands.append(command)
         assert (command["station_id"], command["ocpp_version"]) == (STATION, self.version)
-        if self.silent_status is not None:
-            return Response(status_code=self.silent_status)
-        if not self.is_there:
-            return Response(status_code=409)
+        if (instead := self._instead()) is not None:
+            return instead
         self.last_reply = ("reply", command["command_id"])
         if self.kind == "webhook-later":
             self._run(self._ask_station(command["action"], command["payload"], self.last_reply))
@@ -151,6 +158,16 @@ class OtherCsms:
                 await asyncio.sleep(0.02)
             return Response(status_code=204)
         return JSONResponse(_as_reply(answer))
+
+    def _instead(self) -> Response | None:
+        """What it answers without asking the station."""
+        if self.silent_status is not None:
+            return Response(status_code=self.silent_status)
+        if self.redirect_to is not None:
+            return Response(status_code=307, headers={"Location": self.redirect_to})
+        if not self.is_there:
+            return Response(status_code=409)
+        return None if self.raw_reply is ... else JSONResponse(self.raw_reply)
 
     async def _ask_station(self, action: str, payload: Json, reply: tuple[str, str]) -> None:
         answer = await self.station.answer(action, payload)
@@ -178,8 +195,11 @@ class OtherCsms:
 
     async def post_signed(self, document: Any, *, secret: str = SECRET, at: datetime | None = None) -> httpx.Response:
         body = json.dumps(document).encode()
-        headers = sign(secret.encode(), body, at or datetime.now(UTC))
+        headers = sign(secret.encode(), body, at or datetime.now(UTC)) | {"Content-Type": "application/json"}
         return await self._http.post(f"{self.url}/csms/other/events", content=body, headers=headers)
+
+    async def post_unsigned(self, document: Any) -> httpx.Response:
+        return await self._http.post(f"{self.url}/csms/other/events", json=document)
 
     async def subscription(self, event: Json, *, secret: str = SECRET) -> httpx.Response:
         return await self._http.post(
