@@ -1,7 +1,7 @@
 """An operator's hand: plain OCPP to one charging station, guarded, recorded, and followed up in the plans."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class SpeaksOcpp(Protocol):
-    """The gateway, as far as it sends plain OCPP."""
+    """The gateway, or the connector of another CSMS, as far as it sends plain OCPP."""
 
     def version(self, station_id: str) -> OcppVersion: ...
 
@@ -56,10 +56,12 @@ class Reply:
 
 
 class Commands:
-    """Sends what an operator asks for. `close` ends its subscription to events."""
+    """Sends what an operator asks for. `csms_of` names who reaches a station; `close` ends its listening to events."""
 
-    def __init__(self, csms: SpeaksOcpp, book: KeepsTheBook, store: Store, events: Events, clock: Clock) -> None:
-        self._csms = csms
+    def __init__(
+        self, csms_of: Callable[[str], SpeaksOcpp], book: KeepsTheBook, store: Store, events: Events, clock: Clock
+    ) -> None:
+        self._csms_of = csms_of
         self._book = book
         self._store = store
         self._events = events
@@ -73,7 +75,7 @@ class Commands:
 
     def version(self, station_id: str) -> OcppVersion:
         """The version that the station speaks now. Raises `StationOfflineError`."""
-        return self._csms.version(station_id)
+        return self._csms_of(station_id).version(station_id)
 
     async def call(
         self,
@@ -91,7 +93,7 @@ class Commands:
         `ForbiddenError`, `NotFoundError`, `StationOfflineError`, `CallFailedError` and `OutcomeUnknownError`.
         """
         await self._store.station(station_id)
-        version = self._csms.version(station_id)
+        version = self._csms_of(station_id).version(station_id)
         if validate:
             await self._check(action, payload, version)
         check_sendable(action, payload, version)
@@ -101,7 +103,7 @@ class Commands:
         outcome = "unknown: the service was interrupted"
         try:
             async with self._guarded(station_id, action, payload) as in_doubt:
-                reply = await self._csms.call(station_id, action, payload, timeout_s=timeout_s)
+                reply = await self._csms_of(station_id).call(station_id, action, payload, timeout_s=timeout_s)
             outcome = str(reply.get("status", "answered"))[:40]
         except CallFailedError as error:
             outcome = f"error {error.code}"

@@ -107,7 +107,7 @@ async def test_what_it_calls_sent_an_operator_can_send(
 ) -> None:
     clock = SystemClock()
     dispatcher = Dispatcher(gateway, store, events, clock)
-    commands = Commands(gateway, dispatcher, store, events, clock)
+    commands = Commands(lambda _: gateway, dispatcher, store, events, clock)
     async with connected(gateway, subprotocols=(SUBPROTOCOLS[version],)) as station:
         for action in said(version, "sent"):
             await _is_sent(commands, station, version, action)
