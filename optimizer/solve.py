@@ -37,8 +37,13 @@ from optimizer.smooth import smoothed
 
 OPTIMAL_GAP = 1e-4  # of the gross EV money: up to here a plan counts as proven optimal
 DIRECTION_GAP = 5e-5  # of it: directions of flows need not be searched for less
+DIVIDING = 0.5  # of the time that is left may go into dividing what is not enough; the rest is for the plan itself
 LEAST_GROSS = 0.01  # currency: the scale of a gap where vehicles cost nothing
 UNMET_GAP_KWH = 0.01  # more than this beyond what is unavoidable, and a plan is not optimal
+UNDIVIDED = (
+    "time ran out while what is not enough for everybody was divided: what is left unmet is the least in all, "
+    "not by priority and share"
+)
 
 
 class TimeLimit:
@@ -119,7 +124,8 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     more_unmet = _more_unmet(site, variables, sessions, cheapest.x)
     bound: float | None = cheapest.bound
     if more_unmet.any():
-        cold = door(solver) if site.vehicles.tapering.size else chosen  # tapers: cold is faster than warm
+        scarce = float(cheapest.x[variables.unmet].sum()) > UNMET_GAP_KWH
+        cold = door(solver) if scarce or site.vehicles.tapering.size else chosen  # then cold is faster than warm
         bound = _bound_at(site, variables, cheapest.program, sessions, cold, limit)
     gross = max(gross_ev_money(site, power_kw), LEAST_GROSS)
     gap = None if bound is None else max(cost.minimised - bound - constant_money(site), 0.0) / gross
@@ -142,7 +148,7 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
         gap=gap,
         reason=reason,
         currency=problem.currency,
-        warnings=warnings(site),
+        warnings=(*warnings(site), *(() if cheapest.divided else (UNDIVIDED,))),
         price_of_fairness_kwh=cheapest.fairness_kwh,
         timing_ms={
             "build": (built - started) * 1000,
@@ -170,14 +176,14 @@ def least_money(
     cost = program.cost.copy()
     wishes = missed(site, v)
     cost[wishes] = unmet_price(site)
-    solution, preferred = _started(replace(program, cost=cost), start, chosen, limit)
-    served = solution.x[wishes].max(initial=0.0) <= UNMET_NOISE_KWH
-    if not served:
-        shortfall = divide(site, v, chosen, time_limit_s=limit.left_s)
+    bounded = no_shortfall(site, program, v)
+    try:
+        solution, preferred = _started(replace(bounded, cost=cost), start, chosen, limit)
+    except SolverError:  # not everybody can be served, which a solver sees at once; or it has its own troubles
+        shortfall = divide(site, v, chosen, time_limit_s=limit.left_s * DIVIDING)
         bounded = shortfall.bound(program, v)
         found = _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
-        return replace(found, fairness_kwh=shortfall.fairness_kwh)
-    bounded = no_shortfall(site, program, v)
+        return replace(found, fairness_kwh=shortfall.fairness_kwh, divided=shortfall.proven)
     if not is_circular(site, v, solution.x):
         return Cheapest(bounded, solution.x, float(program.cost @ solution.x), preferred=preferred)
     return _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
