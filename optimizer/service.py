@@ -94,10 +94,9 @@ class Division:
             except SolverError:
                 if self._x is None:
                     raise
+                self._keep(number, self._x)
                 proven = False
                 break
-        if not proven and self._x is not None:
-            self._keep(self._x)
         return Shortfall(
             by_session_kwh=np.minimum(self._by_session, self._site.needs.owed_kwh),
             by_class_kwh=self._by_class,
@@ -138,9 +137,7 @@ class Division:
         guide[self._v.behind[self._floors]] = self._price
         guide[self._v.unmet[self._site.needs.service_class == number]] = self._price
         guide[columns] = FIRST * self._price if after.any() or columns.size < self._v.unmet.size else self._price
-        guess, solution = self._proven(self._within(), guide, meant)
-        self._x = solution.x if solution.objective < float(meant @ guess.x) - UNMET_NOISE_KWH else guess.x
-        return solution.objective
+        return self._proven(self._within(), guide, meant, keep=True)
 
     def _largest_share(self, number: int, members: Flags) -> float:
         """Of its need, what everybody of a class can have at once."""
@@ -151,15 +148,18 @@ class Division:
         meant[self._v.share] = -owed_kwh
         guide = self._program.cost.copy()
         guide[self._v.share] = -owed_kwh * self._price
-        _, solution = self._proven(replace(self._within(), row_upper=row_upper), guide, meant)
-        return -solution.objective / owed_kwh
+        return -self._proven(replace(self._within(), row_upper=row_upper), guide, meant) / owed_kwh
 
-    def _proven(self, program: Program, guide: Floats, meant: Floats) -> tuple[Solution, Solution]:
-        """What the guide finds, and from there the least of what is meant."""
+    def _proven(self, program: Program, guide: Floats, meant: Floats, *, keep: bool = False) -> float:
+        """The least of what is meant; `keep` the plan that shows it."""
         program = replace(program, cost=guide, matrix=replace(program.matrix))  # a matrix of its own: solved cold
-        guess = self._door.solve(program, time_limit_s=self._left_s)
-        meant_program = replace(program, cost=meant)
-        return guess, self._door.solve(meant_program, time_limit_s=self._left_s, feasible_start=True)
+        guess = self._door.solve(program, time_limit_s=self._left_s).x
+        if keep:
+            self._x = guess
+        solution = self._door.solve(replace(program, cost=meant), time_limit_s=self._left_s, feasible_start=True)
+        if keep and solution.objective < float(meant @ guess) - UNMET_NOISE_KWH:
+            self._x = solution.x
+        return solution.objective
 
     def _within(self) -> Program:
         """The program within all that is proven so far."""
@@ -170,15 +170,16 @@ class Division:
         row_upper[floors] = self._floors_by_class[: floors.stop - floors.start]
         return replace(self._program, upper=upper, row_upper=row_upper)
 
-    def _keep(self, x: Floats) -> None:
-        """Whatever is not proven stays as a plan has it."""
-        site, v = self._site, self._v
-        unmet_kwh = x[v.unmet] + UNMET_NOISE_KWH
-        self._by_session = np.minimum(self._by_session, unmet_kwh)
-        by_class = sum_by(site.needs.service_class, unmet_kwh, self._by_class.size)
-        self._by_class = np.minimum(self._by_class, by_class)
-        floors_kwh = sum_by(self._floor_class, x[v.behind[self._floors]] + UNMET_NOISE_KWH, self._by_class.size)
-        self._floors_by_class = np.minimum(self._floors_by_class, floors_kwh)
+    def _keep(self, number: int, x: Floats) -> None:
+        """This class and those after it go without what they do in a plan."""
+        needs, classes = self._site.needs, np.arange(self._by_class.size)
+        unmet_kwh = x[self._v.unmet] + UNMET_NOISE_KWH
+        floors_kwh = x[self._v.behind[self._floors]] + UNMET_NOISE_KWH
+        self._by_session = np.where(needs.service_class >= number, unmet_kwh, self._by_session)
+        by_class = sum_by(needs.service_class, unmet_kwh, classes.size)
+        self._by_class = np.where(classes >= number, by_class, self._by_class)
+        floors_by_class = sum_by(self._floor_class, floors_kwh, classes.size)
+        self._floors_by_class = np.where(classes >= number, floors_by_class, self._floors_by_class)
 
     @property
     def _left_s(self) -> float:

@@ -126,7 +126,8 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     if more_unmet.any():
         scarce = float(cheapest.x[variables.unmet].sum()) > UNMET_GAP_KWH
         cold = door(solver) if scarce or site.vehicles.tapering.size else chosen  # then cold is faster than warm
-        bound = _bound_at(site, variables, cheapest.program, sessions, cold, limit)
+        begin = head_start(site, variables) if scarce else None
+        bound = _bound_at(site, variables, cheapest.program, sessions, cold, limit, start=begin)
     gross = max(gross_ev_money(site, power_kw), LEAST_GROSS)
     gap = None if bound is None else max(cost.minimised - bound - constant_money(site), 0.0) / gross
     status, reason = _verdict(gap, more_unmet, kept=answer.keeps)
@@ -237,7 +238,14 @@ def _floor_unmet_kwh(site: Site, sessions: Mapping[str, SessionResult]) -> Float
 
 
 def _bound_at(
-    site: Site, v: Variables, program: Program, sessions: Mapping[str, SessionResult], chosen: Door, limit: TimeLimit
+    site: Site,
+    v: Variables,
+    program: Program,
+    sessions: Mapping[str, SessionResult],
+    chosen: Door,
+    limit: TimeLimit,
+    *,
+    start: Floats | None = None,
 ) -> float | None:
     """What no plan with the same unmet energy can undercut; None when time is over."""
     unmet_kwh = _unmet_kwh(sessions)
@@ -249,7 +257,7 @@ def _bound_at(
     row_upper[program.rows("floor_shortfall")] = np.inf
     same = replace(program, lower=lower, upper=upper, row_upper=row_upper)
     try:
-        return _straight(site, v, same, chosen, limit).bound
+        return _straight(site, v, same, chosen, limit, start=start).bound
     except SolverError:  # a plan without its gap is still a plan
         return None
 
