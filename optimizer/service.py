@@ -13,7 +13,7 @@ import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.constraints import SERVICE
-from optimizer.doors import Door, Solution
+from optimizer.doors import Door
 from optimizer.errors import SolverError
 from optimizer.objectives import money, unmet_price
 from optimizer.program import Program, Site, Variables, assemble
@@ -115,7 +115,7 @@ class Division:
         needs = v.unmet[members]
         total_kwh = 0.0 if self._is_met(needs) else self._least(number, needs)
         if total_kwh > UNMET_NOISE_KWH and needs.size > 1:
-            share = self._largest_share(number, members)
+            share = self._largest_share(members)
             self._by_session[members] = np.maximum(1 - share, 0.0) * owed_kwh[members] + UNMET_NOISE_KWH
             least_kwh, total_kwh = total_kwh, self._least(number, needs)
             self._fairness_kwh += max(total_kwh - least_kwh, 0.0)
@@ -139,7 +139,7 @@ class Division:
         guide[columns] = FIRST * self._price if after.any() or columns.size < self._v.unmet.size else self._price
         return self._proven(self._within(), guide, meant, keep=True)
 
-    def _largest_share(self, number: int, members: Flags) -> float:
+    def _largest_share(self, members: Flags) -> float:
         """Of its need, what everybody of a class can have at once."""
         row_upper = self._within().row_upper.copy()
         row_upper[self._program.rows("fair_share")] = np.where(members, self._site.needs.owed_kwh, inf)

@@ -360,10 +360,13 @@ def test_every_repair_meets_its_wish_when_it_is_solved_again(problem: Problem) -
 
 
 def test_a_stay_of_seconds_in_a_slot_that_two_share_has_reasons_too() -> None:
-    def a_stay(name: str, begin_s: int, end_s: int, kwh: float, **more: float) -> Session:
+    def a_stay(name: str, begin_s: int, end_s: int, kwh: float, max_power_kw: float | None = None) -> Session:
         start = a_problem().horizon.start
-        moments = {"arrival": start + timedelta(seconds=begin_s), "departure": start + timedelta(seconds=end_s)}
-        return replace(a_session(name, required_energy_kwh=kwh, vehicle_phases=2, **more), **moments)
+        return replace(
+            a_session(name, required_energy_kwh=kwh, vehicle_phases=2, max_power_kw=max_power_kw),
+            arrival=start + timedelta(seconds=begin_s),
+            departure=start + timedelta(seconds=end_s),
+        )
 
     problem = a_problem(
         prices=[0.143, 0.0, 0.0, 0.0, 0.226],
