@@ -29,6 +29,7 @@ from tests.optimizer.test_laws import law
 
 ONE_PHASE_KW = 3.68  # 16 A at 230 V
 LITTLE_KWH = 0.001
+LAST = 99
 
 
 def explained(problem: Problem) -> Explanation:
@@ -332,14 +333,16 @@ def repaired(problem: Problem, session: Session, repair: Repair) -> Problem:
 def others_content(problem: Problem, schedule: Schedule, session: Session) -> Problem:
     """Everybody else asks for what the plan gives them: the room that is left belongs to one wish.
 
-    Who gets nothing still wishes for something: who wants nothing at all would block the slot that two stays share.
+    Who gets nothing still wishes for something, last of all: who wants nothing would block a slot that two stays share.
     """
-    sessions = tuple(
-        one
-        if one == session
-        else replace(one, required_energy_kwh=max(schedule.sessions[one.session_id].planned_energy_kwh, LITTLE_KWH))
-        for one in problem.sessions
-    )
+
+    def content(one: Session) -> Session:
+        planned_kwh = schedule.sessions[one.session_id].planned_energy_kwh
+        if planned_kwh > 0:
+            return replace(one, required_energy_kwh=planned_kwh)
+        return replace(one, required_energy_kwh=min(one.required_energy_kwh, LITTLE_KWH), priority=LAST)
+
+    sessions = tuple(one if one == session else content(one) for one in problem.sessions)
     return replace(problem, sessions=sessions)
 
 
