@@ -139,7 +139,7 @@ def forgiving(site: Site, v: Variables, program: Program, x: Floats, wish: Float
     upper[v.behind] = site.milestones.most_kwh
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
     energy = program.rows("energy_by_departure")
-    row_lower[energy] -= x[v.unmet] + ENERGY_SLACK_KWH
+    row_lower[energy] -= x[v.unmet]
     row_upper[energy] += ENERGY_SLACK_KWH
     row_upper[program.rows("shortfall")] = np.inf
     row_upper[program.rows("floor_shortfall")] = np.inf

@@ -37,6 +37,7 @@ from optimizer.smooth import smoothed
 
 OPTIMAL_GAP = 1e-4  # of the gross EV money: up to here a plan counts as proven optimal
 DIRECTION_GAP = 5e-5  # of it: directions of flows need not be searched for less
+AS_CHEAP = 2e-5  # of it: a fiftieth of what preference may cost. A plan as near is not looked for again
 LEAST_GROSS = 0.01  # currency: the scale of a gap where vehicles cost nothing
 UNMET_GAP_KWH = 0.01  # more than this beyond what is unavoidable, and a plan is not optimal
 
@@ -98,6 +99,8 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
         return _straight(site, variables, decided, chosen, limit).x
 
     def rounded(wished: Preferred) -> Rounded:
+        if wished.x is cheapest.preferred:
+            chosen.back()
         steps, x = repair(
             site, variables, cheapest.program, wished.x, wish=wished.wish, run=run, run_part=run_part, settle=settle
         )
@@ -170,7 +173,7 @@ def least_money(
     cost = program.cost.copy()
     wishes = missed(site, v)
     cost[wishes] = unmet_price(site)
-    solution, preferred = _started(replace(program, cost=cost), start, chosen, limit)
+    solution, preferred = _started(site, v, replace(program, cost=cost), start, chosen, limit)
     served = solution.x[wishes].max(initial=0.0) <= UNMET_NOISE_KWH
     if not served:
         shortfall = divide(site, v, chosen, time_limit_s=limit.left_s)
@@ -183,14 +186,20 @@ def least_money(
     return _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
 
 
-def _started(program: Program, start: Floats | None, chosen: Door, limit: TimeLimit) -> tuple[Solution, Floats | None]:
-    """The optimum of a program, and where solving began if that is as cheap: then nothing as cheap starts better."""
+def _started(
+    site: Site, v: Variables, program: Program, start: Floats | None, chosen: Door, limit: TimeLimit
+) -> tuple[Solution, Floats | None]:
+    """The optimum of a program, and where solving began if that is about as cheap; the door has marked the place.
+
+    Of plans that cost no more than where solving began, none is preferred to it.
+    """
     if start is None:
         return chosen.solve(program, time_limit_s=limit.left_s), None
     begun = chosen.solve(replace(program, cost=program.cost + start), time_limit_s=limit.left_s).x
+    chosen.mark()
     solution = chosen.solve(program, time_limit_s=limit.left_s, feasible_start=True)
-    as_cheap = float(program.cost @ begun) <= solution.objective + cost_noise(solution.objective)
-    return solution, begun if as_cheap else None
+    allowed = cost_noise(solution.objective) + AS_CHEAP * gross_ev_money(site, begun[v.charge])
+    return solution, begun if float(program.cost @ begun) <= solution.objective + allowed else None
 
 
 def _straight(
@@ -204,7 +213,7 @@ def _straight(
     search: bool = True,
 ) -> Cheapest:
     """Solve a program, and fix the directions of flows where it counts on a circle."""
-    solution, preferred = _started(program, start, chosen, limit)
+    solution, preferred = _started(site, v, program, start, chosen, limit)
     if not is_circular(site, v, solution.x):
         return Cheapest(program, solution.x, solution.objective, preferred=preferred)
     gross = max(gross_ev_money(site, solution.x[v.charge]), LEAST_GROSS)
