@@ -23,7 +23,7 @@ ROUNDS_LARGE = 3  # each decision of theirs weighs less
 RAISED_FROM = (0.0, 0.5)  # shares of the minimum that are tried: from there on what is given is raised to it
 MONEY_NOISE = 1e-9
 ENERGY_SLACK_KWH = 1e-6  # the minima that are decided may miss a need by the solver's own noise
-FEW = 0.5  # of the EVSEs: where more move, the whole program starts warm and is as fast
+FEW = 0.2  # of the EVSEs: where more move, the whole program starts warm and is faster
 LARGE = 3_000  # charge columns: below, the whole program is a matter of milliseconds
 
 Run = Callable[[Program], Floats]
@@ -91,7 +91,8 @@ def _dive(
 ) -> tuple[Floats, float]:
     """The columns, and their cost; giving is raised to the minimum from this share of it on, below it is dropped."""
     charge = site.charge
-    lower, upper = program.lower.copy(), program.upper.copy()
+    lower, upper, row_upper = program.lower.copy(), program.upper.copy(), program.row_upper.copy()
+    energy = program.rows("energy_by_departure")
     held_kw = np.where(moving[charge.evse], 0.0, net_vehicle_kw(site, v, x))
     others_kw = x[v.imported] - x[v.exported] - mean_kw(site, net_vehicle_kw(site, v, x) - held_kw)
     room, meter = Room(site), Meter(site, others_kw, x[v.peak])
@@ -128,7 +129,8 @@ def _dive(
         lower[v.give[raised]] = least_given_kw[raised]
         upper[v.charge[given_from[raised]]] = 0.0
         upper[v.give[faint & ~raised]] = 0.0
-        x = run(replace(program, lower=lower.copy(), upper=upper.copy()))
+        row_upper[energy] = program.row_upper[energy] + np.where(_tight(site, on, program, energy), ENERGY_SLACK_KWH, 0)
+        x = run(replace(program, lower=lower.copy(), upper=upper.copy(), row_upper=row_upper.copy()))
     return x, float(program.cost @ x)
 
 
@@ -140,7 +142,6 @@ def forgiving(site: Site, v: Variables, program: Program, x: Floats, wish: Float
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
     energy = program.rows("energy_by_departure")
     row_lower[energy] -= x[v.unmet]
-    row_upper[energy] += ENERGY_SLACK_KWH
     row_upper[program.rows("shortfall")] = np.inf
     row_upper[program.rows("floor_shortfall")] = np.inf
     cost = money(site, v) + wish
@@ -149,6 +150,14 @@ def forgiving(site: Site, v: Variables, program: Program, x: Floats, wish: Float
     cost[v.unmet] = weight
     cost[v.behind[floors]] = weight[site.milestones.session[floors]] + 0.5 * unmet_price(site)
     return replace(program, cost=cost, upper=upper, row_lower=row_lower, row_upper=row_upper)
+
+
+def _tight(site: Site, on: Flags, program: Program, energy: slice) -> Flags:
+    """The sessions whose minima add up to their need. Slack for all would move every need, and cost the warm start."""
+    charge = site.charge
+    least_kwh = sum_by(charge.session, (charge.min_kw * on)[charge.column] * charge.overlap_h, site.sessions)
+    tight: Flags = least_kwh > program.row_upper[energy] - ENERGY_SLACK_KWH
+    return tight
 
 
 def _too_full(site: Site, v: Variables, x: Floats) -> Flags:
