@@ -24,8 +24,9 @@ from optimizer.answer import (
 from optimizer.arrays import Flags, Floats, Ints
 from optimizer.constraints import ALL
 from optimizer.directions import Cheapest, is_circular, straighten
+from optimizer.dive import LARGE
 from optimizer.domain import Cost, Problem, Schedule, SessionResult, Status
-from optimizer.doors import Door, Solution, door
+from optimizer.doors import Door, HighsDoor, Solution, door
 from optimizer.errors import SolverError
 from optimizer.in_force import PlanInForce
 from optimizer.objectives import constant_money, gross_ev_money, head_start, money, unmet_price
@@ -37,8 +38,9 @@ from optimizer.smooth import smoothed
 
 OPTIMAL_GAP = 1e-4  # of the gross EV money: up to here a plan counts as proven optimal
 DIRECTION_GAP = 5e-5  # of it: directions of flows need not be searched for less
-AS_CHEAP = 2e-5  # of it: a fiftieth of what preference may cost. A plan as near is not looked for again
+AS_CHEAP = 2e-5  # of it: a fiftieth of what preference may cost. On a large site a plan as near is not looked for again
 LEAST_GROSS = 0.01  # currency: the scale of a gap where vehicles cost nothing
+LEAST_S = 0.01  # what a solver is given when time is over: it says so itself
 UNMET_GAP_KWH = 0.01  # more than this beyond what is unavoidable, and a plan is not optimal
 
 
@@ -50,7 +52,16 @@ class TimeLimit:
 
     @property
     def left_s(self) -> float:
-        return max(self._end - perf_counter(), 0.01)
+        return max(self._end - perf_counter(), LEAST_S)
+
+    @property
+    def half_s(self) -> float:
+        """For a step that a plan can do without: those after it need time as well."""
+        return max(self.left_s / 2, LEAST_S)
+
+    @property
+    def is_over(self) -> bool:
+        return self.left_s <= LEAST_S
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,23 +97,35 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     built = perf_counter()
 
     cheapest = least_money(site, variables, program, chosen, limit, start=head_start(site, variables))
-    preferred = prefer(site, variables, cheapest, in_force, aside if in_force else chosen, time_limit_s=limit.left_s)
+    preferred = prefer(site, variables, cheapest, in_force, aside if in_force else chosen, time_limit_s=limit.half_s)
     solved = perf_counter()
 
     def run(decided: Program) -> Floats:
-        return chosen.solve(decided, time_limit_s=limit.left_s).x
+        return chosen.solve(decided, time_limit_s=limit.half_s).x
 
     def run_part(part: Program) -> Floats:
-        return aside.solve(part, time_limit_s=limit.left_s).x
+        return aside.solve(part, time_limit_s=limit.half_s).x
 
     def settle(decided: Program) -> Floats:
         return _straight(site, variables, decided, chosen, limit).x
+
+    def search(mixed: Program, absolute_gap: float, nodes: int) -> Floats:
+        return HighsDoor().search(mixed, time_limit_s=limit.half_s, absolute_gap=absolute_gap, nodes=nodes).x
 
     def rounded(wished: Preferred) -> Rounded:
         if wished.x is cheapest.preferred:
             chosen.back()
         steps, x = repair(
-            site, variables, cheapest.program, wished.x, wish=wished.wish, run=run, run_part=run_part, settle=settle
+            site,
+            variables,
+            cheapest.program,
+            wished.x,
+            wish=wished.wish,
+            run=run,
+            run_part=run_part,
+            settle=settle,
+            search=search if solver == "highs" else None,
+            is_over=lambda: limit.is_over,
         )
         seen = flows(site, variables, x, steps * site.charge.step_kw)
         return Rounded(steps, x, cost_of(site, seen, steps * site.charge.step_kw), wished.keeps)
@@ -197,9 +220,25 @@ def _started(
         return chosen.solve(program, time_limit_s=limit.left_s), None
     begun = chosen.solve(replace(program, cost=program.cost + start), time_limit_s=limit.left_s).x
     chosen.mark()
-    solution = chosen.solve(program, time_limit_s=limit.left_s, feasible_start=True)
-    allowed = cost_noise(solution.objective) + AS_CHEAP * gross_ev_money(site, begun[v.charge])
+    try:
+        solution = chosen.solve(program, time_limit_s=limit.half_s, feasible_start=True)
+    except SolverError:  # no time to prove that nothing is cheaper: what there is, is a plan
+        spent = program.value(begun)
+        return Solution(begun, spent, spent - _most_of(site, v, start), proven=False), begun
+    allowed = cost_noise(solution.objective)
+    if site.charge.columns >= LARGE:
+        allowed += AS_CHEAP * gross_ev_money(site, begun[v.charge])
     return solution, begun if float(program.cost @ begun) <= solution.objective + allowed else None
+
+
+def _most_of(site: Site, v: Variables, start: Floats) -> float:
+    """The most that a start can weigh: every session takes all of its energy where that weighs most."""
+    charge, vehicles = site.charge, site.vehicles
+    dearest = np.zeros(site.sessions)
+    np.maximum.at(dearest, charge.session, start[v.charge][charge.column] / charge.overlap_h)
+    if vehicles.giving.size:  # takes again what it gave
+        return float((start[v.charge] * charge.max_kw).sum())
+    return float((dearest * site.needs.required_kwh).sum())
 
 
 def _straight(
