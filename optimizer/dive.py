@@ -23,7 +23,7 @@ ROUNDS_LARGE = 3  # each decision of theirs weighs less
 RAISED_FROM = (0.0, 0.5)  # shares of the minimum that are tried: from there on what is given is raised to it
 MONEY_NOISE = 1e-9
 ENERGY_SLACK_KWH = 1e-6  # the minima that are decided may miss a need by the solver's own noise
-FEW = 0.2  # of the EVSEs: where more move, the whole program starts warm and is faster
+FEW = 0.5  # of the EVSEs: where more move, the whole program starts warm and is as fast
 LARGE = 3_000  # charge columns: below, the whole program is a matter of milliseconds
 
 Run = Callable[[Program], Floats]
@@ -171,7 +171,10 @@ def forgiving(site: Site, v: Variables, program: Program, x: Floats, wish: Float
     upper[v.behind] = site.milestones.most_kwh
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
     energy = program.rows("energy_by_departure")
-    row_lower[energy] -= x[v.unmet]
+    followed = np.zeros(site.sessions)  # what they give and take at their minima hardly adds up to the last watt
+    followed[site.vehicles.session] = ENERGY_SLACK_KWH
+    row_lower[energy] -= x[v.unmet] + followed
+    row_upper[energy] += followed
     row_upper[program.rows("shortfall")] = np.inf
     row_upper[program.rows("floor_shortfall")] = np.inf
     cost = money(site, v) + wish

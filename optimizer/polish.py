@@ -17,7 +17,7 @@ from optimizer.room import POWER_NOISE_KW, Room
 
 SMALL = 1_000  # charge columns: a dozen EVSEs over a day of quarter hours
 NEAR = 1e-3  # of the vehicles' money: a search that is as near to the best possible ends
-NODES = 100  # of each search; more find nothing more
+NODES = 1, 60  # of the search for who is on, and of the one for steps: more find next to nothing more
 SHORT_KWH = 8e-3  # what a need may lack: less than what is worth a new plan, half of a three-phase step of 0.1 A
 
 Search = Callable[[Program, float, int], Floats]  # of a program, within an absolute gap, in so many nodes
@@ -39,9 +39,9 @@ def polished(site: Site, v: Variables, program: Program, x: Floats, *, settled: 
     on: Flags = x[v.charge] > POWER_NOISE_KW
     if not settled:
         switched = _with_switches(site, v, stepped)
-        found = search(switched, near, NODES)
+        found = search(switched, near, NODES[0])
         on = (site.charge.min_steps == 0) | (found[v.charge] > site.charge.min_steps / 2)
-    steps = np.rint(search(_decided(site, v, stepped, on), near, NODES)[v.charge]).astype(np.int64)
+    steps = np.rint(search(_decided(site, v, stepped, on), near, NODES[1])[v.charge]).astype(np.int64)
     return steps if _fits(site, x, v, steps) else None
 
 

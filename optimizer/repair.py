@@ -21,6 +21,7 @@ from optimizer.rounding import SERVED_KWH, IsOver, Rounding
 
 PEAK_NOISE = 1e-6  # currency
 POLISH_GAP = 3e-3  # of the vehicles' money: what a small site may lose before it is polished
+POLISH_MONEY = 0.1  # currency: less is not worth seconds
 SETTLED_GAP = 1e-3  # of it: what deciding the minima may lose, so that only steps are worth a search
 GOOD_GAP = 1e-3  # of the vehicles' money: nearer to the bound, looking for more takes longer than it brings
 
@@ -87,7 +88,7 @@ def repair(
     if search is None or not polishes:
         return steps, settled
     for is_settled in (True, False):
-        enough = money_paid <= cheapest + constant_money(site) + POLISH_GAP * gross
+        enough = money_paid <= cheapest + constant_money(site) + max(POLISH_GAP * gross, POLISH_MONEY)
         if enough or (is_settled and program.value(x) > cheapest + SETTLED_GAP * gross):
             continue
         try:
