@@ -17,7 +17,7 @@ from optimizer.room import POWER_NOISE_KW, Room
 
 SMALL = 1_000  # charge columns: a dozen EVSEs over a day of quarter hours
 NEAR = 1e-3  # of the vehicles' money: a search that is as near to the best possible ends
-NODES = 1, 60  # of the search for who is on, and of the one for steps: more find next to nothing more
+NODES = 1, 100  # of the search for who is on, and of the one for steps: more find next to nothing more
 SHORT_KWH = 8e-3  # what a need may lack: less than what is worth a new plan, half of a three-phase step of 0.1 A
 
 Search = Callable[[Program, float, int], Floats]  # of a program, within an absolute gap, in so many nodes
