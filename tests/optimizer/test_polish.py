@@ -32,6 +32,7 @@ def search(program: Program, absolute_gap: float, nodes: int) -> np.ndarray:
 
 def test_a_small_site_whose_peak_suffers_from_rounding_ends_within_three_tenths_of_a_percent() -> None:
     problem = site(SIZES["S"], seed=7)  # 3.5 % by rounding alone
+    problem = replace(problem, settings=replace(problem.settings, time_limit_s=300))  # however busy the machine is
 
     schedule = solve(problem)
 
@@ -42,7 +43,7 @@ def test_a_small_site_whose_peak_suffers_from_rounding_ends_within_three_tenths_
 
 
 def test_polished_powers_are_whole_steps_within_the_same_limits_and_the_same_every_time() -> None:
-    arrays, variables, program = arrays_of(site(Size(2, 24, 15), seed=3))
+    arrays, variables, program = arrays_of(site(Size(2), seed=3))
     x = HighsDoor().solve(no_shortfall(arrays, program, variables), time_limit_s=30).x
     forgives = forgiving(arrays, variables, program, x, np.zeros(variables.columns))
 
