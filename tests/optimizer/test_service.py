@@ -30,6 +30,12 @@ class DoorThatCloses:
             program, time_limit_s=time_limit_s, absolute_gap=absolute_gap, feasible_start=feasible_start
         )
 
+    def mark(self) -> None:
+        self._highs.mark()
+
+    def back(self) -> None:
+        self._highs.back()
+
 
 def an_hour_of_11_kw(*needs: tuple[float, int]) -> Problem:
     """One hour, 11 kW for everybody together; needs in kWh, each with its priority."""
