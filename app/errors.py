@@ -9,9 +9,11 @@
     * StoreUnavailableError: the database does not answer
     * StationError: a charging station did not do what it was asked
         * StationOfflineError: it has no connection
+            * StationBusyError: too many calls wait for it already; this one was not sent
         * ProfileRejectedError: it answered, and the answer is no
         * CallFailedError: it answered with a CALLERROR
         * OutcomeUnknownError: nobody knows whether it did; the caller assumes the worse
+            * SupersededError: not sent, for a newer profile took its place; what became of that is another's to know
 """
 
 from http import HTTPStatus
@@ -65,6 +67,11 @@ class StationOfflineError(StationError):
         super().__init__(station_id, "is not connected")
 
 
+class StationBusyError(StationOfflineError):
+    def __init__(self, station_id: str, action: str, waiting: int) -> None:
+        StationError.__init__(self, station_id, f"{action} was not sent: {waiting} calls wait for the station already")
+
+
 class ProfileRejectedError(StationError):
     """`status` is the station's own word, e.g. ``Rejected`` or ``NotSupported``."""
 
@@ -84,6 +91,11 @@ class OutcomeUnknownError(StationError):
     pass
 
 
+class SupersededError(OutcomeUnknownError):
+    def __init__(self, station_id: str) -> None:
+        super().__init__(station_id, "the charging profile was not sent: a newer one took its place")
+
+
 # Looked up along the exception's class tree: the nearest entry wins. `type` becomes urn:smartcharge:<second>.
 PROBLEMS: dict[type[Exception], tuple[HTTPStatus, str]] = {
     InvalidInputError: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-input"),
@@ -98,6 +110,8 @@ PROBLEMS: dict[type[Exception], tuple[HTTPStatus, str]] = {
     ProfileRejectedError: (HTTPStatus.CONFLICT, "profile-rejected"),
     CallFailedError: (HTTPStatus.BAD_GATEWAY, "station-error"),
     OutcomeUnknownError: (HTTPStatus.GATEWAY_TIMEOUT, "outcome-unknown"),
+    SupersededError: (HTTPStatus.CONFLICT, "superseded"),
+    StationBusyError: (HTTPStatus.SERVICE_UNAVAILABLE, "station-busy"),
     SolverError: (HTTPStatus.INTERNAL_SERVER_ERROR, "solver-failed"),
     AppError: (HTTPStatus.INTERNAL_SERVER_ERROR, "internal"),
 }

@@ -22,6 +22,14 @@ class StationDisconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class StationFlapping:
+    """It connects again and again, and is kept out until it has calmed down: a bad line, or two with one name."""
+
+    station_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StationBooted:
     station_id: str
     at: datetime
@@ -113,6 +121,7 @@ class DeliveryChanged:
 Event = (
     StationConnected
     | StationDisconnected
+    | StationFlapping
     | StationBooted
     | StatusChanged
     | TransactionStarted

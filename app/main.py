@@ -105,7 +105,10 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
         await stack.enter_async_context(_background("nightly", nightly.run(), stop))
         await stack.enter_async_context(_background("settlement", settlement.run(), stop))
-        bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()  # a port in use is said by its setting's name
+        if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
+            bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
+        if settings.ocpp_tls_certificate is not None:
+            bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
         await gateway.start()
         stack.push_async_callback(gateway.close)
 
@@ -120,11 +123,12 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             simulator=simulator,
             certify=dispatcher.certificate,
             ocpp_port=lambda: gateway.port,
+            enrolment=gateway.enrolment,
             stop=stop,
         )
         api = create_api(services, metrics, session_secret(settings))
         http_url = await stack.enter_async_context(listening(api, settings.http_host, settings.http_port, stop))
-        ocpp_url = f"ws://{in_url(settings.ocpp_host)}:{gateway.port}"
+        ocpp_url = f"{gateway.scheme}://{in_url(settings.ocpp_host)}:{gateway.port}"
         log.info("service started", http=http_url, ocpp=ocpp_url)
         yield Running(
             http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, stop

@@ -37,6 +37,28 @@ class Settings(BaseSettings):
     ocpp_auth: Literal["basic", "none"] = Field(
         default="basic", description="none lets any known station in without a password: for trials on loopback only."
     )
+    ocpp_enrolment: bool = Field(
+        default=False, description="Record unknown stations that try to connect, for an operator to approve."
+    )
+    ocpp_security_profile: Literal[1, 2, 3] = Field(
+        default=1,
+        description="The least that every station must do: 1 password, 2 TLS and password, 3 TLS and its own "
+        "certificate. From 2 on nothing listens on the port without TLS.",
+    )
+    ocpp_tls_port: int = Field(default=9443, ge=0, le=65535, description="Port on which stations connect with TLS.")
+    ocpp_tls_certificate: Path | None = Field(
+        default=None, description="PEM file of the certificate for TLS, with its chain; empty for no TLS."
+    )
+    ocpp_tls_key: Path | None = Field(default=None, description="PEM file of its key; empty: in the same file.")
+    ocpp_tls_client_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities that sign stations' own certificates."
+    )
+    ocpp_connects_a_minute: int = Field(
+        default=20, ge=1, description="A station that connects more often is kept out until it has calmed down."
+    )
+    ocpp_handshakes: int = Field(
+        default=200, ge=1, description="Logins worked on at once; further stations are told to come back in a moment."
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     session_secret: SecretStr | None = Field(
         default=None, description="Signs the dashboard's cookie; generated and kept in the data directory when empty."

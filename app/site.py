@@ -65,6 +65,12 @@ class ChargingStationDocument(Document):
         default=False,
         description="An operator vouches that it draws nothing here while it is not connected: nothing is reserved.",
     )
+    ocpp_version: Literal["1.6", "2.0.1", "2.1"] | None = Field(
+        default=None, description="What it speaks when its connection does not say; absent: 1.6."
+    )
+    security_profile: Literal[1, 2, 3] | None = Field(
+        default=None, description="The least it must do: 1 password, 2 TLS and password, 3 TLS and its certificate."
+    )
     max_profile_periods: int | None = Field(default=None, ge=1, description="Overrides what the station says it takes.")
 
 

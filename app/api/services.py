@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from app.clock import Clock
 from app.csms.connector import CsmsConnector
+from app.csms.enrolment import Enrolment
 from app.db.records import Plan
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
@@ -41,6 +42,7 @@ class Services:
     simulator: Simulator
     certify: Callable[[Site], Awaitable[Certificate]]
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
+    enrolment: Enrolment = field(default_factory=Enrolment)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 

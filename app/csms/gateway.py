@@ -5,6 +5,7 @@ commands either reach it or say which of four things went wrong.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -18,15 +19,20 @@ from app.clock import Clock
 from app.csms import v16
 from app.csms.admission import Admission
 from app.csms.connector import ChargingProfile, CompositeSchedule, Passport, Purpose, RateUnit
+from app.csms.enrolment import Enrolment
+from app.csms.frames import Json
 from app.csms.handshake import choose_subprotocol, identity_of
+from app.csms.key_changes import KeyChanges
 from app.csms.ocpp_schemas import load_schemas
 from app.csms.session import Dialect, Session
+from app.csms.station_rules import StationRules
+from app.csms.tls import SecurityProfile, profile_of, server_context
+from app.csms.wire import LARGEST_FRAME_BYTES, WIRE_16, Wire
 from app.db.store import Store
-from app.errors import NotFoundError, StationOfflineError, StoreUnavailableError
-from app.events import Event, Events, SiteChanged, StationConnected, StationDisconnected
+from app.errors import InvalidInputError, NotFoundError, StationOfflineError, StoreUnavailableError
+from app.events import Event, Events, SiteChanged, StationConnected, StationDisconnected, StationFlapping
 from app.settings import Settings
 
-MAX_FRAME_BYTES = 64 * 1024  # the largest 1.6 message, a MeterValues backlog, stays far below
 MAX_FRAMES_WAITING = 8
 OPEN_TIMEOUT_S = 5.0  # a handshake that drips in is a slowloris
 PING_TIMEOUT_S = 20.0
@@ -37,9 +43,9 @@ PROTOCOL_ERROR = 1002
 POLICY_VIOLATION = 1008
 SUPERSEDED = 4001  # private use: the same station has connected anew
 
-# Subprotocol: (version, how it is spoken). Another version is another line.
-DIALECTS: dict[str, tuple[str, Callable[[Session, Store, Clock, Settings], Dialect]]] = {
-    v16.SUBPROTOCOL: ("1.6", v16.V16),
+# Subprotocol: (how its frames look, how it is spoken). Another version is another line.
+DIALECTS: dict[str, tuple[Wire, Callable[[Session, Store, Clock, Settings], Dialect]]] = {
+    v16.SUBPROTOCOL: (WIRE_16, v16.V16),
 }
 
 COMMANDED_ACTIONS = (
@@ -67,13 +73,17 @@ class Gateway:
         self._events = events
         self._clock = clock
         self._settings = settings
-        self._server: Server | None = None
+        self._servers: list[Server] = []
+        self._tls_server: Server | None = None
+        self._rules = StationRules()
+        self.enrolment = Enrolment()
+        self._key_changes = KeyChanges(store)
         self._sessions: dict[str, tuple[Session, Dialect]] = {}
         self._last_seen: dict[str, datetime] = {}
         self._seen_unwritten: dict[str, datetime] = {}
         self._seen_written_at: datetime | None = None
-        self._presence: dict[str, asyncio.Lock] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._admission = Admission(store, settings, clock, self._rules, self.enrolment, self._tell_flapping)
         self._deaf: Callable[[], None] = lambda: None  # ends the subscription to events
 
     async def __aenter__(self) -> Self:
@@ -87,23 +97,46 @@ class Gateway:
 
     @property
     def port(self) -> int:
-        """The port it listens on; the system's choice when the setting is 0."""
-        if self._server is None:
-            raise RuntimeError("the gateway is not started")
-        port: int = next(iter(self._server.sockets)).getsockname()[1]
-        return port
+        """The port without TLS, or from security profile 2 on the one with it. The system's choice when set to 0."""
+        return _port_of(self._servers[0] if self._servers else None)
+
+    @property
+    def scheme(self) -> str:
+        """``ws`` or ``wss``: what `port` speaks."""
+        return "wss" if self._servers and self._servers[0] is self._tls_server else "ws"
+
+    @property
+    def tls_port(self) -> int:
+        """The port with TLS, when there is a certificate."""
+        return _port_of(self._tls_server)
 
     async def start(self) -> None:
         await self._store.mark_all_disconnected()  # whatever was open when we went down is not any more
         await load_schemas(COMMANDED_ACTIONS)
-        self._server = await serve(
+        await self._rules.load(self._store)
+        settings = self._settings
+        context = server_context(settings)
+        if settings.ocpp_security_profile >= SecurityProfile.TLS_AND_BASIC and context is None:
+            raise InvalidInputError("ocpp_tls_certificate", "is missing: security profiles 2 and 3 need one")
+        if settings.ocpp_security_profile < SecurityProfile.TLS_AND_BASIC:
+            self._servers.append(await self._listen(settings.ocpp_port, None))
+            log.info("ocpp.listening", host=settings.ocpp_host, port=self.port)
+        if context is not None:
+            self._tls_server = await self._listen(settings.ocpp_tls_port, context)
+            self._servers.append(self._tls_server)
+            log.info("ocpp.listening_tls", host=settings.ocpp_host, port=self.tls_port)
+        self._deaf = self._events.subscribe(self._hear)
+
+    async def _listen(self, port: int, context: ssl.SSLContext | None) -> Server:
+        return await serve(
             self._serve_station,
             self._settings.ocpp_host,
-            self._settings.ocpp_port,
-            process_request=Admission(self._store, self._settings),
+            port,
+            ssl=context,
+            process_request=self._admission,
             select_subprotocol=_select_subprotocol,
             compression=None,  # no compression bombs, and 50 KB less a connection
-            max_size=MAX_FRAME_BYTES,
+            max_size=LARGEST_FRAME_BYTES,  # until the version is agreed; then its own bound holds
             max_queue=MAX_FRAMES_WAITING,
             open_timeout=OPEN_TIMEOUT_S,
             ping_interval=self._settings.ping_interval_s,
@@ -111,16 +144,15 @@ class Gateway:
             close_timeout=CLOSE_TIMEOUT_S,
             server_header=None,
         )
-        self._deaf = self._events.subscribe(self._hear)
-        log.info("ocpp.listening", host=self._settings.ocpp_host, port=self.port)
 
     async def close(self) -> None:
         """Close every connection and wait until what they had sent is stored."""
         self._deaf()
         self._deaf = lambda: None
-        if self._server is not None:
-            self._server.close()  # with 1001, going away
-            await self._server.wait_closed()
+        for server in self._servers:
+            server.close()  # with 1001, going away
+        for server in self._servers:
+            await server.wait_closed()
         if self._background:
             await asyncio.gather(*self._background, return_exceptions=True)
 
@@ -184,9 +216,25 @@ class Gateway:
     async def trigger(self, station_id: str, message: str, evse_id: int | None = None) -> str:
         return await self._dialect(station_id).trigger(message, evse_id)
 
+    # --- plain OCPP
+
+    def version(self, station_id: str) -> str:
+        """The version that the station speaks now, e.g. ``2.0.1``; raises `StationOfflineError`."""
+        return self._connected(station_id)[0].wire.version
+
+    async def call(self, station_id: str, action: str, payload: Json, *, timeout_s: float | None = None) -> Json:
+        """Send `payload` as it is and return the station's answer as it came.
+
+        Raises `StationOfflineError`, `CallFailedError` (the station answered with an error) or `OutcomeUnknownError`.
+        """
+        return await self._connected(station_id)[0].call(action, payload, timeout_s=timeout_s)
+
     def _dialect(self, station_id: str) -> Dialect:
+        return self._connected(station_id)[1]
+
+    def _connected(self, station_id: str) -> tuple[Session, Dialect]:
         try:
-            return self._sessions[station_id][1]
+            return self._sessions[station_id]
         except KeyError:
             raise StationOfflineError(station_id) from None
 
@@ -198,7 +246,8 @@ class Gateway:
         if station_id is None or subprotocol is None:
             await connection.close(PROTOCOL_ERROR, f"we speak {', '.join(DIALECTS)}")
             return
-        version, speak = DIALECTS[subprotocol]
+        wire, speak = DIALECTS[subprotocol]
+        connection.protocol.max_message_size = wire.max_frame_bytes
         session = Session(
             station_id,
             connection,
@@ -206,6 +255,11 @@ class Gateway:
             call_timeout_s=self._settings.call_timeout_s,
             publish=self._publish,
             seen=self._note_seen,
+            wire=wire,
+            key_changes=self._key_changes,
+            security_profile=profile_of(
+                connection.transport, station_id, asks_password=self._settings.ocpp_auth == "basic"
+            ),
         )
         dialect = speak(session, self._store, self._clock, self._settings)
         superseded = self._sessions.get(station_id)
@@ -216,7 +270,7 @@ class Gateway:
             self._in_background(superseded[0].close(SUPERSEDED, "the station has connected anew"))
         try:
             with self._clock.hold():
-                await self._open(session, version)
+                await self._open(session, wire.version)
             await session.run(dialect)
         finally:
             with self._clock.hold():
@@ -225,8 +279,7 @@ class Gateway:
     async def _open(self, session: Session, version: str) -> None:
         station_id = session.station_id
         try:
-            await self._store.update_station(station_id, ocpp_version=version)
-            await self._write_presence(station_id)
+            await self._write_presence(station_id, ocpp_version=version)
         except (
             StoreUnavailableError,
             NotFoundError,
@@ -255,15 +308,20 @@ class Gateway:
             self._in_background(self._dismiss_strangers())
 
     async def _dismiss_strangers(self) -> None:
-        """Close the connections of stations that left their site's document: they would not be let in again."""
+        """Close the connections of stations that would not be let in again, as their sites' documents are now."""
         with self._clock.hold():
             try:
+                await self._rules.load(self._store)
                 known = {station.station_id for station in await self._store.stations()}
             except StoreUnavailableError:
                 return
-            for session in [session for name, (session, _) in self._sessions.items() if name not in known]:
-                log.warning("ocpp.station_removed", station=session.station_id)
-                await session.close(POLICY_VIOLATION, "the station is in no site any more")
+            for session in [session for session, _ in self._sessions.values()]:
+                if session.station_id not in known:
+                    log.warning("ocpp.station_removed", station=session.station_id)
+                    await session.close(POLICY_VIOLATION, "the station is in no site any more")
+                elif not self._admission.still_admits(session.station_id, session.security_profile):
+                    log.warning("ocpp.security_profile_too_low", station=session.station_id)
+                    await session.close(POLICY_VIOLATION, "the station must connect more securely now")
 
     def _agreed_subprotocol(self, connection: ServerConnection, station_id: str | None) -> str | None:
         if connection.subprotocol is not None:
@@ -271,16 +329,21 @@ class Gateway:
         if connection.request and "Sec-WebSocket-Protocol" in connection.request.headers:
             log.warning("ocpp.no_common_subprotocol", station=station_id)
             return None
-        log.warning("ocpp.subprotocol_missing", station=station_id, taken_as=v16.SUBPROTOCOL)
-        return v16.SUBPROTOCOL
+        expected = self._rules.of(station_id).subprotocol if station_id else None
+        taken_as = expected if expected in DIALECTS else v16.SUBPROTOCOL
+        log.warning("ocpp.subprotocol_missing", station=station_id, taken_as=taken_as)
+        return taken_as
 
-    async def _write_presence(self, station_id: str) -> None:
-        """Write whether the station is connected *now*: of two racing writers, the later one tells the truth."""
-        async with self._presence.setdefault(station_id, asyncio.Lock()):
-            self._seen_unwritten.pop(station_id, None)
-            await self._store.update_station(
-                station_id, connected=station_id in self._sessions, last_seen_at=self._last_seen[station_id]
-            )
+    def _tell_flapping(self, station_id: str) -> None:
+        log.warning("ocpp.flapping", station=station_id, most_a_minute=self._settings.ocpp_connects_a_minute)
+        self._publish(StationFlapping(station_id, self._clock.now()))
+
+    async def _write_presence(self, station_id: str, **columns: str) -> None:
+        """Write whether the station is connected *now*; the store keeps the order in which it was told."""
+        self._seen_unwritten.pop(station_id, None)
+        await self._store.update_station(
+            station_id, connected=station_id in self._sessions, last_seen_at=self._last_seen[station_id], **columns
+        )
 
     def _note_seen(self, station_id: str, at: datetime) -> None:
         self._last_seen[station_id] = at
@@ -309,6 +372,13 @@ class Gateway:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _port_of(server: Server | None) -> int:
+    if server is None:
+        raise RuntimeError("the gateway does not listen there")
+    port: int = next(iter(server.sockets)).getsockname()[1]
+    return port
 
 
 def _select_subprotocol(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.csms.lenient import quote, read_count, read_number
 from app.csms.timestamps import message_time, recorded_times
-from app.db.records import MeterValue
+from app.db.records import MeterValue, Quantity
 
 ENERGY = "Energy.Active.Import.Register"
 POWER = "Power.Active.Import"
@@ -143,6 +143,19 @@ def parse(
                 received_at=received_at,
             )
     return Parsed(list(rows.values()), violations)
+
+
+def quantity_of(
+    measurand: str | None, unit: str | None, phase: str | None, context: str | None
+) -> tuple[Quantity, float] | None:
+    """What these words name, None absent, and the factor to the stored unit; None for a slip that `parse` records."""
+    violations: list[str] = []
+    words = {"measurand": measurand, "unit": unit, "phase": phase, "context": context}
+    reading = _read_sampled({"value": 1.0} | words, violations)
+    if reading is None or violations:
+        return None
+    read_measurand, factor, read_unit, read_phase, read_context = reading
+    return Quantity(read_measurand, read_phase, read_context, read_unit), factor
 
 
 def live_power_w(values: Sequence[MeterValue]) -> float | None:

@@ -24,13 +24,39 @@ _ARGON2 = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWAS
 def generate_password() -> tuple[str, str]:
     """A new password of 40 hex digits, and its hash to store. The password itself is shown once and kept nowhere."""
     plain = secrets.token_hex(GENERATED_BYTES)
+    return plain, hmac_hash(plain.encode())
+
+
+def hmac_hash(plain: bytes) -> str:
+    """The hash of a key of 128 random bits or more; for what somebody made up use `hash_password`."""
     salt = secrets.token_bytes(16)
-    return plain, f"{HMAC_SCHEME}${salt.hex()}${_hmac(salt, _canonical(plain.encode())).hex()}"
+    return f"{HMAC_SCHEME}${salt.hex()}${_hmac(salt, _canonical(plain)).hex()}"
 
 
 def hash_password(plain: str) -> str:
     """The hash of a password that somebody chose."""
     return _ARGON2.hash(_canonical(plain.encode()))
+
+
+def hash_of_key(plain: str) -> str:
+    """The hash of a key that was configured: cheap to check when it is as random as a generated one looks."""
+    return hmac_hash(plain.encode()) if _HEX_KEY.fullmatch(plain.encode()) else hash_password(plain)
+
+
+def hash_of_bytes(plain: bytes) -> str | None:
+    """The hash of a key as it came over the wire; None for one too weak to be kept unseen by its operator."""
+    canonical = _canonical(plain)
+    return hmac_hash(plain) if _HEX_KEY.fullmatch(canonical) else None
+
+
+def either(old_hash: str | None, new_hash: str) -> str:
+    """What to store while nobody knows which of two passwords a station has; `hashes_of` takes it apart."""
+    return new_hash if old_hash is None else f"{hashes_of(old_hash)[0]}\n{new_hash}"
+
+
+def hashes_of(stored: str) -> tuple[str, ...]:
+    """The hashes in a store's column: one, but for a change in progress."""
+    return tuple(stored.split("\n"))
 
 
 def verify(plain: bytes, password_hash: str) -> bool:
@@ -56,7 +82,14 @@ class PasswordCheck:
         self._last_success: dict[str, bytes] = {}  # station: HMAC of the hash and password that matched
         self._slow = asyncio.Semaphore(2)  # argon2 takes 19 MiB and one core each
 
-    async def __call__(self, station_id: str, plain: bytes, password_hash: str) -> bool:
+    async def __call__(self, station_id: str, plain: bytes, stored: str) -> str | None:
+        """The one of the stored hashes that `plain` is the password behind; None when it is behind none."""
+        for password_hash in hashes_of(stored):
+            if await self._matches(station_id, plain, password_hash):
+                return password_hash
+        return None
+
+    async def _matches(self, station_id: str, plain: bytes, password_hash: str) -> bool:
         if password_hash.startswith(f"{HMAC_SCHEME}$"):
             return verify(plain, password_hash)
         seen = _hmac(self._key, password_hash.encode() + b"\0" + _canonical(plain))

@@ -8,10 +8,10 @@ and a handler could not dead-lock even if it called back.
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 from websockets.asyncio.server import ServerConnection
@@ -26,11 +26,17 @@ from app.csms.frames import (
     Json,
     Malformed,
     Result,
+    ResultError,
+    Send,
     call_frame,
     error_frame,
     read_frame,
     result_frame,
 )
+from app.csms.key_changes import KeyChanges, new_key_of
+from app.csms.outbox import Outbox
+from app.csms.tls import SecurityProfile
+from app.csms.wire import WIRE_16, Wire
 from app.errors import AppError, CallFailedError, OutcomeUnknownError, StationOfflineError, StoreUnavailableError
 from app.events import Event
 
@@ -61,13 +67,14 @@ class Answer:
 
     payload: Json
     events: tuple[Event, ...] = ()
+    after: Callable[[], Awaitable[None]] | None = None  # what the station waits for: a database that is behind
 
 
 class Dialect(Protocol):
     """One version of OCPP: what its messages mean, in both directions. One instance a connection."""
 
     async def answer(self, call: Call, received_at: datetime) -> Answer:
-        """Raises `CallRefusedError`; any other error becomes InternalError."""
+        """Raises `CallRefusedError`; any other error becomes InternalError. The answer to a SEND goes nowhere."""
         ...
 
     async def set_charging_profile(self, evse_id: int, profile: ChargingProfile) -> None: ...
@@ -91,6 +98,15 @@ class Dialect(Protocol):
     async def trigger(self, message: str, evse_id: int | None) -> str: ...
 
 
+@runtime_checkable
+class AnswersAtOnce(Protocol):
+    """A dialect that answers some calls without waiting for anything: what is hot, and as it should be."""
+
+    def answer_now(self, raw: bytes, received_at: datetime) -> tuple[str, Answer] | None:
+        """The message id and the answer to a frame; None for one that takes the long way. Never raises."""
+        ...
+
+
 class Session:
     """The connection of `station_id` from its handshake to its close."""
 
@@ -103,17 +119,24 @@ class Session:
         call_timeout_s: float,
         publish: Callable[[Event], None],
         seen: Callable[[str, datetime], None],
+        wire: Wire = WIRE_16,
+        key_changes: KeyChanges | None = None,
+        security_profile: SecurityProfile | None = None,
     ) -> None:
         self.station_id = station_id
+        self.wire = wire
+        self.security_profile = security_profile or SecurityProfile.NONE
         self.violations = 0
         self._connection = connection
         self._clock = clock
         self._call_timeout_s = call_timeout_s
         self._publish = publish
         self._seen = seen
-        self._one_call = asyncio.Lock()  # OCPP: one outstanding call in each direction
+        self._key_changes = key_changes
+        self._outbox = Outbox(station_id)
         self._pending: tuple[str, asyncio.Future[Json]] | None = None
-        self._calls: asyncio.Queue[tuple[Call, datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
+        self._calls: asyncio.Queue[tuple[Call | Send | tuple[str, Answer], datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
+        self._unanswered = 0  # calls in the queue, and the one in work
         self._malformed_at: deque[datetime] = deque(maxlen=MAX_MALFORMED)
         self._logged: set[str] = set()
 
@@ -124,10 +147,21 @@ class Session:
     async def run(self, dialect: Dialect) -> None:
         """Serve the connection until it closes; then the call that waits for an answer fails at once."""
         worker = asyncio.create_task(self._answer_calls(dialect), name=f"ocpp-answers-{self.station_id}")
+        at_once = dialect.answer_now if isinstance(dialect, AnswersAtOnce) else None
         try:
             while True:
                 # Bytes: what is no UTF-8 is a malformed frame like any other and costs nobody the connection.
-                await self._take(await self._connection.recv(decode=False))
+                raw = await self._connection.recv(decode=False)
+                now = self._clock.now()
+                self._seen(self.station_id, now)
+                # Only while no earlier call waits for its answer: they are answered in order.
+                answered = at_once(raw, now) if at_once is not None and self._unanswered == 0 else None
+                if answered is None:
+                    await self._take(raw, now)
+                elif answered[1].after is None:
+                    await self._deliver(result_frame(answered[0], answered[1].payload), answered[1].events)
+                else:
+                    await self._queue(answered, now)
         except ConnectionClosed:
             pass
         finally:
@@ -142,25 +176,36 @@ class Session:
         self._fail_pending()
         await self._connection.close(code, reason)
 
-    async def call(self, action: str, payload: Json) -> Json:
-        """Send a call and return the payload of its result.
+    async def call(self, action: str, payload: Json, *, timeout_s: float | None = None) -> Json:
+        """Send a call and return the payload of its result, within `timeout_s` or the settings' time-out.
 
-        Raises `StationOfflineError`, `CallFailedError` or `OutcomeUnknownError`. The clock is held throughout: a
+        It waits for its turn first, as `outbox` has it. Raises `StationOfflineError`, `CallFailedError` or
+        `OutcomeUnknownError` (`SupersededError`: a newer profile was sent instead). The clock is held throughout: a
         stepped one stands still while a frame is unanswered, which is why the time-out is the machine's own.
         """
+        new_key = new_key_of(action, payload)
+        if new_key is not None and self._key_changes is not None:
+            with self._clock.hold():
+                return await self._key_changes.during(
+                    self.station_id, new_key, lambda: self._call(action, payload, timeout_s)
+                )
+        return await self._call(action, payload, timeout_s)
+
+    async def _call(self, action: str, payload: Json, timeout_s: float | None) -> Json:
+        patience_s = self._call_timeout_s if timeout_s is None else timeout_s
         with self._clock.hold():
-            async with self._one_call:
+            async with self._outbox.turn(action, payload):
                 if not self.is_open:
                     raise StationOfflineError(self.station_id)
                 message_id = str(uuid.uuid4())
                 reply: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
                 self._pending = (message_id, reply)
                 try:
-                    async with asyncio.timeout(self._call_timeout_s):
+                    async with asyncio.timeout(patience_s):
                         await self._connection.send(call_frame(message_id, action, payload))
                         return await reply
                 except TimeoutError as error:
-                    text = f"{action} was not answered within {self._call_timeout_s:g} s"
+                    text = f"{action} was not answered within {patience_s:g} s"
                     raise OutcomeUnknownError(self.station_id, text) from error
                 except ConnectionClosed as error:
                     text = f"the connection closed while {action} was being sent"
@@ -178,20 +223,24 @@ class Session:
                 self._logged.add(violation)
                 log.warning("ocpp.violation", station=self.station_id, action=action, violation=violation)
 
-    async def _take(self, raw: bytes) -> None:
-        now = self._clock.now()
-        self._seen(self.station_id, now)
-        match read_frame(raw):
-            case Call() as call:
-                await self._calls.put((call, now))
+    async def _take(self, raw: bytes, now: datetime) -> None:
+        match read_frame(raw, self.wire):
+            case Call() | Send() as call:
+                await self._queue(call, now)
             case Result(message_id, payload):
                 self._settle(message_id, payload)
             case Error(message_id, code, description):
                 self._settle(message_id, CallFailedError(self.station_id, code, description))
-            case Malformed(message_id, code, reason):
+            case ResultError(_, code, _):
+                self.note_violations([f"could make nothing of an answer of ours: {code}"], "CallResultError")
+            case Malformed(message_id, code, reason, kind):
                 if code is not None:
-                    await self._send(error_frame(message_id, code, reason))
+                    await self._send(error_frame(message_id, code, reason, kind))
                 await self._note_malformed(reason)
+
+    async def _queue(self, work: Call | Send | tuple[str, Answer], now: datetime) -> None:
+        self._unanswered += 1
+        await self._calls.put((work, now))
 
     def _settle(self, message_id: str, outcome: Json | CallFailedError) -> None:
         """Hand a reply to the call that waits for it; a late or invented one is dropped."""
@@ -214,29 +263,42 @@ class Session:
 
     async def _answer_calls(self, dialect: Dialect) -> None:
         while True:
-            call, received_at = await self._calls.get()
+            work, received_at = await self._calls.get()
             try:
                 with self._clock.hold():
-                    await self._answer(dialect, call, received_at)
+                    if isinstance(work, tuple):
+                        message_id, answer = work
+                        if answer.after is not None:
+                            await answer.after()
+                        await self._deliver(result_frame(message_id, answer.payload), answer.events)
+                    else:
+                        await self._answer(dialect, work, received_at)
             finally:
+                self._unanswered -= 1
                 self._calls.task_done()
 
-    async def _answer(self, dialect: Dialect, call: Call, received_at: datetime) -> None:
+    async def _answer(self, dialect: Dialect, call: Call | Send, received_at: datetime) -> None:
         answer = Answer({})
+        is_send = isinstance(call, Send)
+        request = Call(call.message_id, call.action, call.payload) if isinstance(call, Send) else call
         try:
-            answer = await dialect.answer(call, received_at)
+            answer = await dialect.answer(request, received_at)
             frame = result_frame(call.message_id, answer.payload)
         except CallRefusedError as refusal:
             self.note_violations([f"refused: {refusal}"], call.action)
-            frame = error_frame(call.message_id, refusal.code, refusal.description)
+            frame = error_frame(call.message_id, self.wire.code(refusal.code), refusal.description)
         except StoreUnavailableError as error:
             log.error("ocpp.message_not_stored", station=self.station_id, action=call.action, reason=str(error))
             frame = error_frame(call.message_id, "InternalError", "the database does not answer; send it again")
         except Exception:  # a station must never wait for an answer that does not come
             log.exception("ocpp.handler_failed", station=self.station_id, action=call.action)
             frame = error_frame(call.message_id, "InternalError", "the message could not be processed")
-        await self._send(frame)
-        for event in answer.events:
+        await self._deliver(None if is_send else frame, answer.events)
+
+    async def _deliver(self, frame: str | None, events: tuple[Event, ...]) -> None:
+        if frame is not None:
+            await self._send(frame)
+        for event in events:
             self._publish(event)
 
     async def _send(self, frame: str) -> None:
@@ -246,6 +308,7 @@ class Session:
             log.info("ocpp.answer_not_delivered", station=self.station_id)
 
     def _fail_pending(self) -> None:
+        self._outbox.close()
         if self._pending is not None and not self._pending[1].done():
             text = "the connection closed before the call was answered"
             self._pending[1].set_exception(OutcomeUnknownError(self.station_id, text))

@@ -39,6 +39,9 @@ class V16:
         self._messages = StationMessages(session, store, clock, settings)
         self._passport: tuple[Passport, int] | None = None  # and the count of boots when it was read
 
+    def answer_now(self, raw: bytes, received_at: datetime) -> tuple[str, Answer] | None:
+        return self._messages.answer_now(raw, received_at)
+
     async def answer(self, call: Call, received_at: datetime) -> Answer:
         return await self._messages.answer(call, received_at)
 

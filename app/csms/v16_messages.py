@@ -13,10 +13,13 @@ import structlog
 from app.clock import Clock
 from app.csms import meter_values
 from app.csms.frames import Call, Json
+from app.csms.heartbeat import heartbeat_interval_s
 from app.csms.lenient import quote, read_count, read_text
+from app.csms.live_values import Live, LiveValues
 from app.csms.ocpp_schemas import V16_ACTIONS
 from app.csms.session import Answer, CallRefusedError, Session
-from app.csms.timestamps import MAX_LIVE_AGE, MessageTime, iso_utc, message_time
+from app.csms.timestamps import MessageTime, iso_utc, message_time
+from app.csms.v16_hot import HotMessages
 from app.csms.v16_transactions import Transactions, id_tag_info
 from app.db.records import EvseStatus, MeterValue
 from app.db.store import Store
@@ -60,10 +63,11 @@ class StationMessages:
         self._station_id = session.station_id
         self._store = store
         self._clock = clock
-        self._heartbeat_interval_s = settings.heartbeat_interval_s
+        self._heartbeat_interval_s = heartbeat_interval_s(session.station_id, settings.heartbeat_interval_s)
         self._transactions = Transactions(session, store)
         self._last_status: dict[int, str] = {}
-        self._live_until: dict[int, datetime] = {}  # by EVSE: the newest meter values told; live state moves forward
+        self._live_values = LiveValues(session.station_id)
+        self._hot = HotMessages(session.station_id, store, clock, self._transactions, self._live_values)
         self._handlers: dict[str, Callable[[Json, datetime], Awaitable[Answer]]] = {
             "Authorize": self._authorize,
             "BootNotification": self._boot,
@@ -73,6 +77,9 @@ class StationMessages:
             "StatusNotification": self._status,
             "StopTransaction": self._transactions.stop,
         }
+
+    def answer_now(self, raw: bytes, received_at: datetime) -> tuple[str, Answer] | None:
+        return self._hot.answer(raw, received_at)
 
     async def answer(self, call: Call, received_at: datetime) -> Answer:
         """Raises `CallRefusedError` for what is no message of a station; database errors mean: send it again."""
@@ -161,21 +168,14 @@ class StationMessages:
         return [replace(value, transaction_id=transaction_id) for value in values]
 
     def _live_event(self, values: list[MeterValue], received_at: datetime) -> MeterValuesReceived | None:
-        """The newest values, unless they are from a backlog or older than what was told already."""
         if not values:
             return None
         newest_at = max(value.at for value in values)
-        evse_id = values[0].evse_id
-        if received_at - newest_at > MAX_LIVE_AGE or newest_at < self._live_until.get(evse_id, newest_at):
-            return None
-        self._live_until[evse_id] = newest_at
         newest = [value for value in values if value.at == newest_at]
-        return MeterValuesReceived(
-            station_id=self._station_id,
-            evse_id=evse_id,
-            transaction_id=newest[0].transaction_id,
-            at=MessageTime(newest_at, received_at).live_at,
+        live = Live(
+            newest_at,
             power_w=meter_values.live_power_w(newest),
             current_a=meter_values.live_current_a(newest),
             energy_wh=meter_values.live_energy_wh(newest),
         )
+        return self._live_values.event(newest[0].evse_id, newest[0].transaction_id, live, received_at)

@@ -131,6 +131,20 @@ class Transactions:
             self._session.note_violations([f"an id tag of {len(id_tag)} characters"], action)
         return id_tag
 
+    def is_known_as_own(self, transaction_id: int) -> bool:
+        """Whether it is this station's, as far as memory goes: False may mean that the store was not asked yet."""
+        return self._is_own.get(transaction_id, False)
+
+    @property
+    def knows_running(self) -> bool:
+        """Whether the store was asked for the running transactions yet: only then `running_at` is the truth."""
+        return self._running is not None
+
+    def running_at(self, evse_id: int, at: datetime) -> int | None:
+        """The transaction that values of `at` belong to when they name none: clock-aligned ones often do not."""
+        transaction = (self._running or {}).get(evse_id)
+        return transaction.transaction_id if transaction and at >= transaction.started_at else None
+
     async def own(self, said: Any) -> tuple[int | None, list[str]]:
         """The transaction that a message names, if it is this station's; and what was wrong with the name.
 
@@ -150,14 +164,9 @@ class Transactions:
         return (transaction_id, []) if is_own else (None, [f"transaction {transaction_id} is not this station's"])
 
     async def with_running(self, values: list[MeterValue]) -> list[MeterValue]:
-        """Values that name no transaction, given the one that runs at their EVSE: clock-aligned ones often omit it."""
-        running = await self._running_by_evse()
-        return [
-            replace(value, transaction_id=transaction.transaction_id)
-            if (transaction := running.get(value.evse_id)) and value.at >= transaction.started_at
-            else value
-            for value in values
-        ]
+        """Values that name no transaction, given the one that runs at their EVSE."""
+        await self._running_by_evse()
+        return [replace(value, transaction_id=self.running_at(value.evse_id, value.at)) for value in values]
 
     async def _running_by_evse(self) -> dict[int, Transaction]:
         """The newest running transaction of each EVSE; a restart of service or station ends none."""

@@ -10,9 +10,9 @@ from sqlalchemy import CTE, Select, and_, func, literal, select
 
 from app.db import tables
 from app.db.bulk import upsert
-from app.db.records import MeterValue
+from app.db.records import MeterValue, Quantity
 from app.db.rows import Rows, columns_of, record_of, values_of
-from app.db.writer import MeterValueWriter
+from app.db.writer import MeterValueWriter, Row
 from app.errors import InvalidInputError
 
 VALUES = tables.meter_values
@@ -37,9 +37,51 @@ class MeterValueRows(Rows):
     async def add_meter_values(self, values: Sequence[MeterValue]) -> None:
         """Through the batching writer; visible to `flush`ed reads. Repeated rows change nothing.
 
+        Returns at once, unless the database is so far behind that whoever sends should wait for it.
         Raises `InvalidInputError`, and takes none of them, when one is not finite or its time is naive.
         """
-        self._writer.add([_row(value) for value in values])
+        self._writer.add([queued_row(self._writer, value) for value in values])
+        await self._writer.catch_up()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many meter values wait to be written that whoever sends them should wait, too: `catch_up`."""
+        return self._writer.is_behind
+
+    async def catch_up(self) -> None:
+        """Return once the database is not behind with meter values any more, or does not answer."""
+        await self._writer.catch_up()
+
+    def add_samples(
+        self,
+        values: Sequence[tuple[Quantity, float]],
+        *,
+        station_id: str,
+        evse_id: int,
+        transaction_id: int | None,
+        at: datetime,
+        received_at: datetime,
+    ) -> None:
+        """As `add_meter_values`, for finite values of one EVSE at one time (aware), without a record for each."""
+        writer = self._writer
+        at_moment, received_moment, transaction = writer.moment(at), writer.moment(received_at), transaction_id or 0
+        writer.add(
+            [
+                (
+                    station_id,
+                    evse_id,
+                    at_moment,
+                    quantity.measurand,
+                    quantity.phase,
+                    quantity.context,
+                    transaction,
+                    value,
+                    quantity.unit,
+                    received_moment,
+                )
+                for quantity, value in values
+            ]
+        )
 
     async def import_meter_values(self, values: Iterable[MeterValue]) -> int:
         """In bulk, idempotent; returns how many were new."""
@@ -163,10 +205,31 @@ def _first(rows: Select[Any]) -> CTE:
     return rows.cte().prefix_with("MATERIALIZED")
 
 
+def queued_row(writer: MeterValueWriter, value: MeterValue) -> Row:
+    """`value` as the writer takes it."""
+    _require_storable(value)
+    return (
+        value.station_id,
+        value.evse_id,
+        writer.moment(value.at),
+        value.measurand,
+        value.phase,
+        value.context,
+        value.transaction_id or 0,
+        float(value.value),
+        value.unit,
+        None if value.received_at is None else writer.moment(value.received_at),
+    )
+
+
 def _row(value: MeterValue) -> dict[str, Any]:
+    _require_storable(value)
+    return values_of(value)
+
+
+def _require_storable(value: MeterValue) -> None:
     """Checked here, while the caller can still be told: the writer works later."""
     if not isfinite(value.value):
         raise InvalidInputError("value", f"{value.value} of {value.measurand} is not finite")
     if value.at.tzinfo is None or (value.received_at is not None and value.received_at.tzinfo is None):
         raise InvalidInputError("at", f"{value.at.isoformat()} of {value.measurand} has no time zone")
-    return values_of(value)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Json = dict[str, Any]
 
@@ -77,6 +77,15 @@ class MeterValue:
     phase: str = ""  # "" is the total
     context: str = "Sample.Periodic"
     received_at: datetime | None = None
+
+
+class Quantity(NamedTuple):
+    """What a meter value is a value of, as `MeterValue` names it."""
+
+    measurand: str
+    phase: str
+    context: str
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)

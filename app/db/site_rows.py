@@ -1,6 +1,6 @@
 """Sites, their charging stations and the last word of each EVSE."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, false, select, true, up
 from app.db import tables
 from app.db.records import EvseStatus, Json, Station
 from app.db.rows import Rows, columns_of, record_of, values_of
+from app.db.together import Together
 from app.errors import ConflictError, InvalidInputError, NotFoundError
 from app.site import Site
 
@@ -19,6 +20,8 @@ CHANGEABLE = frozenset(
 
 
 class SiteRows(Rows):
+    _station_updates: Together[tuple[str, Json], None]
+    _password_lookups: Together[str, str | None]
     _parsed_sites: dict[str, tuple[Json, Site]]  # by id: validating a large document takes milliseconds, reading it 0.2
 
     async def save_site(self, site: Site, *, replace: bool = True) -> None:
@@ -133,7 +136,27 @@ class SiteRows(Rows):
         unknown = columns.keys() - CHANGEABLE
         if unknown:
             raise InvalidInputError(min(unknown), "is no column of a charging station that can be set")
-        await self._set_station(station_id, columns, durable=False)
+        await self._station_updates((station_id, columns))
+
+    async def _update_stations(self, updates: Sequence[tuple[str, Json]]) -> list[Exception | None]:
+        merged: dict[str, Json] = {}
+        for station_id, columns in updates:
+            merged.setdefault(station_id, {}).update(columns)
+        by_columns: dict[tuple[str, ...], list[Json]] = {}
+        async with self._database.write(durable=False) as connection:
+            known = set((await connection.execute(_known(merged))).scalars())
+            for station_id in merged.keys() & known:
+                columns = merged[station_id]
+                row = {"updated_id": station_id} | {f"new_{name}": value for name, value in columns.items()}
+                by_columns.setdefault(tuple(sorted(columns)), []).append(row)
+            for names, rows in by_columns.items():
+                if names:
+                    new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+                    statement = update(STATIONS).where(STATIONS.c.station_id == bindparam("updated_id")).values(new)
+                    await connection.execute(statement, rows)
+        return [
+            None if station_id in known else NotFoundError("charging station", station_id) for station_id, _ in updates
+        ]
 
     async def note_last_seen(self, seen_at: Mapping[str, datetime]) -> None:
         """Set `last_seen_at` of many stations in one transaction; unknown ones are passed over."""
@@ -155,22 +178,21 @@ class SiteRows(Rows):
 
     async def password_hash(self, station_id: str) -> str | None:
         """None when no password was set. Raises `NotFoundError` for an unknown station."""
-        known = select(STATIONS.c.password_hash).where(STATIONS.c.station_id == station_id, STATIONS.c.in_document)
+        return await self._password_lookups(station_id)
+
+    async def _password_hashes(self, station_ids: Sequence[str]) -> list[str | Exception | None]:
+        found = _known(station_ids).add_columns(STATIONS.c.password_hash)
         async with self._database.read() as connection:
-            row = (await connection.execute(known)).one_or_none()
-        if row is None:
-            raise NotFoundError("charging station", station_id)
-        password_hash: str | None = row.password_hash
-        return password_hash
+            hashes = {row.station_id: row.password_hash for row in await connection.execute(found)}
+        return [
+            hashes[station_id] if station_id in hashes else NotFoundError("charging station", station_id)
+            for station_id in station_ids
+        ]
 
     async def set_password_hash(self, station_id: str, password_hash: str) -> None:
-        await self._set_station(station_id, {"password_hash": password_hash}, durable=True)
-
-    async def _set_station(self, station_id: str, columns: dict[str, Any], *, durable: bool) -> None:
         statement = update(STATIONS).where(STATIONS.c.station_id == station_id, STATIONS.c.in_document)
-        async with self._database.write(durable=durable) as connection:
-            # A column set to itself: "does it exist" and "change nothing" in one statement.
-            changed = await connection.execute(statement.values(columns or {"station_id": station_id}))
+        async with self._database.write() as connection:
+            changed = await connection.execute(statement.values(password_hash=password_hash))
             if changed.rowcount == 0:
                 raise NotFoundError("charging station", station_id)
 
@@ -197,6 +219,10 @@ class SiteRows(Rows):
         async with self._database.read() as connection:
             rows = (await connection.execute(known.order_by(statuses.c.station_id, statuses.c.evse_id))).all()
         return [record_of(EvseStatus, row) for row in rows]
+
+
+def _known(station_ids: Iterable[str]) -> Select[Any]:
+    return select(STATIONS.c.station_id).where(STATIONS.c.station_id.in_(list(station_ids)), STATIONS.c.in_document)
 
 
 def _stations(wanted: ColumnElement[bool]) -> Select[Any]:

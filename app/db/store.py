@@ -20,6 +20,7 @@ from app.db.migrations import require_head
 from app.db.plan_rows import PlanRows
 from app.db.series_rows import SeriesRows
 from app.db.site_rows import SiteRows
+from app.db.together import Together
 from app.db.transaction_rows import TransactionRows
 from app.db.writer import MeterValueWriter
 
@@ -37,6 +38,8 @@ class Store(SiteRows, TransactionRows, MeterValueRows, SeriesRows, PlanRows, Key
         self._writer = writer
         self._clock = clock
         self._parsed_sites = {}
+        self._station_updates = Together(clock, self._update_stations)
+        self._password_lookups = Together(clock, self._password_hashes)
 
     @classmethod
     @asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -126,15 +127,18 @@ async def dial(
     path: str | None = None,
     user: str | None = None,
     subprotocols: tuple[str, ...] | None = ("ocpp1.6",),
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[ClientConnection]:
     """A bare connection to the gateway; raises what `websockets.connect` raises when it is refused."""
+    endpoint = f"wss://127.0.0.1:{gateway.tls_port}" if tls else f"ws://127.0.0.1:{gateway.port}"
     headers = {}
     if password is not None:
         secret = password.encode() if isinstance(password, str) else password
         login = (user or station_id).encode() + b":" + secret
         headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
     async with connect(
-        f"ws://127.0.0.1:{gateway.port}{path or f'/ocpp/{station_id}'}",
+        f"{endpoint}{path or f'/ocpp/{station_id}'}",
+        ssl=tls,
         subprotocols=[Subprotocol(name) for name in subprotocols] if subprotocols else None,
         additional_headers=headers,
         close_timeout=1,

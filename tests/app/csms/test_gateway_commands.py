@@ -372,3 +372,25 @@ async def test_a_station_that_takes_fewer_keys_is_asked_for_all_it_has(gateway: 
     )
 
     assert (await gateway.passport(STATION)).max_periods == 24
+
+
+async def test_a_plain_call_is_sent_as_it_is_and_answered_as_it_came(gateway: Gateway, station: Station) -> None:
+    station.answers["DataTransfer"] = {"status": "Accepted", "data": "42", "vendorField": [1]}
+
+    answer = await gateway.call(STATION, "DataTransfer", {"vendorId": "v", "data": "x"})
+
+    assert answer == {"status": "Accepted", "data": "42", "vendorField": [1]}
+    assert station.asked == [("DataTransfer", {"vendorId": "v", "data": "x"})]
+    assert gateway.version(STATION) == "1.6"
+
+
+async def test_a_plain_call_fails_in_three_ways(gateway: Gateway, station: Station) -> None:
+    station.answers["Reset"] = [4, "InternalError", "no", {}]
+    station.answers["UnlockConnector"] = None
+
+    with pytest.raises(CallFailedError):
+        await gateway.call(STATION, "Reset", {"type": "Soft"})
+    with pytest.raises(OutcomeUnknownError, match=r"within 0\.05 s"):
+        await gateway.call(STATION, "UnlockConnector", {"connectorId": 1}, timeout_s=0.05)
+    with pytest.raises(StationOfflineError):
+        await gateway.call("cs99", "Reset", {"type": "Soft"})

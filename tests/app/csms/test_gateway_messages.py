@@ -115,7 +115,7 @@ async def test_a_boot_is_stored_and_told_after_its_answer(station: Station, stor
     answer = await station.call("BootNotification", BOOT | {"chargeBoxSerialNumber": "S1", "vendorExtra": "x" * 500})
 
     assert answer["status"] == "Accepted"
-    assert answer["interval"] == 300
+    assert 240 <= answer["interval"] <= 300
     stored = await store.station(STATION)
     assert (stored.vendor, stored.model, stored.serial, stored.firmware) == ("Vendor", "Model", "S1", "1.2")
     assert (stored.ocpp_version, stored.connected) == ("1.6", True)

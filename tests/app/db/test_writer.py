@@ -11,7 +11,7 @@ import pytest
 
 from app.clock import SteppedClock, SystemClock
 from app.db.database import Database
-from app.db.rows import values_of
+from app.db.meter_value_rows import queued_row
 from app.db.store import Store
 from app.db.writer import BATCH_ROWS, MeterValueWriter
 from app.errors import StoreUnavailableError
@@ -101,7 +101,7 @@ async def test_a_full_buffer_drops_the_oldest_and_counts_them(sqlite_file: Path)
     ):
         with locked(sqlite_file):
             for minutes in range(25):
-                writer.add([values_of(a_meter_value(minutes, minutes))])
+                writer.add([queued_row(writer, a_meter_value(minutes, minutes))])
                 await asyncio.sleep(0)
             with pytest.raises(StoreUnavailableError):
                 await writer.flush()
@@ -153,3 +153,25 @@ async def test_simulated_time_stands_still_until_rows_are_written(sqlite_file: P
         await task
 
     assert written_after_each_minute == [1, 2, 3, 4, 5]
+
+
+async def test_who_sends_waits_for_a_database_that_is_behind_but_not_for_one_that_does_not_answer(
+    sqlite_file: Path,
+) -> None:
+    clock = SystemClock()
+    async with (
+        Database.open(impatient(sqlite_file), clock) as database,
+        MeterValueWriter.running(database, clock, buffer_rows=100) as writer,
+    ):
+        writer.add([queued_row(writer, a_meter_value(minutes, minutes)) for minutes in range(60)])
+        assert writer.is_behind
+        await writer.catch_up()
+        assert rows_on_disk(sqlite_file) == 60
+
+        with locked(sqlite_file):
+            writer.add([queued_row(writer, a_meter_value(minutes, minutes)) for minutes in range(100, 160)])
+            async with asyncio.timeout(2):
+                await writer.catch_up()
+            assert rows_on_disk(sqlite_file) == 60
+        await writer.flush()
+        assert (rows_on_disk(sqlite_file), writer.dropped) == (120, 0)

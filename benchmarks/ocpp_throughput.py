@@ -1,0 +1,239 @@
+"""MeterValues a second on one core: decoded and answered against the `ocpp` package, then over sockets into SQLite.
+
+    python benchmarks/ocpp_throughput.py [--messages 20000] [--stations 50]
+
+The first part hands the same 1 KB frames to our session and to the package's own validated route, in turns in this
+process, over a connection that is a list. The second runs the whole gateway with a real store; its stations are
+another process on loopback. All rates are for a second of this process's CPU time, SQLite's thread included.
+"""
+
+import argparse
+import asyncio
+import base64
+import gc
+import json
+import logging
+import multiprocessing
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Event as EventType
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import process_time
+from typing import Any, cast
+
+import ocpp.messages
+import structlog
+import uvloop
+from ocpp.routing import on
+from ocpp.v16 import ChargePoint, call_result
+from ocpp.v16.enums import Action
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosedOK
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+
+from app.clock import SystemClock
+from app.csms.gateway import Gateway
+from app.csms.passwords import hmac_hash
+from app.csms.session import Session
+from app.csms.v16 import V16
+from app.db.records import MeterValue
+from app.db.store import Store
+from app.events import Events
+from app.settings import Settings
+from app.site import Site
+
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=4)  # live, as far as the service is concerned
+SAMPLES = (
+    ("Energy.Active.Import.Register", "Wh", None),
+    ("Power.Active.Import", "W", None),
+    ("Current.Import", "A", "L1"),
+    ("Current.Import", "A", "L2"),
+    ("Current.Import", "A", "L3"),
+    ("Voltage", "V", "L1"),
+    ("Voltage", "V", "L2"),
+    ("Voltage", "V", "L3"),
+    ("SoC", "Percent", None),
+)
+PASSWORD = "ab" * 20
+PASSWORD_HASH = hmac_hash(PASSWORD.encode())
+ROUNDS = 5
+
+
+def frame(number: int) -> str:
+    """One MeterValues.req of nine values, 1 KB; each has its own time, so that each is nine new rows."""
+    sampled = []
+    for position, (measurand, unit, phase) in enumerate(SAMPLES):
+        value = {"value": f"{number * 10 + position}.5", "context": "Sample.Periodic", "measurand": measurand}
+        sampled.append(value | {"unit": unit} | ({"phase": phase} if phase else {}))
+    at = (START + timedelta(milliseconds=10 * number)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    payload = {"connectorId": 1, "meterValue": [{"timestamp": at, "sampledValue": sampled}]}
+    return json.dumps([2, f"{number:032x}", "MeterValues", payload], separators=(",", ":"))
+
+
+class Wire:
+    """A connection that is a list of frames, each there once the last is answered, as OCPP has it."""
+
+    state = State.OPEN
+
+    def __init__(self, frames: list[str]) -> None:
+        self._frames = iter(frames)
+        self._received = 0
+        self.sent = 0
+
+    async def recv(self, decode: bool | None = None) -> str | bytes:
+        while self.sent < self._received:  # noqa: ASYNC110  # the loop's other tasks are what is measured
+            await asyncio.sleep(0)
+        for text in self._frames:
+            self._received += 1
+            return text.encode() if decode is False else text
+        raise ConnectionClosedOK(None, None)
+
+    async def send(self, _text: str) -> None:
+        self.sent += 1
+
+
+class NoStore:
+    """Takes everything and keeps nothing: the first part is about frames."""
+
+    async def transactions(self, **_wanted: Any) -> list[Any]:
+        return []
+
+    async def add_meter_values(self, values: list[MeterValue]) -> None:
+        assert len(values) == len(SAMPLES)
+
+    is_behind = False
+
+    def add_samples(self, values: list[Any], **_of: Any) -> None:
+        assert len(values) == len(SAMPLES)
+
+
+class Peer(ChargePoint):
+    """The package's own way: a handler behind its validated route."""
+
+    @on(Action.meter_values)
+    def on_meter_values(self, **_payload: Any) -> call_result.MeterValues:
+        return call_result.MeterValues()
+
+
+async def through_ours(wire: Wire) -> None:
+    settings, clock = Settings(), SystemClock()
+    session = Session(
+        "cs01",
+        cast(ServerConnection, wire),
+        clock=clock,
+        call_timeout_s=30,
+        publish=Events().publish,
+        seen=lambda _station, _at: None,
+    )
+    await session.run(V16(session, cast(Store, NoStore()), clock, settings))
+
+
+async def through_the_package(wire: Wire) -> None:
+    with suppress(ConnectionClosedOK):
+        await Peer("cs01", wire).start()
+
+
+async def rate(frames: list[str], way: Any) -> float:
+    wire = Wire(frames)
+    gc.collect()
+    began = process_time()
+    await way(wire)
+    seconds = process_time() - began
+    assert wire.sent == len(frames), f"{wire.sent} of {len(frames)} were answered"
+    return len(frames) / seconds
+
+
+def stations(port: int, count: int, frames: list[str], connected: EventType, go: EventType) -> None:
+    """The other process: `count` stations, each sending its next message when the last is answered."""
+    waiting = count
+
+    async def station(number: int) -> None:
+        name = f"cs{number:03}"
+        login = base64.b64encode(f"{name}:{PASSWORD}".encode()).decode()
+        async with connect(
+            f"ws://127.0.0.1:{port}/{name}",
+            subprotocols=[Subprotocol("ocpp1.6")],
+            additional_headers={"Authorization": f"Basic {login}"},
+            compression=None,
+        ) as connection:
+            await connection.send('[2,"boot","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]')
+            await connection.recv()
+            nonlocal waiting
+            waiting -= 1
+            if waiting == 0:
+                connected.set()
+            await asyncio.to_thread(go.wait)
+            for text in frames:
+                await connection.send(text)
+                await connection.recv()
+
+    async def all_stations() -> None:
+        await asyncio.gather(*[station(number) for number in range(count)])
+
+    uvloop.run(all_stations())
+
+
+async def into_the_store(messages: int, count: int) -> float:
+    frames_each = messages // count
+    site = {
+        "id": "depot",
+        "name": "Depot",
+        "time_zone": "Europe/Berlin",
+        "connection": {"max_current_a": 1000},
+        "charging_stations": [{"id": f"cs{number:03}", "evses": [{"id": 1}]} for number in range(count)],
+        "tariff": {"kind": "fixed", "price_per_kwh": 0.3},
+    }
+    with TemporaryDirectory() as directory:
+        async with Store.open(f"sqlite:///{Path(directory) / 'benchmark.db'}", SystemClock()) as store:
+            await store.save_site(Site.model_validate(site))
+            for number in range(count):
+                await store.set_password_hash(f"cs{number:03}", PASSWORD_HASH)
+            async with Gateway(store, Events(), SystemClock(), Settings(ocpp_port=0)) as gateway:
+                spawn = multiprocessing.get_context("spawn")
+                connected, go = spawn.Event(), spawn.Event()
+                frames = [frame(number) for number in range(frames_each)]
+                client = spawn.Process(target=stations, args=(gateway.port, count, frames, connected, go))
+                client.start()
+                await asyncio.to_thread(connected.wait)
+                began = process_time()
+                go.set()
+                await asyncio.to_thread(client.join)
+                await store.flush()
+                seconds = process_time() - began
+            stored = len(await store.meter_values(station_id="cs000"))
+    assert client.exitcode == 0
+    assert stored == frames_each * len(SAMPLES), f"{stored} of {frames_each * len(SAMPLES)} rows are there"
+    return frames_each * count / seconds
+
+
+async def measure(messages: int, count: int) -> None:
+    frames = [frame(number) for number in range(messages // 4)]
+    ocpp.messages.ASYNC_VALIDATION = False  # the package at its best: no hop into a thread
+    ours, package = [], []
+    for _ in range(ROUNDS):
+        ours.append(await rate(frames, through_ours))
+        package.append(await rate(frames[: len(frames) // 8], through_the_package))
+    whole = await into_the_store(messages, count)
+    print(f"1.6 MeterValues of {len(frames[0])} bytes, nine values each; messages for a second of CPU time")
+    print(f"decode and answer, this gateway      {median(ours):10,.0f}")
+    print(f"decode and answer, package `ocpp`    {median(package):10,.0f}")
+    print(f"ratio                                {median(o / p for o, p in zip(ours, package, strict=True)):10.1f}")
+    print(f"over sockets into SQLite             {whole:10,.0f}   ({whole * len(SAMPLES):,.0f} rows)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--stations", type=int, default=50)
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    uvloop.run(measure(arguments.messages, arguments.stations))
+
+
+if __name__ == "__main__":
+    main()
