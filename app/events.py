@@ -75,6 +75,45 @@ class MeterValuesReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargingNeedsReceived:
+    """A vehicle has said over ISO 15118 what it needs, and waits for a schedule; its wish is stored."""
+
+    station_id: str
+    evse_id: int
+    transaction_id: int | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ChargingLimitChanged:
+    """Somebody else has set a limit at a station, or lifted it; `evse_id` 0 is the whole station."""
+
+    station_id: str
+    evse_id: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityChargingChanged:
+    """A driver charges with priority, so that no TxProfile holds at the EVSE, or does no more."""
+
+    station_id: str
+    evse_id: int
+    transaction_id: int
+    active: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StationNoticed:
+    """A station told something of itself that is kept as a notice: an event, an alarm, the state of an update."""
+
+    station_id: str
+    action: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ObedienceChanged:
     """An EVSE draws more than it may, or obeys again: the others' room has changed."""
 
@@ -127,6 +166,10 @@ Event = (
     | TransactionStarted
     | TransactionStopped
     | MeterValuesReceived
+    | ChargingNeedsReceived
+    | ChargingLimitChanged
+    | PriorityChargingChanged
+    | StationNoticed
     | ObedienceChanged
     | WishChanged
     | SiteChanged

@@ -7,15 +7,21 @@ and pure; a station is named by its OCPP identity, an EVSE by its number (1.6: c
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Purpose(StrEnum):
-    """1.6 spelling; 2.x says ChargingStationMaxProfile for the first."""
+    """1.6 spelling; 2.x says ChargingStationMaxProfile for the first, and knows the last three, which 1.6 does not."""
 
     STATION_MAX = "ChargePointMaxProfile"
     TX_DEFAULT = "TxDefaultProfile"
     TX = "TxProfile"
+    EXTERNAL = "ChargingStationExternalConstraints"  # set at the station's place, never by a CSMS
+    PRIORITY = "PriorityCharging"  # 2.1
+    LOCAL_GENERATION = "LocalGeneration"  # 2.1
+
+
+PURPOSES_OF_1_6 = frozenset({Purpose.STATION_MAX, Purpose.TX_DEFAULT, Purpose.TX})
 
 
 class RateUnit(StrEnum):
@@ -23,6 +29,31 @@ class RateUnit(StrEnum):
 
     A = "A"
     W = "W"
+
+
+class Kind(StrEnum):
+    """What a profile's periods count from: `start`, the recurrence's beginning, or the start of charging."""
+
+    ABSOLUTE = "Absolute"
+    RECURRING = "Recurring"
+    RELATIVE = "Relative"
+
+
+class Recurrency(StrEnum):
+    DAILY = "Daily"
+    WEEKLY = "Weekly"
+
+
+class PauseMethod(StrEnum):
+    """How a station is brought to draw nothing for a while."""
+
+    ZERO = "zero"  # a limit of 0
+    MINIMUM = "minimum"  # not at all: it rejects 0, or draws on, and goes no lower than its minimum limit
+    REMOTE_STOP = "remote_stop"  # the transaction is stopped, and started again
+    AVAILABILITY = "availability"  # ChangeAvailability to Inoperative and back
+
+
+OcppVersion = Literal["1.6", "2.0.1", "2.1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +67,11 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class ChargingProfile:
-    """One Absolute charging profile. `start` aware UTC; `duration_s` None: its last period holds on."""
+    """One charging profile with one schedule. `duration_s` None: its last period holds on.
+
+    `start` is aware UTC. A Recurring profile begins again a day or a week after it; for a Relative one, which names
+    no start, it is the moment since when it counts: start of charging, or receipt.
+    """
 
     profile_id: int
     stack_level: int
@@ -48,6 +83,8 @@ class ChargingProfile:
     valid_from: datetime | None = None
     valid_to: datetime | None = None
     transaction_id: int | None = None
+    kind: Kind = Kind.ABSOLUTE
+    recurrency: Recurrency | None = None  # of a Recurring one
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +99,13 @@ class CompositeSchedule:
 
 @dataclass(frozen=True, slots=True)
 class Passport:
-    """What a station accepts, read from its configuration keys; the defaults are what 1.6 obliges it to."""
+    """What a station accepts: read from its configuration keys or variables, then corrected by what is known of it.
+
+    The defaults are what 1.6 obliges a station to. `max_stack_level` is the highest value, so 0 is a single level
+    ("only stack level 0"). `min_limit_a` is the least limit other than 0 that it takes, A per phase: less is written
+    as a pause. `decimals` are those of a limit, 0 or 1. `phases_switchable`: it charges on as many phases as a period
+    says, and moves between them.
+    """
 
     units: frozenset[RateUnit] = frozenset({RateUnit.A})
     max_periods: int = 1
@@ -71,6 +114,15 @@ class Passport:
     smart_charging: bool = True
     known: bool = False  # False: never read, the defaults are a guess on the safe side
     raw: dict[str, str] = field(default_factory=dict)  # the keys as the station sent them
+    version: OcppVersion = "1.6"
+    kinds: frozenset[Kind] = frozenset({Kind.ABSOLUTE})  # those that it executes, not those that it names
+    purposes: frozenset[Purpose] = PURPOSES_OF_1_6
+    decimals: int = 1
+    min_limit_a: float = 0.0
+    pause: PauseMethod = PauseMethod.ZERO
+    honest_readback: bool = True  # False: what it reports of its schedules proves nothing
+    needs_remote_start: bool = False  # it heeds profiles only in a transaction that was started remotely
+    phases_switchable: bool = False
 
 
 class CsmsConnector(Protocol):

@@ -11,10 +11,15 @@ from collections.abc import Iterable
 import ocpp.messages
 from ocpp.exceptions import OCPPError
 from ocpp.v16.enums import Action
+from ocpp.v21.enums import Action as Action21
+from ocpp.v201.enums import Action as Action201
 
 from app.csms.frames import Json, Kind
 
 V16_ACTIONS = frozenset(str(action.value) for action in Action)
+V201_ACTIONS = frozenset(str(action.value) for action in Action201)
+# The package has a schema for the last one, and no class: it is a SEND, which it does not know.
+V21_ACTIONS = frozenset(str(action.value) for action in Action21) | {"NotifyPeriodicEventStream"}
 
 
 class SchemaError(ValueError):

@@ -5,7 +5,15 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from app.csms.connector import ChargingProfile, CompositeSchedule, Period, Purpose, RateUnit
+from app.csms.connector import (
+    PURPOSES_OF_1_6,
+    ChargingProfile,
+    CompositeSchedule,
+    Kind,
+    Period,
+    Purpose,
+    RateUnit,
+)
 from app.csms.frames import Json
 from app.csms.lenient import quote, read_count, read_number
 from app.csms.timestamps import iso_utc, read_timestamp
@@ -26,6 +34,12 @@ def profile_json(profile: ChargingProfile, *, with_transaction: bool = True) -> 
     starts = [period.start_s for period in profile.periods]
     if not starts or starts[0] != 0 or any(later <= earlier for earlier, later in pairwise(starts)):
         raise InvalidInputError("profile.periods", f"start at {starts}: the first must be 0, each later than the last")
+    if profile.purpose not in PURPOSES_OF_1_6:
+        raise InvalidInputError("profile.purpose", f"{profile.purpose} is none of 1.6")
+    if (profile.kind is Kind.RECURRING) != (profile.recurrency is not None):
+        raise InvalidInputError(
+            "profile.recurrency", f"{profile.recurrency} does not fit a profile that is {profile.kind}"
+        )
     if profile.stack_level < 0:
         raise InvalidInputError("profile.stack_level", f"{profile.stack_level} is below 0")
     if profile.purpose is Purpose.TX and with_transaction and profile.transaction_id is None:
@@ -36,13 +50,14 @@ def profile_json(profile: ChargingProfile, *, with_transaction: bool = True) -> 
             "transactionId": profile.transaction_id if with_transaction else None,
             "stackLevel": profile.stack_level,
             "chargingProfilePurpose": profile.purpose.value,
-            "chargingProfileKind": "Absolute",
+            "chargingProfileKind": profile.kind.value,
+            "recurrencyKind": None if profile.recurrency is None else profile.recurrency.value,
             "validFrom": iso_utc(profile.valid_from) if profile.valid_from else None,
             "validTo": iso_utc(profile.valid_to) if profile.valid_to else None,
             "chargingSchedule": _without_none(
                 {
                     "duration": profile.duration_s,
-                    "startSchedule": iso_utc(profile.start),
+                    "startSchedule": None if profile.kind is Kind.RELATIVE else iso_utc(profile.start),
                     "chargingRateUnit": profile.unit.value,
                     "chargingSchedulePeriod": periods,
                 }

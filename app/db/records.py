@@ -61,6 +61,78 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
+class TransactionEvent:
+    """One TransactionEvent of OCPP 2.x. Natural key: station, the station's transaction id, sequence number.
+
+    The registers are the first and the last total of the active import energy among its meter values.
+    """
+
+    station_id: str
+    ocpp_transaction_id: str
+    seq_no: int
+    event_type: Literal["Started", "Updated", "Ended"]
+    at: datetime
+    received_at: datetime
+    offline: bool = False
+    trigger_reason: str | None = None
+    evse_id: int | None = None
+    id_tag: str | None = None
+    charging_state: str | None = None
+    stop_reason: str | None = None
+    first_register_wh: float | None = None
+    last_register_wh: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargingLimit:
+    """A limit that somebody other than this service has set at a station. Natural key: station, EVSE, source.
+
+    `evse_id` 0 is the whole station. `schedules` are OCPP's own, as reported; empty where the station did not say how
+    much is left.
+    """
+
+    station_id: str
+    evse_id: int
+    source: str  # EMS, SO, CSO, Other; in 2.1 also others
+    at: datetime
+    schedules: list[Json] = field(default_factory=list)
+    is_grid_critical: bool = False
+    is_local_generation: bool = False  # what is generated behind the station: it adds, and limits nothing
+
+
+@dataclass(frozen=True, slots=True)
+class StationVariable:
+    """One attribute of one variable of a station's device model (OCPP 2.x). `value` None: write-only, or unset."""
+
+    station_id: str
+    component: str
+    variable: str
+    at: datetime
+    value: str | None = None
+    component_instance: str = ""
+    evse_id: int = 0
+    connector_id: int = 0
+    variable_instance: str = ""
+    attribute: str = "Actual"
+    mutability: str | None = None
+    data_type: str | None = None
+    unit: str | None = None
+    min_limit: float | None = None
+    max_limit: float | None = None
+    values_list: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StationNotice:
+    """Something a station told of itself, as it came: an event, an alarm, the state of an update."""
+
+    station_id: str
+    at: datetime
+    action: str
+    payload: Json
+
+
+@dataclass(frozen=True, slots=True)
 class MeterValue:
     """One sampled value, in W, Wh, A, V or %.
 

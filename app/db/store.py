@@ -20,17 +20,29 @@ from app.db.migrations import require_head
 from app.db.plan_rows import PlanRows
 from app.db.series_rows import SeriesRows
 from app.db.site_rows import SiteRows
+from app.db.station_report_rows import StationReportRows
 from app.db.together import Together
+from app.db.transaction_event_rows import TransactionEventRows
 from app.db.transaction_rows import TransactionRows
 from app.db.writer import MeterValueWriter
 
 
-class Store(SiteRows, TransactionRows, MeterValueRows, SeriesRows, PlanRows, KeyRows):
+class Store(
+    SiteRows,
+    StationReportRows,
+    TransactionRows,
+    TransactionEventRows,
+    MeterValueRows,
+    SeriesRows,
+    PlanRows,
+    KeyRows,
+):
     """One database. `async with Store.open(url, clock)` migrates it to the newest schema and closes it at the end.
 
-    Its methods by subject: sites, stations and EVSE statuses in `site_rows`; transactions and CDRs in
-    `transaction_rows`; meter values in `meter_value_rows`; site meters and series in `series_rows`; wishes, plans and
-    deliveries in `plan_rows`; API keys and idempotency in `key_rows`.
+    Its methods by subject: sites, stations and EVSE statuses in `site_rows`; device models, limits set elsewhere and
+    notices in `station_report_rows`; transactions and CDRs in `transaction_rows`, the events of 2.x that they are
+    made of in `transaction_event_rows`; meter values in `meter_value_rows`; site meters and series in `series_rows`;
+    wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:

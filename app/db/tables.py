@@ -108,6 +108,28 @@ transactions = Table(
     sqlite_autoincrement=True,  # a number that a station was once told is never given again
 )
 
+# Every TransactionEvent of a 2.x station, by its own names: the transaction is what they amount to, in whatever order
+# they came and however often.
+transaction_events = Table(
+    "transaction_events",
+    metadata,
+    Column("station_id", String, primary_key=True),
+    Column("ocpp_transaction_id", String, primary_key=True),
+    Column("seq_no", Integer, primary_key=True, autoincrement=False),
+    Column("event_type", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("offline", Boolean, nullable=False),
+    Column("trigger_reason", String),
+    Column("evse_id", Integer),
+    Column("id_tag", String),
+    Column("charging_state", String),
+    Column("stop_reason", String),
+    Column("first_register_wh", Finite),
+    Column("last_register_wh", Finite),
+    sqlite_with_rowid=False,
+)
+
 # The largest table: clustered by its natural key on SQLite, no foreign keys, one index by transaction and one, partial
 # and covering, for the charging power of a site.
 meter_values = Table(
@@ -261,4 +283,53 @@ remembered_answers = Table(
     Column("key", String, primary_key=True),
     Column("answer", JSON, nullable=False),
     Column("at", UtcDateTime, nullable=False, index=True),
+)
+
+# Limits that somebody else has set at a station: an energy manager, the grid. EVSE 0 is the whole station.
+charging_limits = Table(
+    "charging_limits",
+    metadata,
+    Column("station_id", ForeignKey("charging_stations.station_id"), primary_key=True),
+    Column("evse_id", Integer, primary_key=True, autoincrement=False),
+    Column("source", String, primary_key=True),
+    Column("is_grid_critical", Boolean, nullable=False),
+    Column("is_local_generation", Boolean, nullable=False),
+    Column("schedules", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+# The device model of 2.x. Blank instances and zero numbers stand for none: to a key one NULL differs from the next.
+station_variables = Table(
+    "station_variables",
+    metadata,
+    Column("station_id", ForeignKey("charging_stations.station_id"), primary_key=True),
+    Column("component", String, primary_key=True),
+    Column("component_instance", String, primary_key=True),
+    Column("evse_id", Integer, primary_key=True, autoincrement=False),
+    Column("connector_id", Integer, primary_key=True, autoincrement=False),
+    Column("variable", String, primary_key=True),
+    Column("variable_instance", String, primary_key=True),
+    Column("attribute", String, primary_key=True),
+    Column("value", Text),
+    Column("mutability", String),
+    Column("data_type", String),
+    Column("unit", String),
+    Column("min_limit", Finite),
+    Column("max_limit", Finite),
+    Column("values_list", Text),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What a station told that changes no other table: events, alarms, the state of updates. The newest of each station.
+station_notices = Table(
+    "station_notices",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("station_id", ForeignKey("charging_stations.station_id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("action", String, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Index(None, "station_id", "number"),
+    sqlite_autoincrement=True,
 )

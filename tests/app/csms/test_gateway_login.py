@@ -114,7 +114,7 @@ async def test_a_station_that_names_no_subprotocol_is_taken_as_one_of_1_6(gatewa
 
 
 async def test_without_a_common_subprotocol_the_handshake_completes_and_the_connection_closes(gateway: Gateway) -> None:
-    async with connected(gateway, subprotocols=("ocpp2.0.1",)) as station:
+    async with connected(gateway, subprotocols=("ocpp1.5",)) as station:
         with pytest.raises(ConnectionClosed):
             await station.request("Heartbeat", {})
 

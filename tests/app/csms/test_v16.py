@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.csms.connector import ChargingProfile, Passport, Period, Purpose, RateUnit
+from app.csms.connector import PURPOSES_OF_1_6, ChargingProfile, Kind, Passport, Period, Purpose, RateUnit, Recurrency
 from app.csms.ocpp_schemas import SchemaError, check_call
 from app.csms.v16_passport import passport_json, passport_of, stored_passport
 from app.csms.v16_profiles import floor_to_tenth, profile_json
+from app.errors import InvalidInputError
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -36,7 +37,7 @@ PERIODS = st.lists(
 )
 
 
-@given(PERIODS, st.sampled_from(RateUnit), st.sampled_from(Purpose), st.none() | st.integers(1, 10**6))
+@given(PERIODS, st.sampled_from(RateUnit), st.sampled_from(sorted(PURPOSES_OF_1_6)), st.none() | st.integers(1, 10**6))
 async def test_every_profile_is_valid_by_the_schema(
     raw: list[tuple[int, float, int | None]], unit: RateUnit, purpose: Purpose, duration_s: int | None
 ) -> None:
@@ -78,6 +79,33 @@ def test_times_are_written_in_utc_with_whole_seconds() -> None:
 
     assert written["validFrom"] == written["chargingSchedule"]["startSchedule"] == "2026-06-01T12:00:00Z"
     assert "duration" not in written["chargingSchedule"]
+
+
+DAY = (Period(0, 16.0), Period(21_600, 6.0))
+PLAIN = ChargingProfile(1, 0, Purpose.TX_DEFAULT, RateUnit.A, NOON, DAY)
+
+
+async def test_a_recurring_profile_says_how_often_and_a_relative_one_names_no_start() -> None:
+    daily = profile_json(replace(PLAIN, kind=Kind.RECURRING, recurrency=Recurrency.DAILY))
+    relative = profile_json(replace(PLAIN, kind=Kind.RELATIVE))
+
+    assert (daily["chargingProfileKind"], daily["recurrencyKind"]) == ("Recurring", "Daily")
+    assert "startSchedule" not in relative["chargingSchedule"]
+    for written in (daily, relative):
+        await check_call("SetChargingProfile", {"connectorId": 1, "csChargingProfiles": written})
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        replace(PLAIN, purpose=Purpose.LOCAL_GENERATION),
+        replace(PLAIN, kind=Kind.RECURRING),
+        replace(PLAIN, recurrency=Recurrency.WEEKLY),
+    ],
+)
+def test_refuses_what_1_6_does_not_know(profile: ChargingProfile) -> None:
+    with pytest.raises(InvalidInputError):
+        profile_json(profile)
 
 
 @pytest.mark.parametrize(
