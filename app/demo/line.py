@@ -61,6 +61,7 @@ class Line:
         make_link: Callable[[ClientConnection], Link],
         greet: Callable[[], Awaitable[None]],
         lost: Callable[[], None],
+        tell: Callable[[str], None],
     ) -> None:
         self.booted = asyncio.Event()
         self._login = login
@@ -69,7 +70,8 @@ class Line:
         self._faults = faults
         self._make_link = make_link
         self._greet = greet
-        self._tell_lost = lost
+        self._note_lost = lost
+        self._tell = tell
         self._outbox: deque[_Outgoing] = deque()
         self._outbox_grew = asyncio.Event()
         self._link: Link | None = None
@@ -150,6 +152,7 @@ class Line:
             )
         except (OSError, TimeoutError, InvalidHandshake) as error:
             log.info("station cannot connect", station=login.station_id, error=str(error))
+            self._tell(f"cannot connect: {error}")
             return None
 
     def _open(self, connection: ClientConnection) -> Link:
@@ -170,7 +173,7 @@ class Line:
             self._link = self._connection = None
             if self._lost is not None:
                 self._lost.set_result(None)
-            self._tell_lost()
+            self._note_lost()
             with suppress(ConnectionClosed):
                 await connection.close()
 

@@ -104,6 +104,7 @@ class SimulatedStation:
             make_link=lambda connection: Link(connection, spec.version, clock, self._answer),
             greet=self._greet,
             lost=self._lost_its_line,
+            tell=self.tell,
         )
 
     # --- what it is
@@ -368,6 +369,8 @@ class SimulatedStation:
         self.tell("has no connection")
 
     async def _answer(self, action: str, payload: Json) -> Reply:
+        if action != "SetChargingProfile":  # which says more itself
+            self.tell(f"is told {action}")
         reply = await self.dialect.answer(action, payload)
         delay_s = reply.delay_s + self.faults.answer_delay_s
         return Reply(reply.payload, reply.then, delay_s)
