@@ -40,7 +40,7 @@ class Fault(StrEnum):
     DROPS_IN_PROFILE = "drops-in-profile", "hangs up when it is sent a profile, and does not keep it"
     ANSWERS_LATE = "answers-late", "takes a profile, and answers when nobody waits any more"
     NEVER_ANSWERS = "never-answers", "neither takes a profile nor answers"
-    CLOCK_SKEW = "clock-skew", "its clock is two minutes fast"
+    CLOCK_SKEW = "clock-skew", "its clock is fast by two minutes, or what is set"
     CLOCK_1970 = "clock-1970", "its clock began with 1970 when it was switched on"
     DUPLICATES = "duplicates", "sends every transaction message twice"
     SHUFFLES = "shuffles", "sends what it could not send offline in any order"
@@ -50,9 +50,6 @@ class Fault(StrEnum):
     METER_SILENT = "meter-silent", "sends no meter values"
 
 
-CLOCK_SKEW_S = 120.0
-
-
 @dataclass(slots=True)
 class Faults:
     """What is wrong with one station. Switch it while it runs."""
@@ -60,6 +57,7 @@ class Faults:
     on: set[Fault] = field(default_factory=set)
     tamper: "Callable[[HeldProfile], HeldProfile] | None" = None  # holds something else than it was sent
     answer_delay_s: float = 0.0  # real seconds, of every answer
+    skew_s: float = 120.0  # how fast its clock is
     late_s: float = 45.0  # real seconds: how late it is when it answers late
 
     def __contains__(self, fault: Fault) -> bool:

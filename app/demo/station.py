@@ -16,7 +16,7 @@ import numpy as np
 from app.clock import Clock
 from app.demo.car import MIN_CURRENT_A, Car
 from app.demo.dialect import Dialect
-from app.demo.faults import CLOCK_SKEW_S, Fault, Faults
+from app.demo.faults import Fault, Faults
 from app.demo.gate import Gate
 from app.demo.line import Line, Login
 from app.demo.link import Json, Link, Reply
@@ -116,7 +116,7 @@ class SimulatedStation:
     def _offset(self) -> timedelta:
         if Fault.CLOCK_1970 in self.faults:
             return EPOCH - self._switched_on_at
-        skew_s = CLOCK_SKEW_S if Fault.CLOCK_SKEW in self.faults else 0.0
+        skew_s = self.faults.skew_s if Fault.CLOCK_SKEW in self.faults else 0.0
         return timedelta(seconds=self.spec.clock_offset_s + skew_s)
 
     @property

@@ -23,8 +23,8 @@ from tests.e2e.builders import MORNING, PASSWORD, SITE, Json, a_client, settings
 
 FUSE_A = 40.0  # three cars of 16 A do not fit; one with all its hardware and two at their minimum do not either
 BUILDING_KW = 8.0  # as drawn, of the 20 kW that the site's document allows it
-CALL_TIMEOUT_S = 0.25  # real seconds: what a station that never answers costs a test
-LATE_S = 0.4
+LATE_S = 0.6  # real seconds, later than `IMPATIENT`
+IMPATIENT: Json = {"call_timeout_s": 0.3}  # settings for stations that do not answer: what each silence costs a test
 SHARE = (1 / 3, 1 / 3, 1 / 3)
 
 
@@ -123,7 +123,12 @@ class SteppedDepot:
 
 @asynccontextmanager
 async def a_stepped_depot(
-    data_dir: Path, models: Mapping[str, Model], *, fuse_a: float = FUSE_A, **site: Any
+    data_dir: Path,
+    models: Mapping[str, Model],
+    *,
+    fuse_a: float = FUSE_A,
+    changed: Json | None = None,
+    **site: Any,
 ) -> AsyncIterator[SteppedDepot]:
     """A started service with every station of `models` under one fuse of `fuse_a`, booted."""
     document = SITE | {
@@ -145,7 +150,9 @@ async def a_stepped_depot(
         stations[name] = SimulatedStation(spec, own, clock)
         stations[name].faults.switch_on(*model.faults)
         stations[name].faults.late_s = LATE_S
-    usual = settings(data_dir, ping_interval_s=None, call_timeout_s=CALL_TIMEOUT_S, replan_debounce_s=1.0)
+    usual = settings(
+        data_dir, **{"ping_interval_s": None, "call_timeout_s": 10.0, "replan_debounce_s": 1.0, **(changed or {})}
+    )
     async with service(usual, clock) as running, a_client(running) as client:
         depot = SteppedDepot(running, client, clock, parsed, outlets, stations, {})
         await depot.send("POST", "/v1/sites", document)
