@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from app.demo.link import CallError, Json, Link
 log = structlog.get_logger()
 
 BACK_OFF_S = (5.0, 300.0)  # first and longest wait before it connects again
+STEADY = timedelta(minutes=1)  # a connection that lasted so long ends the doubling
 ATTEMPTS = 3  # TransactionMessageAttempts
 
 Message = tuple[str, Json]  # action and payload
@@ -90,8 +92,10 @@ class Line:
                 connection = await self._connect(url)
                 link = None if connection is None else self._open(connection)
             if connection is not None and link is not None:
-                wait_s = BACK_OFF_S[0]
+                since = self._clock.now()
                 await self._serve(connection, link)
+                if self._clock.now() - since >= STEADY:
+                    wait_s = BACK_OFF_S[0]
             await self._clock.sleep(wait_s * float(self._noise.uniform(0.8, 1.2)))
             wait_s = min(2 * wait_s, BACK_OFF_S[1])
 

@@ -27,4 +27,4 @@ class Running:
     authorised: bool = True
     charging_state: str | None = None  # 2.x: what was told last
     remote_start_id: int | None = None  # 2.x: of the request that started it
-    numbers: Numbers = field(default_factory=Numbers)  # 2.x
+    numbers: Numbers = field(default_factory=Numbers, repr=False)  # 2.x
