@@ -18,17 +18,17 @@ from app.demo.car import MIN_CURRENT_A, Car
 from app.demo.dialect import Dialect
 from app.demo.faults import Fault, Faults
 from app.demo.gate import Gate
+from app.demo.intake import Intake, Taken
 from app.demo.line import Line, Login
 from app.demo.link import Json, Link, Reply
 from app.demo.meter import Meter
 from app.demo.physics import Outlet
-from app.demo.profiles_held import TX, TX_DEFAULT, Capability, HeldProfile, ProfilesHeld, TransactionId, Unit, Version
+from app.demo.profiles_held import Capability, HeldProfile, ProfilesHeld, TransactionId, Unit, Version
 from app.demo.transaction import Running
 from app.demo.v2 import V2
 from app.demo.v16 import V16
 
 QUIET_SAMPLES = 4  # left out between two of a car that draws nothing: stations say less of what does not change
-FEW_PERIODS = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DIALECTS: dict[Version, Callable[["SimulatedStation"], Dialect]] = {"1.6": V16, "2.0.1": V2, "2.1": V2}
 
@@ -46,18 +46,6 @@ class StationSpec:
     sample_interval_s: int = 60
     seed: int = 0
     version: Version = "1.6"
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of a SetChargingProfile. `reason` None: accepted, by its own word."""
-
-    reason: str | None
-    delay_s: float = 0.0
-    is_answered: bool = True
-
-    def reply(self, payload: Json) -> Reply:
-        return Reply(payload if self.is_answered else None, delay_s=self.delay_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +69,6 @@ class SimulatedStation:
         self.outlets = dict(outlets)
         self.faults = Faults()
         self.profiles = ProfilesHeld(spec.capability, spec.version)
-        self.profiles_received = 0
-        self.profiles_accepted = 0
         self.sample_interval_s = spec.sample_interval_s
         self.heartbeat_interval_s = 300
         self.clock = clock
@@ -90,7 +76,6 @@ class SimulatedStation:
         self._running: dict[int, Running] = {}
         self._reported: dict[int, str] = {}
         self._sampling: dict[int, asyncio.Task[None]] = {}
-        self._new_defaults: list[HeldProfile] = []  # by fault: for the next transaction
         self._switched_on_at = clock.now()
         noise = np.random.default_rng(zlib.crc32(f"{spec.seed}/{spec.station_id}".encode()))
         self.meters = {number: Meter(outlet, self.faults, noise) for number, outlet in self.outlets.items()}
@@ -105,6 +90,9 @@ class SimulatedStation:
             greet=self._greet,
             lost=self._lost_its_line,
             tell=self.tell,
+        )
+        self._intake = Intake(
+            self.profiles, self._gate, self.faults, self._running, hang_up=self.line.abort, tell=self.tell
         )
 
     # --- what it is
@@ -128,6 +116,14 @@ class SimulatedStation:
         """Set once the service has accepted its BootNotification."""
         return self.line.booted
 
+    @property
+    def profiles_received(self) -> int:
+        return self._intake.received
+
+    @property
+    def profiles_accepted(self) -> int:
+        return self._intake.accepted
+
     def transaction(self, connector_id: int) -> Running | None:
         return self._running.get(connector_id)
 
@@ -141,51 +137,7 @@ class SimulatedStation:
     def take_profile(self, profile: HeldProfile) -> Taken:
         """Answer a SetChargingProfile."""
         self.advance()
-        self.profiles_received += 1
-        if Fault.DROPS_IN_PROFILE in self.faults:
-            self.line.abort()
-            return Taken(None, is_answered=False)
-        if Fault.NEVER_ANSWERS in self.faults:
-            return Taken(None, is_answered=False)
-        reason = self._dislikes(profile)
-        if reason is None:
-            reason = self._hold(profile)
-        self.profiles_accepted += reason is None
-        self.tell(f"{'takes' if reason is None else f'declines ({reason})'} {profile.describe()}")
-        late_s = self.faults.late_s if Fault.ANSWERS_LATE in self.faults else 0.0
-        return Taken(reason, delay_s=late_s)
-
-    def _hold(self, profile: HeldProfile) -> str | None:
-        running = self._running.get(profile.connector_id)
-        transaction_id = running.transaction_id if running else None
-        reason = self.profiles.reason_to_decline(profile, transaction_id)
-        is_in_watts = any(limit.unit == "W" for _, limit in profile.periods)
-        if reason is not None or Fault.IGNORES_PROFILES in self.faults:
-            return reason
-        if Fault.IGNORES_WATTS in self.faults and is_in_watts:
-            return None
-        if Fault.IGNORES_NEW_DEFAULTS in self.faults and profile.purpose == TX_DEFAULT and self._running:
-            self._new_defaults.append(profile)
-            return None
-        if self.faults.tamper is not None:
-            profile = self.faults.tamper(profile)
-        self.profiles.install(profile, transaction_id)
-        self._gate.told_anew(profile.connector_id)
-        return None
-
-    def _dislikes(self, profile: HeldProfile) -> str | None:
-        """By its faults; in the words of 2.1's reason codes."""
-        limits = [limit for _, limit in profile.periods]
-        faults = {
-            Fault.REJECTS_PROFILES: True,
-            Fault.REJECTS_TX_PROFILES: profile.purpose == TX,
-            Fault.REJECTS_AMPERES: any(limit.unit == "A" for limit in limits),
-            Fault.REJECTS_WATTS: any(limit.unit == "W" for limit in limits),
-            Fault.REJECTS_ZERO: any(limit.current_a(230.0, 3) < MIN_CURRENT_A - 0.05 for limit in limits),
-            Fault.REJECTS_SIX_PERIODS: len(limits) > FEW_PERIODS,
-            Fault.REJECTS_STACK_LEVELS: profile.stack_level > 0,
-        }
-        return next((fault for fault, dislikes in faults.items() if dislikes and fault in self.faults), None)
+        return self._intake.take(profile)
 
     def clear_profiles(self, **criteria: Any) -> bool:
         self.advance()
@@ -262,9 +214,7 @@ class SimulatedStation:
         self.advance()
         running = Running(id_tag, self.now(), remote_start_id=remote_start_id)
         self._running[connector_id] = running
-        for default in self._new_defaults:
-            self.profiles.install(default, None)
-        self._new_defaults.clear()
+        self._intake.transaction_begins()
         await self.dialect.tell_start(connector_id, running)
         if profile is not None:
             self.profiles.install(profile, running.transaction_id)
