@@ -4,7 +4,8 @@
 
 Sites as in the tables of docs: a day of 15 minutes, one session an EVSE, half of the vehicles on one phase, a tree of
 fuses that binds in the evening, spot prices, PV, a demand charge; with ``--battery`` one on the connection. Prints
-medians in milliseconds and the gap in percent of the gross EV money.
+medians in milliseconds and the gap in percent of the gross EV money; then the LP path (build, solve, extract) against
+the raw HiGHS call on the same arrays, the two in turns.
 """
 
 import argparse
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from time import perf_counter
+from typing import Any
 
+import highspy
 import numpy as np
 
 from benchmarks.report import arguments
@@ -29,8 +32,10 @@ from optimizer.domain import (
     Problem,
     Session,
 )
-from optimizer.objectives import money
-from optimizer.program import Site, Variables, assemble
+from optimizer.doors import PRESOLVE_FROM_NONZEROS, THREADS, HighsDoor, model_arguments
+from optimizer.objectives import money, unmet_price
+from optimizer.program import Program, Site, Variables, assemble
+from optimizer.service import missed
 from optimizer.solve import solve
 
 START = datetime(2026, 3, 2, 11, tzinfo=UTC)
@@ -109,6 +114,43 @@ def site(size: Size, *, battery: bool = False, seed: int = 1) -> Problem:
     )
 
 
+def lp_path(problem: Problem) -> Program:
+    """From the problem to the values of its money LP; the program that was solved."""
+    arrays = Site.of(problem)
+    variables = Variables.of(arrays)
+    cost = money(arrays, variables)
+    cost[missed(arrays, variables)] = unmet_price(arrays)
+    program = assemble(arrays, variables, ALL, cost)
+    HighsDoor().solve(program, time_limit_s=problem.settings.time_limit_s)
+    return program
+
+
+def raw(arguments: tuple[Any, ...], presolve: str) -> None:
+    """What nobody can avoid who uses HiGHS: pass the arrays, run, take the values."""
+    highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stub lacks calls that exist
+    for name, value in (("output_flag", False), ("threads", THREADS), ("presolve", presolve)):
+        highs.setOptionValue(name, value)
+    highs.passModel(*arguments)
+    highs.run()
+    np.array(highs.getSolution().col_value)
+
+
+def against_raw(problem: Problem, repeat: int) -> tuple[float, float, float]:
+    """Medians of the LP path and of the raw call in milliseconds, and of their ratio."""
+    program = lp_path(problem)
+    arguments = model_arguments(program)
+    presolve = "on" if program.matrix.value.size > PRESOLVE_FROM_NONZEROS else "off"
+    times_ms: list[tuple[float, float]] = []
+    for _ in range(repeat):
+        started = perf_counter()
+        lp_path(problem)
+        between = perf_counter()
+        raw(arguments, presolve)
+        times_ms.append(((between - started) * 1000, (perf_counter() - between) * 1000))
+    ours, theirs = zip(*times_ms, strict=True)
+    return median(ours), median(theirs), median(our / their for our, their in times_ms)
+
+
 def main() -> None:
     """Measure and print one line a size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -138,6 +180,10 @@ def main() -> None:
             f" {timing['build']:5.1f} {timing['solve']:5.1f} {timing['repair']:6.1f} {median(totals):8.1f} |"
             f" {100 * (last.gap or 0):5.3f} {last.unmet_kwh:9.3f}   {last.status}"
         )
+    print("\nsize LP path   raw HiGHS ms | ratio")
+    for name in options.sizes:
+        ours_ms, raw_ms, ratio = against_raw(site(SIZES[name], battery=options.battery), options.repeat)
+        print(f"{name:4} {ours_ms:7.1f} {raw_ms:11.1f}    | {ratio:5.2f}x", flush=True)
 
 
 if __name__ == "__main__":

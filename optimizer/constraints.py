@@ -104,8 +104,16 @@ def circuit_power(site: Site, v: Variables) -> Iterator[Rows]:
     """
     kw_per_a = site.problem.connection.voltage_v / 1000
     safe = site.charge.amps_per_kw.sum(axis=1) * kw_per_a
-    for node in range(len(site.headroom.names)):
-        yield _drawing("circuit_power", site, v, node, safe, 1.0, site.headroom.draw_kw[node], (node,))
+    limited = site.headroom.draw_kw.min(axis=1) < inf
+    charging, storing = site.charging.below(limited), site.storing.below(limited)
+    yield _at_most(
+        "circuit_power",
+        v,
+        at=(np.append(charging.node, storing.node), np.append(charging.slot, storing.slot)),
+        column=np.append(v.charge[charging.member], v.store.ravel()[storing.member]),
+        coefficient=np.append(safe[charging.member], np.ones(storing.node.size)),
+        upper=site.headroom.draw_kw,
+    )
 
 
 def circuit_current(site: Site, v: Variables) -> Iterator[Rows]:
@@ -116,13 +124,23 @@ def circuit_current(site: Site, v: Variables) -> Iterator[Rows]:
 
     a is A per kW on the site's phase after rotation. Unit: A.
     """
-    per_battery = 1 / site.headroom.battery_kw_per_a
-    for node in range(len(site.headroom.names)):
-        for phase in range(len(PHASES)):
-            amps = site.charge.amps_per_kw[:, phase]
-            yield _drawing(
-                "circuit_current", site, v, node, amps, per_battery, site.headroom.draw_a[node, phase], (node, phase)
-            )
+    limited = site.headroom.draw_a.min(axis=(1, 2)) < inf
+    charging, storing = site.charging.below(limited), site.storing.below(limited)
+    amps = site.charge.amps_per_kw[charging.member]
+    entry, phase = np.nonzero(amps)
+    battery, on_phase = np.divmod(np.arange(storing.node.size * len(PHASES)), len(PHASES))
+    yield _at_most(
+        "circuit_current",
+        v,
+        at=(
+            np.append(charging.node[entry], storing.node[battery]),
+            np.append(phase, on_phase),
+            np.append(charging.slot[entry], storing.slot[battery]),
+        ),
+        column=np.append(v.charge[charging.member[entry]], v.store.ravel()[storing.member[battery]]),
+        coefficient=np.append(amps[entry, phase], np.full(battery.size, 1 / site.headroom.battery_kw_per_a)),
+        upper=site.headroom.draw_a,
+    )
 
 
 def circuit_feed(site: Site, v: Variables) -> Iterator[Rows]:
@@ -134,22 +152,19 @@ def circuit_feed(site: Site, v: Variables) -> Iterator[Rows]:
     Vehicles that charge do not help: they can leave. What they give counts, on fewer than three phases by w for the
     phase it loads. Curtailment is controllable and counts. Unit: kW.
     """
-    slots = np.arange(site.grid.slots)
-    given = site.vehicles.column[site.vehicles.giving]
-    weight = site.feed_weight(given)
-    for node in range(len(site.headroom.names)):
-        members = np.flatnonzero(site.holds_battery[node])
-        below = site.headroom.holds_evse[node][site.charge.evse[given]]
-        columns = [v.draw[members].ravel(), v.give[below]]
-        values = [np.ones(members.size * slots.size), weight[below]]
-        if node == 0:
-            columns.append(v.curtail)
-            values.append(np.full(slots.size, -1.0))
-        rows = np.concatenate(
-            [np.tile(slots, members.size), site.charge.slot[given[below]], slots if node == 0 else slots[:0]]
-        )
-        column, value = np.concatenate(columns), np.concatenate(values)
-        yield _at_most("circuit_feed", v, rows, column, value, site.headroom.feed_kw[node], (node,))
+    slots, storing, giving = np.arange(site.grid.slots), site.storing, site.giving
+    weight = site.feed_weight(site.vehicles.column[site.vehicles.giving])
+    yield _at_most(
+        "circuit_feed",
+        v,
+        at=(
+            np.concatenate([storing.node, giving.node, np.zeros_like(slots)]),
+            np.concatenate([storing.slot, giving.slot, slots]),
+        ),
+        column=np.concatenate([v.draw.ravel()[storing.member], v.give[giving.member], v.curtail]),
+        coefficient=np.concatenate([np.ones(storing.node.size), weight[giving.member], np.full(slots.size, -1.0)]),
+        upper=site.headroom.feed_kw,
+    )
 
 
 def battery_energy(site: Site, v: Variables) -> Iterator[Rows]:
@@ -189,15 +204,15 @@ def demand_peak(site: Site, v: Variables) -> Iterator[Rows]:
     Hard by nature; `peak` starts at what is already known and costs above that alone. Unit: kWh.
     """
     for number, intervals in enumerate(site.intervals):
-        intervals_count = np.arange(intervals.length_h.size)
+        every = np.arange(intervals.length_h.size)
         yield _at_most(
             "demand_peak",
             v,
-            np.concatenate([intervals.interval, intervals_count]),
-            np.concatenate([v.imported[intervals.slot], np.full(intervals_count.size, v.peak[number])]),
-            np.concatenate([intervals.hours, -intervals.length_h]),
-            -intervals.so_far_kwh,
-            (number,),
+            at=(np.append(intervals.interval, every),),
+            column=np.append(v.imported[intervals.slot], np.full(every.size, v.peak[number])),
+            coefficient=np.append(intervals.hours, -intervals.length_h),
+            upper=-intervals.so_far_kwh,
+            where=(number,),
         )
 
 
@@ -287,49 +302,36 @@ def one_direction(site: Site, v: Variables) -> Iterator[Rows]:
             )
 
 
-def _drawing(
-    name: str,
-    site: Site,
-    v: Variables,
-    node: int,
-    per_kw: Floats,
-    per_battery_kw: float,
-    limit: Floats,
-    where: tuple[int, ...],
-) -> Rows:
-    """What draws below a node, times its weight, within a limit a slot."""
-    columns = np.flatnonzero(site.headroom.holds_evse[node][site.charge.evse] & (per_kw > 0))
-    batteries = np.flatnonzero(site.holds_battery[node])
-    slots = site.grid.slots
-    return _at_most(
-        name,
-        v,
-        np.concatenate([site.charge.slot[columns], np.tile(np.arange(slots), batteries.size)]),
-        np.concatenate([v.charge[columns], v.store[batteries].ravel()]),
-        np.concatenate([per_kw[columns], np.full(batteries.size * slots, per_battery_kw)]),
-        limit,
-        where,
-    )
-
-
 def _at_most(
-    name: str, v: Variables, row: Ints, column: Ints, coefficient: Floats, upper: Floats, where: tuple[int, ...]
+    name: str,
+    v: Variables,
+    *,
+    at: tuple[Ints, ...],
+    column: Ints,
+    coefficient: Floats,
+    upper: Floats,
+    where: tuple[int, ...] = (),
 ) -> Rows:
-    """Rows with an upper side only, without those that the bounds of their columns keep anyway."""
+    """Rows with an upper side only, without those that the bounds of their columns keep anyway.
+
+    `upper` has one entry a row, `at` says for each non-zero where in it its row is, `where` what
+    comes before that in the key.
+    """
+    row = np.ravel_multi_index(at, upper.shape)
     extreme = np.where(coefficient > 0, v.upper[column], v.lower[column]) * coefficient
     most = sum_by(row, extreme, upper.size)
-    binding = most > upper
-    number = np.cumsum(binding) - 1
-    kept = binding[row]
+    binding = most > upper.ravel()
     rows = np.flatnonzero(binding)
+    number = np.cumsum(binding) - 1
+    kept = binding[row] & (coefficient != 0)
     return Rows(
         name=name,
-        key=(*(np.full(rows.size, part) for part in where), rows),
+        key=(*(np.full(rows.size, part) for part in where), *np.unravel_index(rows, upper.shape)),
         row=number[row[kept]],
         column=column[kept],
         coefficient=coefficient[kept],
         lower=np.full(rows.size, -inf),
-        upper=upper[binding],
+        upper=upper.ravel()[rows],
     )
 
 

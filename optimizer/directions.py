@@ -23,13 +23,15 @@ FLOW_NOISE_KW = 1e-6
 class Cheapest:
     """A program in which no flow goes in a circle, its cheapest solution, and what no solution can undercut.
 
-    `fairness_kwh` is what is unmet in total beyond the least, because nobody was to go without alone.
+    `fairness_kwh` is what is unmet in total beyond the least, because nobody was to go without alone. `preferred` is a
+    solution as cheap as `x` that no other one as cheap is preferred to; None where that is not proven.
     """
 
     program: Program
     x: Floats
     bound: float
     fairness_kwh: float = 0.0
+    preferred: Floats | None = None
 
 
 def net_battery_kw(site: Site, v: Variables, x: Floats) -> Floats:

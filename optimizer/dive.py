@@ -14,7 +14,7 @@ from optimizer.directions import net_vehicle_kw
 from optimizer.errors import SolverError
 from optimizer.fill import ENERGY_NOISE_KWH
 from optimizer.neighbourhood import Neighbourhood, free_columns, moving_evses
-from optimizer.objectives import gross_ev_money, money, preference, unmet_price
+from optimizer.objectives import money, unmet_price
 from optimizer.program import Program, Site, Variables
 from optimizer.room import POWER_NOISE_KW, Meter, Room, mean_kw
 
@@ -23,22 +23,23 @@ ROUNDS_LARGE = 3  # each decision of theirs weighs less
 RAISED_FROM = (0.0, 0.5)  # shares of the minimum that are tried: from there on what is given is raised to it
 MONEY_NOISE = 1e-9
 ENERGY_SLACK_KWH = 1e-6  # the minima that are decided may miss a need by the solver's own noise
-DELAY_SHARE = 2e-4  # of the EVs' money: what being earlier weighs at most while powers are moved
 FEW = 0.5  # of the EVSEs: where more move, the whole program starts warm and is as fast
 LARGE = 3_000  # charge columns: below, the whole program is a matter of milliseconds
 
 Run = Callable[[Program], Floats]
 
 
-def dive(site: Site, v: Variables, program: Program, x: Floats, *, run: Run, run_part: Run) -> Floats:
+def dive(site: Site, v: Variables, program: Program, x: Floats, *, wish: Floats, run: Run, run_part: Run) -> Floats:
     """The columns of `program` with no power between 0 and its minimum, from its solution `x`.
 
-    `run` solves a program on the same matrix, `run_part` one on another. Where that fails, powers below the minimum
+    `wish` is the price of every column beside its money. `run` solves a program on the same matrix, `run_part` one on
+    another. Where that fails, powers below the minimum
     are dropped.
     """
     below, faint = _below(site, x[v.charge]), _faint(site, v, x)
     if not below.any() and not faint.any():
         return x
+    program = forgiving(site, v, program, x, wish)
     everybody = np.ones(len(site.problem.evses), dtype=np.bool_)
     moving = everybody
     afresh = site.vehicles.tapering.size > 0  # sums over a stay: a warm start takes longer than a cold one
@@ -90,7 +91,6 @@ def _dive(
 ) -> tuple[Floats, float]:
     """The columns, and their cost; giving is raised to the minimum from this share of it on, below it is dropped."""
     charge = site.charge
-    program = forgiving(site, v, program, x)
     lower, upper = program.lower.copy(), program.upper.copy()
     held_kw = np.where(moving[charge.evse], 0.0, net_vehicle_kw(site, v, x))
     others_kw = x[v.imported] - x[v.exported] - mean_kw(site, net_vehicle_kw(site, v, x) - held_kw)
@@ -132,7 +132,7 @@ def _dive(
     return x, float(program.cost @ x)
 
 
-def forgiving(site: Site, v: Variables, program: Program, x: Floats) -> Program:
+def forgiving(site: Site, v: Variables, program: Program, x: Floats, wish: Floats) -> Program:
     """The money program where more may go unmet than in its solution `x`, at a price that nothing else can cost."""
     upper = program.upper.copy()
     upper[v.unmet] = site.needs.owed_kwh
@@ -143,7 +143,7 @@ def forgiving(site: Site, v: Variables, program: Program, x: Floats) -> Program:
     row_upper[energy] += ENERGY_SLACK_KWH
     row_upper[program.rows("shortfall")] = np.inf
     row_upper[program.rows("floor_shortfall")] = np.inf
-    cost = money(site, v) + _weight_of_delay(site, v, x) * preference(site, v)
+    cost = money(site, v) + wish
     weight = unmet_price(site) * (1.0 + site.needs.classes - site.needs.service_class)
     floors = site.milestones.floors
     cost[v.unmet] = weight
@@ -161,12 +161,6 @@ def _too_full(site: Site, v: Variables, x: Floats) -> Flags:
     full = np.zeros(charge.columns, dtype=np.bool_)
     full[column[most_kw < charge.min_kw[column] - POWER_NOISE_KW]] = True
     return full
-
-
-def _weight_of_delay(site: Site, v: Variables, x: Floats) -> float:
-    waited = float(preference(site, v) @ x)
-    share = min(DELAY_SHARE, site.problem.settings.preference_budget)
-    return share * gross_ev_money(site, x[v.charge]) / waited if waited > 0 else 0.0
 
 
 def _most_kwh(site: Site, v: Variables, x: Floats) -> Floats:

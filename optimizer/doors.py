@@ -201,7 +201,7 @@ class PulpDoor:
         x = np.array([variable.value() or 0.0 for variable in variables], dtype=float)
         if not np.isfinite(x).all():
             raise SolverError(f"PuLP's {self._name} returned values that are no numbers")
-        objective = float(program.cost @ x)
+        objective = program.value(x)
         return Solution(x=x, objective=objective, bound=objective - absolute_gap if proven else -inf, proven=proven)
 
     def _solver(self, pulp: Any, time_limit_s: float, absolute_gap: float) -> Any:
@@ -257,13 +257,22 @@ def door(solver: str) -> Door:
 
 def refuse_nonsense(program: Program) -> None:
     """Raise `SolverError` for what solvers accept silently: no numbers, or a lower bound above its upper one."""
-    for name in ("cost", "lower", "upper", "row_lower", "row_upper"):
+    refuse_unpriced(program)
+    for name in ("lower", "upper", "row_lower", "row_upper"):
         if np.isnan(getattr(program, name)).any():
             raise SolverError(f"{name} holds a NaN")
-    if not np.isfinite(program.matrix.value).all() or not np.isfinite(program.cost).all():
+    if not np.isfinite(program.matrix.value).all():
         raise SolverError("a coefficient is not finite")
     if (program.lower > program.upper).any() or (program.row_lower > program.row_upper).any():
         raise SolverError("a lower bound lies above its upper bound")
+
+
+def refuse_unpriced(program: Program) -> None:
+    """Raise `SolverError` for a cost that is no finite number: all that can be wrong after a change of prices."""
+    if np.isnan(program.cost).any():
+        raise SolverError("cost holds a NaN")
+    if not np.isfinite(program.cost).all():
+        raise SolverError("a cost is not finite")
 
 
 def _finite(bound: float) -> float | None:

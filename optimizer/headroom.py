@@ -6,13 +6,17 @@ is planned all the same.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import inf
+from operator import attrgetter
 
 import numpy as np
 
 from optimizer.arrays import Flags, Floats
 from optimizer.domain import CONNECTION, PHASES, Evse, Problem
 from optimizer.presence import Grid
+
+OVERLOAD = -1e-9  # kW or A of headroom: less than this is more than rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +51,7 @@ def headroom_of(problem: Problem, grid: Grid) -> Headroom:
     number = {name: index for index, name in enumerate(names)}
     kw_per_a = problem.connection.voltage_v / 1000
 
+    @cache
     def above(circuit_id: str | None) -> list[int]:
         return [0, *(number[name] for name in problem.ancestors(circuit_id))]
 
@@ -54,13 +59,8 @@ def headroom_of(problem: Problem, grid: Grid) -> Headroom:
         group = [] if evse.shared_power is None else [number[f"shared_power[{evse.shared_power.group}]"]]
         return above(evse.circuit_id) + group
 
-    holds_evse = np.zeros((len(names), len(problem.evses)), dtype=np.bool_)
-    for index, evse in enumerate(problem.evses):
-        holds_evse[above_evse(evse), index] = True
-    holds_battery = np.zeros((len(names), len(problem.batteries)), dtype=np.bool_)
-    for index, battery in enumerate(problem.batteries):
-        holds_battery[above(battery.circuit_id), index] = True
-
+    holds_evse = _holds(len(names), [above_evse(evse) for evse in problem.evses])
+    holds_battery = _holds(len(names), [above(battery.circuit_id) for battery in problem.batteries])
     spoken_for_a = np.zeros((len(names), len(PHASES)))
     for circuit in problem.circuits:
         below_connection = above(circuit.circuit_id)[1:]  # the site's base load already holds what its circuits draw
@@ -107,6 +107,36 @@ def headroom_of(problem: Problem, grid: Grid) -> Headroom:
     )
 
 
+_READS = attrgetter(
+    "horizon",
+    "connection",
+    "circuits",
+    "evses",
+    "batteries",
+    "reservations",
+    "base_load_kw",
+    "base_load_high_kw",
+    "base_load_low_kw",
+    "base_load_phase_share",
+    "pv_kw",
+    "pv_high_kw",
+    "pv_curtailable",
+)
+
+
+def same_headroom(one: Problem, other: Problem) -> bool:
+    """Whether `headroom_of` reads the same of both problems."""
+    return bool(_READS(one) == _READS(other))
+
+
+def _holds(nodes: int, above: list[list[int]]) -> Flags:
+    """(node, member): whether the member hangs below the node, from the nodes above each member."""
+    holds = np.zeros((nodes, len(above)), dtype=np.bool_)
+    member = np.repeat(np.arange(len(above)), [len(path) for path in above])
+    holds[[node for path in above for node in path], member] = True
+    return holds
+
+
 def _feed_kw(problem: Problem, grid: Grid, limit_kw: Floats, limit_a: Floats) -> Floats:
     """What batteries may feed at each node; at the connection the PV that is not curtailed takes its part first.
 
@@ -129,10 +159,12 @@ def _feed_kw(problem: Problem, grid: Grid, limit_kw: Floats, limit_a: Floats) ->
 def _overloads(names: tuple[str, ...], draw_kw: Floats, draw_a: Floats, grid: Grid) -> list[str]:
     """One sentence for each limit that is exceeded before any vehicle charges."""
     found = []
-    for node, name in enumerate(names):
+    overloaded = (draw_kw < OVERLOAD).any(axis=1) | (draw_a < OVERLOAD).any(axis=(1, 2))
+    for node in np.flatnonzero(overloaded).tolist():
+        name = names[node]
         rows = [("kW", "", draw_kw[node]), *(("A", f" {phase}", draw_a[node, i]) for i, phase in enumerate(PHASES))]
         for unit, phase, left in rows:
-            over = np.flatnonzero(left < -1e-9)
+            over = np.flatnonzero(left < OVERLOAD)
             if over.size:
                 worst = int(over[np.argmin(left[over])])
                 found.append(

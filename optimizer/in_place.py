@@ -18,8 +18,9 @@ from optimizer.program import Matrix, Program
 
 MOST_PARKED = 0.3  # of what HiGHS holds: above, the model is passed anew with the basis that it has
 MOST_COEFFICIENTS = 5_000  # a call each, 1 µs: above, a new model is faster
+MOST_UNPERTURBED = 0.02  # of the rows that have other sides: below, costs are not perturbed
 MOST_PRICED = 0.25  # of the costs: above, with bounds that changed as well, nothing of the last optimum is left
-WARM_BUDGET = 0.2  # of the iterations of a cold solve: a warm start that takes more of them is given up
+WARM_BUDGET = {DUAL_SIMPLEX: 0.5, PRIMAL_SIMPLEX: 0.2}  # of a cold solve's iterations: above, a warm one is given up
 LEAST_BUDGET = 100
 NO_LIMIT = 2_147_483_647
 PAIR = 1 << 32  # more than there are columns
@@ -54,6 +55,7 @@ class InPlaceModel:
         for name, value in (("output_flag", False), ("threads", THREADS), ("random_seed", 0), ("presolve", "off")):
             _ok(self._highs.setOptionValue(name, value), name)
         self._cold_iterations = 0  # of the last cold solve
+        self._shifted = 0.0  # part of the rows that the last change gave other sides
 
     def build(self, held: Labelled, start: Basis | None = None) -> None:
         """Pass the whole model; raise `SolverError` when `start` belongs to a program of another shape."""
@@ -74,7 +76,8 @@ class InPlaceModel:
         After other prices the last basis is still feasible, after other bounds it is still optimal in prices. After
         both it is neither, and a cold solve is faster.
         """
-        same = np.array_equal(next_.columns, self._held.columns) and np.array_equal(next_.rows, self._held.rows)
+        held = self._held
+        same = _equal(next_.columns, held.columns) and _equal(next_.rows, held.rows)
         if not (self._change_entries(next_.program.matrix) if same else self._restructure(next_)):
             self.build(next_, self._basis_for(next_))
             return
@@ -93,11 +96,11 @@ class InPlaceModel:
         Raise `SolverError` when there is none, and after a warm start that turns out no faster than a cold one.
         """
         highs = self._highs
-        budget = max(int(WARM_BUDGET * self._cold_iterations), LEAST_BUDGET)
+        budget = max(int(WARM_BUDGET[self._strategy] * self._cold_iterations), LEAST_BUDGET)
         limit = budget if self._warm and self._cold_iterations else NO_LIMIT
         _ok(highs.setOptionValue("simplex_iteration_limit", limit), "simplex_iteration_limit")
-        # Perturbed costs help a long way and hinder a short one: 160 and 129 iterations became 103 and 90.
-        perturbed = 0.0 if limit != NO_LIMIT else 1.0
+        # Perturbed costs hinder a short way (88 iterations became 62 without) and save a long one (2,635 became 1,650).
+        perturbed = 0.0 if self._warm and self._shifted <= MOST_UNPERTURBED else 1.0
         name = "dual_simplex_cost_perturbation_multiplier"
         _ok(highs.setOptionValue(name, perturbed), name)
         _ok(highs.setOptionValue("simplex_strategy", self._strategy), "simplex_strategy")
@@ -162,6 +165,7 @@ class InPlaceModel:
             _ok(highs.changeColsBounds(index.size, index, low, high), "changeColsBounds")
         above = self._row_at
         shifted = (self._row_lower[above] != program.row_lower) | (self._row_upper[above] != program.row_upper)
+        self._shifted = float(np.mean(shifted))
         if shifted.any():
             self._row_lower[above], self._row_upper[above] = program.row_lower, program.row_upper
             index, low, high = above[shifted].astype(np.int32), program.row_lower[shifted], program.row_upper[shifted]
@@ -178,7 +182,9 @@ class InPlaceModel:
     def _change_entries(self, matrix: Matrix) -> bool:
         """The coefficients of columns and rows that stay; False when they are too many for a call each."""
         last = self._held.program.matrix
-        if np.array_equal(last.start, matrix.start) and np.array_equal(last.index, matrix.index):
+        if last is matrix:
+            return True
+        if _equal(last.start, matrix.start) and _equal(last.index, matrix.index):
             changed = np.flatnonzero(last.value != matrix.value)
             row = np.searchsorted(matrix.start, changed, side="right") - 1
             pair = self._row_at[row] * PAIR + self._column_at[matrix.index[changed]]
@@ -262,6 +268,10 @@ class InPlaceModel:
         _ok(status, "addCols")
         self._cost = np.concatenate([self._cost, cost])
         self._lower, self._upper = np.concatenate([self._lower, low]), np.concatenate([self._upper, high])
+
+
+def _equal(one: Ints, other: Ints) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _places(known: Ints, wanted: Ints) -> Ints:

@@ -4,6 +4,7 @@ A label is a whole number: what kind of thing, which one (by its id), and in whi
 things up. Whoever uses them compares the numbers as well, so a wrong match costs time and never changes an answer.
 """
 
+from collections.abc import Iterable
 from dataclasses import fields
 
 import numpy as np
@@ -22,7 +23,7 @@ class Labels:
     """Labels of columns and rows; one instance numbers the ids of all problems that are compared."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[str, object], int] = {}
+        self._numbers: dict[str, dict[str, int]] = {}  # by kind of thing, and its id
 
     def columns(self, site: Site, v: Variables) -> Ints:
         """One label a column of the program."""
@@ -79,23 +80,25 @@ class Labels:
             seen[rule] = seen.get(rule, 0) + end - first
         return labels
 
-    def _number(self, kind: str, which: object) -> int:
-        return self._numbers.setdefault((kind, which), len(self._numbers))
+    def _number(self, kind: str, which: str) -> int:
+        numbers = self._numbers.setdefault(kind, {})
+        return numbers.setdefault(which, len(numbers))
 
-    def _all(self, kind: str, ids: tuple[str, ...]) -> Ints:
-        return np.array([self._number(kind, one) for one in ids], dtype=np.int64)
+    def _all(self, kind: str, ids: Iterable[str]) -> Ints:
+        numbers = self._numbers.setdefault(kind, {})
+        return np.array([numbers.setdefault(one, len(numbers)) for one in ids], dtype=np.int64)
 
     def _evses(self, site: Site) -> Ints:
-        return self._all("evse", tuple(evse.evse_id for evse in site.problem.evses))
+        return self._all("evse", (evse.evse_id for evse in site.problem.evses))
 
     def _sessions(self, site: Site) -> Ints:
-        return self._all("session", tuple(session.session_id for session in site.problem.sessions))
+        return self._all("session", (session.session_id for session in site.problem.sessions))
 
     def _batteries(self, site: Site) -> Ints:
-        return self._all("battery", tuple(battery.battery_id for battery in site.batteries))
+        return self._all("battery", (battery.battery_id for battery in site.batteries))
 
     def _charges(self, site: Site) -> Ints:
-        return self._all("charge", tuple(charge.charge_id for charge in site.problem.demand_charges))
+        return self._all("charge", (charge.charge_id for charge in site.problem.demand_charges))
 
     def _slots(self, site: Site) -> Ints:
         horizon = site.problem.horizon

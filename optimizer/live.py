@@ -12,7 +12,7 @@ from optimizer.arrays import Floats
 from optimizer.constraints import ALL
 from optimizer.directions import is_circular
 from optimizer.domain import Problem, Series
-from optimizer.doors import refuse_nonsense
+from optimizer.doors import refuse_nonsense, refuse_unpriced
 from optimizer.errors import SolverError
 from optimizer.in_place import Basis, InPlaceModel, Labelled
 from optimizer.labels import Labels
@@ -25,6 +25,7 @@ __all__ = ["Basis", "LivePlan", "LiveProgram"]
 FREE_UNTIL_ASKED = frozenset(
     {"cost_bound", "shortfall", "floor_shortfall"}
 )  # rows for later solves; the first holds every price
+MOST_BESIDE_LEVEL = 0.02  # of the mean price: where prices move more than that, slots change places
 RULES = tuple(rule for rule in ALL if rule.__name__ not in FREE_UNTIL_ASKED)
 
 
@@ -96,7 +97,7 @@ class LiveProgram:
 
     def update(self, problem: Problem) -> LivePlan:
         """The same site later, or with other sessions, needs, limits, readings or prices."""
-        site = Site.of(problem)
+        site = Site.of(problem, self._site)
         variables = Variables.of(site)
         return self._next(site, variables, _program(site, variables))
 
@@ -112,11 +113,12 @@ class LiveProgram:
         return self._model.basis()
 
     def _next(self, site: Site, variables: Variables, program: Program) -> LivePlan:
-        refuse_nonsense(program)
         same_shape = variables is self._variables
+        (refuse_unpriced if same_shape else refuse_nonsense)(program)
+        reordered = _reordered(self._site, site)
         self._site, self._variables, self._program = site, variables, program
         model, self._model = self._model, None  # until it has an answer, nothing may go on from it
-        if model is None:
+        if model is None or reordered:
             self.plan = self._cold()
             return self.plan
         try:
@@ -136,8 +138,7 @@ class LiveProgram:
 
     def _answer(self, model: InPlaceModel, x: Floats) -> LivePlan:
         self._model = model
-        objective = float(self._program.cost @ x)
-        return LivePlan(self._site, self._variables, x, objective, model.warm, model.iterations)
+        return LivePlan(self._site, self._variables, x, self._program.value(x), model.warm, model.iterations)
 
     def _labelled(self) -> Labelled:
         columns = self._labels.columns(self._site, self._variables)
@@ -153,3 +154,16 @@ def _cost(site: Site, v: Variables) -> Floats:
     cost = money(site, v)
     cost[missed(site, v)] = unmet_price(site)
     return cost
+
+
+def _reordered(before: Site, after: Site) -> bool:
+    """Whether prices moved so much, apart from becoming dearer alike, that a cold solve is the shorter way.
+
+    Energy moves between slots that change places, vehicle by vehicle: that is a long way for a simplex.
+    """
+    old, new = before.buy_price, after.buy_price
+    same_slots = before.problem.horizon.start == after.problem.horizon.start and old.size == new.size
+    if not same_slots or not np.any(old):
+        return False
+    level = np.sum(old * new) / np.sum(old * old)
+    return bool(np.sum(np.abs(new - level * old)) > MOST_BESIDE_LEVEL * np.sum(np.abs(new)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.domain import Problem
-from optimizer.presence import Charge, Grid, later_kwh, seconds
+from optimizer.presence import Charge, Grid, later_kwh, seconds_of
 from optimizer.vehicles import Vehicles
 
 
@@ -73,7 +73,7 @@ def milestones_of(problem: Problem, grid: Grid, charge: Charge, vehicles: Vehicl
         for scenario in session.scenarios
     ]
     session = np.array([number for number, *_ in stated], dtype=np.int64)
-    moment_s = np.array([seconds(moment, problem.horizon) for _, moment, *_ in stated], dtype=float)
+    moment_s = seconds_of((moment for _, moment, *_ in stated), problem.horizon)
     owed_kwh = np.array([energy_kwh for _, _, energy_kwh, *_ in stated], dtype=float)
     if stated:
         owed_kwh = np.maximum(owed_kwh - later_kwh(problem, session, moment_s), 0.0)
@@ -88,7 +88,7 @@ def milestones_of(problem: Problem, grid: Grid, charge: Charge, vehicles: Vehicl
     begin = first[session] - (np.cumsum(count) - count)
     pair = order[np.arange(milestone.size) + np.repeat(begin, count)]
     slot = charge.slot[charge.column[pair]]
-    arrival_s = np.array([seconds(one.arrival, problem.horizon) for one in problem.sessions], dtype=float)
+    arrival_s = seconds_of((one.arrival for one in problem.sessions), problem.horizon)
     from_s = np.maximum(grid.start_s[slot], arrival_s[session[milestone]])
     hours = np.clip((np.minimum(moment_s[milestone], grid.end_s[slot]) - from_s) / 3600, 0.0, charge.overlap_h[pair])
     counts = hours > 0

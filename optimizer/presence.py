@@ -4,9 +4,11 @@ Two stays may follow one another within a slot. The EVSE's limit in that slot is
 belongs to the EVSE and carries the limits of everybody who is there during the slot.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
+from operator import attrgetter
 
 import numpy as np
 
@@ -27,7 +29,9 @@ __all__ = [
     "later_kwh",
     "needs_of",
     "refuse_overlapping_stays",
+    "same_charge",
     "seconds",
+    "seconds_of",
 ]
 
 MIN_OVERLAP_H = 1e-6  # 4 ms: shorter presence is rounding of the clock, and a coefficient that solvers drop
@@ -135,6 +139,12 @@ def seconds(moment: datetime, horizon: Horizon) -> float:
     return (moment - horizon.start) / timedelta(seconds=1)
 
 
+def seconds_of(moments: Iterable[datetime], horizon: Horizon) -> Floats:
+    """Seconds since the start of the horizon, of each moment."""
+    start = horizon.start
+    return np.array([(moment - start).total_seconds() for moment in moments], dtype=float)
+
+
 def refuse_overlapping_stays(problem: Problem) -> None:
     """Raise `InvalidProblemError` when two sessions are at one EVSE at the same time, naming both."""
     latest: dict[str, Session] = {}
@@ -155,9 +165,10 @@ def needs_of(problem: Problem) -> Needs:
     required = np.array([session.required_energy_kwh for session in problem.sessions], dtype=float)
     owed = np.array([0.0 if s.scenarios else s.required_energy_kwh for s in problem.sessions], dtype=float)
     if problem.sessions:
-        departure_s = np.array([seconds(session.departure, horizon) for session in problem.sessions])
+        departure_s = seconds_of((session.departure for session in problem.sessions), horizon)
         owed = np.maximum(owed - later_kwh(problem, np.arange(owed.size), departure_s), 0.0)
-    rank = [(session.priority, session.arrival > horizon.first_moment) for session in problem.sessions]
+    first_moment = horizon.first_moment
+    rank = [(session.priority, session.arrival > first_moment) for session in problem.sessions]
     order = {key: number for number, key in enumerate(sorted(set(rank)))}
     return Needs(
         owed_kwh=owed,
@@ -170,8 +181,13 @@ def needs_of(problem: Problem) -> Needs:
 def later_kwh(problem: Problem, session: Ints, moment_s: Floats) -> Floats:
     """What each session can still get at full power from the horizon's end to a moment, in seconds from its start."""
     horizon = problem.horizon
-    from_s = np.array([seconds(max(one.arrival, horizon.end), horizon) for one in problem.sessions])[session]
-    later: Floats = np.maximum(moment_s - from_s, 0.0) / 3600 * full_power_kw(problem)[session]
+    end_s = seconds(horizon.end, horizon)
+    later: Floats = np.zeros(moment_s.size)
+    after = np.flatnonzero(moment_s > end_s)
+    if after.size:
+        arrival_s = seconds_of((one.arrival for one in problem.sessions), horizon)[session[after]]
+        left_s = np.maximum(moment_s[after] - np.maximum(arrival_s, end_s), 0.0)
+        later[after] = left_s / 3600 * full_power_kw(problem)[session[after]]
     return later
 
 
@@ -191,7 +207,7 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
     session, slot, overlap_h = _pairs(problem, grid)
     evse_ids = {evse.evse_id: number for number, evse in enumerate(problem.evses)}
     evse_of = np.array([evse_ids[session.evse_id] for session in problem.sessions], dtype=np.int64)
-    kw_per_a, rank, drawn = _phases(problem, evse_of)
+    kw_per_a, drawn = _phases(problem, evse_of)
     key, column = np.unique(evse_of[session] * grid.slots + slot, return_inverse=True)
     evse = key // grid.slots
     slot_of = key % grid.slots
@@ -201,8 +217,8 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
     is_dc = np.array([evse.is_dc for evse in problem.evses])[evse]
     step_kw = np.where(is_dc, DC_STEP_KW, np.array([evse.current_step_a for evse in problem.evses])[evse] * unit)
 
-    loads = np.zeros((key.size, len(PHASES)))
-    np.maximum.at(loads, column, rank[evse_of[session]] < drawn[session, None])
+    most_drawn = np.zeros(key.size, dtype=np.int64)  # at one EVSE, more phases hold all that fewer do
+    np.maximum.at(most_drawn, column, drawn[session])
     minimum_a = np.zeros(key.size)
     np.maximum.at(minimum_a, column, _minimum_current_a(problem, evse_of)[session])
     limit_kw = evse_limit_kw(problem, evse, unit)
@@ -210,39 +226,62 @@ def charge_of(problem: Problem, grid: Grid) -> Charge:
     open_a = _open_limit_a(problem)[evse]  # what an unverified EVSE may still be drawing
     is_open = (slot_of == 0) & np.isfinite(open_a)
     limit_kw = np.where(is_open, np.minimum(limit_kw, open_a * unit), limit_kw)
-    loads[is_open] = 0.0  # safety counts that limit instead: `headroom`
+    most_drawn[is_open] = 0  # safety counts that limit instead: `headroom`
     min_steps = np.ceil(np.where(is_dc, 0.0, minimum_a * unit) / step_kw - STEP_NOISE).astype(np.int64)
     max_steps = np.floor(limit_kw / step_kw + STEP_NOISE).astype(np.int64)
 
     # Whoever is there and wants nothing would draw all the same; and a power below the minimum cannot be asked for.
     idle = np.zeros(key.size, dtype=np.bool_)
-    wants = [s.v2g is not None or (s.max_energy_kwh or s.required_energy_kwh) > 0 for s in problem.sessions]
-    np.logical_or.at(idle, column, ~np.array(wants, dtype=np.bool_)[session])
+    wants = np.array([_wants(session) for session in problem.sessions], dtype=np.bool_)
+    np.logical_or.at(idle, column, ~wants[session])
     keep = ~idle & (max_steps >= np.maximum(min_steps, 1))
     number = np.cumsum(keep) - 1
-    pair = keep[column]
+    pair, kept = np.flatnonzero(keep[column]), np.flatnonzero(keep)
     probability = np.array([s.probability for s in problem.sessions], dtype=float)
     present = sum_by(column, overlap_h * probability[session], key.size) / grid.hours[slot_of]
     return Charge(
-        evse=evse[keep],
-        slot=slot_of[keep],
-        step_kw=step_kw[keep],
-        min_steps=min_steps[keep],
-        max_steps=max_steps[keep],
-        kw_per_a=unit[keep],
-        amps_per_kw=(loads / unit[:, None])[keep],
-        present=np.minimum(present[keep], 1.0),
+        evse=evse[kept],
+        slot=slot_of[kept],
+        step_kw=step_kw[kept],
+        min_steps=min_steps[kept],
+        max_steps=max_steps[kept],
+        kw_per_a=unit[kept],
+        amps_per_kw=(_rank(problem)[evse[kept]] < most_drawn[kept, None]) / unit[kept, None],
+        present=np.minimum(present[kept], 1.0),
         session=session[pair],
         column=number[column[pair]],
         overlap_h=overlap_h[pair],
     )
 
 
+_READS = attrgetter("horizon", "evses", "connection.voltage_v")
+_READS_OF_SESSION = attrgetter(
+    "evse_id", "arrival", "departure", "max_power_kw", "vehicle_phases", "min_current_a", "probability", "v2g"
+)
+
+
+def same_charge(one: Problem, other: Problem) -> bool:
+    """Whether `charge_of` reads the same of both problems: all but how much energy each session wants."""
+    return (
+        len(one.sessions) == len(other.sessions)
+        and _READS(one) == _READS(other)
+        and all(
+            a is b or (_READS_OF_SESSION(a) == _READS_OF_SESSION(b) and _wants(a) == _wants(b))
+            for a, b in zip(one.sessions, other.sessions, strict=True)
+        )
+    )
+
+
+def _wants(session: Session) -> bool:
+    """Whether it takes, or gives, anything at all."""
+    return session.v2g is not None or (session.max_energy_kwh or session.required_energy_kwh) > 0
+
+
 def _pairs(problem: Problem, grid: Grid) -> tuple[Ints, Ints, Floats]:
     """Session, slot and hours of presence, for every slot of every stay."""
     horizon = problem.horizon
-    arrival = np.array([seconds(session.arrival, horizon) for session in problem.sessions], dtype=float)
-    departure = np.array([seconds(session.departure, horizon) for session in problem.sessions], dtype=float)
+    arrival = seconds_of((session.arrival for session in problem.sessions), horizon)
+    departure = seconds_of((session.departure for session in problem.sessions), horizon)
     from_s = np.clip(arrival, grid.start_s[0], grid.end_s[-1])
     to_s = np.clip(departure, grid.start_s[0], grid.end_s[-1])
     first = np.searchsorted(grid.end_s, from_s, side="right")
@@ -254,21 +293,21 @@ def _pairs(problem: Problem, grid: Grid) -> tuple[Ints, Ints, Floats]:
     return session[seen], slot[seen], overlap_h[seen]
 
 
-def _phases(problem: Problem, evse_of: Ints) -> tuple[Floats, Ints, Ints]:
-    """kW per A of each session; the place of each site phase at each EVSE (3: not wired); phases that safety counts."""
+def _phases(problem: Problem, evse_of: Ints) -> tuple[Floats, Ints]:
+    """kW per A of each session, and how many phases safety counts."""
     wired = np.array([len(evse.phases) for evse in problem.evses], dtype=np.int64)[evse_of]
     is_dc = np.array([evse.is_dc for evse in problem.evses], dtype=np.bool_)[evse_of]
     known = np.array([session.vehicle_phases or 0 for session in problem.sessions], dtype=np.int64)
     counted = np.where(is_dc, wired, np.minimum(np.maximum(known, 1), wired))
     drawn = np.where(is_dc | (known == 0), wired, np.minimum(known, wired))
-    rank = np.array(
-        [
-            [evse.phases.index(phase) if phase in evse.phases else len(PHASES) for phase in PHASES]
-            for evse in problem.evses
-        ],
-        dtype=np.int64,
-    ).reshape(-1, len(PHASES))
-    return counted * problem.connection.voltage_v / 1000, rank, drawn
+    return counted * problem.connection.voltage_v / 1000, drawn
+
+
+def _rank(problem: Problem) -> Ints:
+    """The place of each site phase at each EVSE; 3 where it is not wired."""
+    wirings = {evse.phases for evse in problem.evses}
+    rank = {wired: [wired.index(phase) if phase in wired else len(PHASES) for phase in PHASES] for wired in wirings}
+    return np.array([rank[evse.phases] for evse in problem.evses], dtype=np.int64).reshape(-1, len(PHASES))
 
 
 def _minimum_current_a(problem: Problem, evse_of: Ints) -> Floats:
@@ -300,5 +339,5 @@ def full_power_kw(problem: Problem) -> Floats:
     """The most that each session can draw."""
     evse_ids = {evse.evse_id: number for number, evse in enumerate(problem.evses)}
     evse_of = np.array([evse_ids[session.evse_id] for session in problem.sessions], dtype=np.int64)
-    kw_per_a, _, _ = _phases(problem, evse_of)
+    kw_per_a, _ = _phases(problem, evse_of)
     return np.minimum(evse_limit_kw(problem, evse_of, kw_per_a), _vehicle_limit_kw(problem))

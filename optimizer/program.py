@@ -12,10 +12,11 @@ import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints, sum_by
 from optimizer.domain import Battery, Problem
-from optimizer.headroom import Headroom, headroom_of
+from optimizer.headroom import Headroom, headroom_of, same_headroom
 from optimizer.intervals import Intervals, intervals_of
+from optimizer.members import Members
 from optimizer.milestones import Milestones, milestones_of
-from optimizer.presence import Charge, Grid, Needs, charge_of, needs_of, refuse_overlapping_stays
+from optimizer.presence import Charge, Grid, Needs, charge_of, needs_of, refuse_overlapping_stays, same_charge
 from optimizer.vehicles import Vehicles, vehicles_of
 
 
@@ -24,7 +25,8 @@ class Site:
     """The problem as arrays over the slots that are still to come. Powers are kW, prices currency per kWh.
 
     `buy_price` holds the import price with its carbon. `battery_floor_kwh` (battery, slot) is the least
-    energy at each slot's end: a floor that cannot be reached in time is lowered to what can.
+    energy at each slot's end: a floor that cannot be reached in time is lowered to what can. Below each node of the
+    circuit tree: `charging` the charge columns, `giving` those that may give, `storing` the (battery, slot) cells.
     """
 
     problem: Problem
@@ -34,6 +36,9 @@ class Site:
     milestones: Milestones
     vehicles: Vehicles
     headroom: Headroom
+    charging: Members
+    storing: Members
+    giving: Members
     intervals: tuple[Intervals, ...]
     batteries: tuple[Battery, ...]
     holds_battery: Flags
@@ -44,16 +49,21 @@ class Site:
     sell_price: Floats
 
     @classmethod
-    def of(cls, problem: Problem) -> "Site":
-        """Raise `InvalidProblemError` when two sessions are at one EVSE at once."""
+    def of(cls, problem: Problem, last: "Site | None" = None) -> "Site":
+        """Raise `InvalidProblemError` when two sessions are at one EVSE at once.
+
+        `last` is a site that was built before: what depends on nothing that is different now is taken from it.
+        """
         refuse_overlapping_stays(problem)
         grid = Grid.of(problem.horizon)
-        charge = charge_of(problem, grid)
+        charge = last.charge if last and same_charge(last.problem, problem) else charge_of(problem, grid)
         vehicles = vehicles_of(problem, charge)
-        headroom = headroom_of(problem, grid)
+        headroom = last.headroom if last and same_headroom(last.problem, problem) else headroom_of(problem, grid)
         controllable = [battery.controllable for battery in problem.batteries]
         batteries = tuple(battery for battery in problem.batteries if battery.controllable)
         holds_battery = headroom.holds_battery[:, np.array(controllable, dtype=np.bool_)]
+        given = vehicles.column[vehicles.giving]
+        cells, slots = np.arange(len(batteries) * grid.slots), grid.slots
         buy_price = np.array(problem.import_price_per_kwh)[grid.first :]
         if problem.carbon_kg_per_kwh is not None:
             buy_price = buy_price + np.array(problem.carbon_kg_per_kwh)[grid.first :] * problem.carbon_price_per_kg
@@ -65,6 +75,13 @@ class Site:
             milestones=milestones_of(problem, grid, charge, vehicles),
             vehicles=vehicles,
             headroom=headroom,
+            charging=(
+                last.charging
+                if last and last.charge is charge and last.headroom is headroom
+                else Members.of(headroom.holds_evse, charge.evse, charge.slot)
+            ),
+            storing=Members.of(holds_battery, cells // slots, cells % slots),
+            giving=Members.of(headroom.holds_evse, charge.evse[given], charge.slot[given]),
             intervals=tuple(intervals_of(problem, one, grid) for one in problem.demand_charges),
             batteries=batteries,
             holds_battery=holds_battery,
@@ -257,8 +274,12 @@ class Program:
     blocks: tuple[tuple[str, tuple[Ints, ...], int, int], ...]
     integer: Flags | None = None
 
+    def value(self, x: Floats) -> float:
+        """What `x` costs. Not `cost @ x`: its bits, and on a busy machine its time, depend on the threads of BLAS."""
+        return float(np.sum(self.cost * x))
+
     def rows(self, name: str) -> slice:
-        """The rows of a rule; an empty slice when it binds nobody."""
+        """The rows of a rule, the first block of them; an empty slice when it binds nobody."""
         return next((slice(first, end) for rule, _, first, end in self.blocks if rule == name), slice(0, 0))
 
 

@@ -22,18 +22,18 @@ GOOD_GAP = 1e-3  # of the vehicles' money: nearer to the bound, looking for more
 
 
 def repair(
-    site: Site, v: Variables, program: Program, x: Floats, *, run: Run, run_part: Run, settle: Run
+    site: Site, v: Variables, program: Program, x: Floats, *, wish: Floats, run: Run, run_part: Run, settle: Run
 ) -> tuple[Ints, Floats]:
     """Whole steps for every charge column, and the columns of the program that they were rounded from.
 
-    `program` is the money program with its directions fixed, `x` its solution; `run` solves a program on the same
-    matrix, `run_part` one on another, `settle` one in which no flow may go in a circle. What `x` leaves unmet may stay
-    unmet; anything more is avoided at any price.
+    `program` is the money program with its directions fixed, `x` its solution; `wish` is the price of every column
+    beside its money; `run` solves a program on the same matrix, `run_part` one on another, `settle` one in which no
+    flow may go in a circle. What `x` leaves unmet may stay unmet; anything more is avoided at any price.
     """
     promised_kwh = site.needs.owed_kwh - x[v.unmet]
     floors_kwh = site.milestones.owed_kwh - x[v.behind]
     good = float(program.cost @ x) + constant_money(site) + GOOD_GAP * gross_ev_money(site, x[v.charge])
-    x = dive(site, v, program, x, run=run, run_part=run_part)
+    x = dive(site, v, program, x, wish=wish, run=run, run_part=run_part)
     target_kwh = np.where(_wants_more(site), site.delivered_kwh(net_vehicle_kw(site, v, x)), promised_kwh)
     target_kwh = np.maximum(target_kwh, promised_kwh)
 

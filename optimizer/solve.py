@@ -6,7 +6,7 @@ deterministic: the same problem gives the same bits.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -21,20 +21,22 @@ from optimizer.answer import (
     session_results,
     warnings,
 )
-from optimizer.arrays import Flags, Floats
+from optimizer.arrays import Flags, Floats, Ints
 from optimizer.constraints import ALL
 from optimizer.directions import Cheapest, is_circular, straighten
-from optimizer.domain import Problem, Schedule, SessionResult, Status
-from optimizer.doors import Door, door
+from optimizer.domain import Cost, Problem, Schedule, SessionResult, Status
+from optimizer.doors import Door, Solution, door
 from optimizer.errors import SolverError
-from optimizer.objectives import constant_money, gross_ev_money, money, preference, unmet_price
+from optimizer.in_force import PlanInForce
+from optimizer.objectives import constant_money, gross_ev_money, head_start, money, unmet_price
+from optimizer.preference import Preferred, budget, cost_noise, prefer
 from optimizer.program import Program, Site, Variables, assemble
 from optimizer.repair import repair
 from optimizer.service import UNMET_NOISE_KWH, divide, missed, no_shortfall
+from optimizer.smooth import smoothed
 
 OPTIMAL_GAP = 1e-4  # of the gross EV money: up to here a plan counts as proven optimal
 DIRECTION_GAP = 5e-5  # of it: directions of flows need not be searched for less
-COST_NOISE = 1e-9  # of the money: what a solver may miss a bound on it by
 LEAST_GROSS = 0.01  # currency: the scale of a gap where vehicles cost nothing
 UNMET_GAP_KWH = 0.01  # more than this beyond what is unavoidable, and a plan is not optimal
 
@@ -50,6 +52,22 @@ class TimeLimit:
         return max(self._end - perf_counter(), 0.01)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Rounded:
+    """Whole steps, the columns that they were rounded from, what it costs, whether it keeps to a plan in force."""
+
+    steps: Ints
+    x: Floats
+    cost: Cost
+    keeps: bool
+
+    def priced(self, site: Site, v: Variables, cheapest: Cheapest) -> float:
+        """The money, and a price that nothing else can cost on what is missing beyond the unavoidable."""
+        missing_kwh = site.needs.owed_kwh - cheapest.x[v.unmet] - site.delivered_kwh(self.steps * site.charge.step_kw)
+        worth_a_step = missing_kwh[missing_kwh > UNMET_GAP_KWH]
+        return self.cost.minimised + unmet_price(site) * float(worth_a_step.sum())
+
+
 def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     """The cheapest schedule among those that serve best, within every hard rule, on the chargers' grid.
 
@@ -62,16 +80,16 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     site = Site.of(problem)
     variables = Variables.of(site)
     program = assemble(site, variables, ALL, money(site, variables))
+    in_force = PlanInForce.of(site, variables)
+    aside = door(solver)  # for programs of another shape: the money program stays warm
     built = perf_counter()
 
-    cheapest = least_money(site, variables, program, chosen, limit)
-    x = _prefer(site, variables, cheapest, chosen, limit)
+    cheapest = least_money(site, variables, program, chosen, limit, start=head_start(site, variables))
+    preferred = prefer(site, variables, cheapest, in_force, aside if in_force else chosen, time_limit_s=limit.left_s)
     solved = perf_counter()
 
     def run(decided: Program) -> Floats:
         return chosen.solve(decided, time_limit_s=limit.left_s).x
-
-    aside = door(solver)  # parts of the program are solved aside: the whole one stays warm
 
     def run_part(part: Program) -> Floats:
         return aside.solve(part, time_limit_s=limit.left_s).x
@@ -79,19 +97,33 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     def settle(decided: Program) -> Floats:
         return _straight(site, variables, decided, chosen, limit).x
 
-    steps, x = repair(site, variables, cheapest.program, x, run=run, run_part=run_part, settle=settle)
-    power_kw = steps * site.charge.step_kw
+    def rounded(wished: Preferred) -> Rounded:
+        steps, x = repair(
+            site, variables, cheapest.program, wished.x, wish=wished.wish, run=run, run_part=run_part, settle=settle
+        )
+        seen = flows(site, variables, x, steps * site.charge.step_kw)
+        return Rounded(steps, x, cost_of(site, seen, steps * site.charge.step_kw), wished.keeps)
+
+    answer = rounded(preferred)
+    if preferred.keeps:
+        allowed = budget(site, variables, cheapest.x)
+        if answer.priced(site, variables, cheapest) > cheapest.bound + constant_money(site) + allowed:
+            fresh = rounded(prefer(site, variables, cheapest, None, chosen, time_limit_s=limit.left_s))
+            if answer.priced(site, variables, cheapest) > fresh.priced(site, variables, cheapest) + allowed:
+                answer = fresh
+    steps, power_kw = answer.steps, answer.steps * site.charge.step_kw
+    x = smoothed(site, variables, cheapest.program, answer.x, power_kw, aside, time_limit_s=limit.left_s)
     seen = flows(site, variables, x, power_kw)
-    sessions = session_results(site, steps)
     cost = cost_of(site, seen, power_kw)
+    sessions = session_results(site, steps)
     more_unmet = _more_unmet(site, variables, sessions, cheapest.x)
     bound: float | None = cheapest.bound
     if more_unmet.any():
-        fresh = door(solver) if site.vehicles.tapering.size else chosen  # tapers: cold is faster than warm
-        bound = _bound_at(site, variables, cheapest.program, sessions, fresh, limit)
+        cold = door(solver) if site.vehicles.tapering.size else chosen  # tapers: cold is faster than warm
+        bound = _bound_at(site, variables, cheapest.program, sessions, cold, limit)
     gross = max(gross_ev_money(site, power_kw), LEAST_GROSS)
     gap = None if bound is None else max(cost.minimised - bound - constant_money(site), 0.0) / gross
-    status, reason = _verdict(gap, more_unmet)
+    status, reason = _verdict(gap, more_unmet, kept=answer.keeps)
     power, current = evse_series(site, steps)
     imported, exported, curtailed = over_horizon(problem, site, seen)
     without = _money_without_vehicles(problem, solver, limit)
@@ -121,58 +153,63 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
 
 
 def least_money(
-    site: Site, v: Variables, program: Program, chosen: Door, limit: TimeLimit, *, search_directions: bool = True
+    site: Site,
+    v: Variables,
+    program: Program,
+    chosen: Door,
+    limit: TimeLimit,
+    *,
+    start: Floats | None = None,
+    search_directions: bool = True,
 ) -> Cheapest:
     """Serve best, then as cheaply as can be; circular flows are straightened where they pay.
 
-    Without `search_directions` they are straightened by the net flow alone, and nothing is proven about that.
+    `start` is a price on top with which solving begins and does not end. Without `search_directions` circles are
+    straightened by the net flow alone, and nothing is proven about that.
     """
     cost = program.cost.copy()
     wishes = missed(site, v)
     cost[wishes] = unmet_price(site)
-    solution = chosen.solve(replace(program, cost=cost), time_limit_s=limit.left_s)
+    solution, preferred = _started(replace(program, cost=cost), start, chosen, limit)
     served = solution.x[wishes].max(initial=0.0) <= UNMET_NOISE_KWH
     if not served:
         shortfall = divide(site, v, chosen, time_limit_s=limit.left_s)
-        found = _straight(site, v, shortfall.bound(program, v), chosen, limit, search=search_directions)
+        bounded = shortfall.bound(program, v)
+        found = _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
         return replace(found, fairness_kwh=shortfall.fairness_kwh)
     bounded = no_shortfall(site, program, v)
     if not is_circular(site, v, solution.x):
-        return Cheapest(bounded, solution.x, float(program.cost @ solution.x))
-    return _straight(site, v, bounded, chosen, limit, search=search_directions)
+        return Cheapest(bounded, solution.x, float(program.cost @ solution.x), preferred=preferred)
+    return _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
+
+
+def _started(program: Program, start: Floats | None, chosen: Door, limit: TimeLimit) -> tuple[Solution, Floats | None]:
+    """The optimum of a program, and where solving began if that is as cheap: then nothing as cheap starts better."""
+    if start is None:
+        return chosen.solve(program, time_limit_s=limit.left_s), None
+    begun = chosen.solve(replace(program, cost=program.cost + start), time_limit_s=limit.left_s).x
+    solution = chosen.solve(program, time_limit_s=limit.left_s, feasible_start=True)
+    as_cheap = float(program.cost @ begun) <= solution.objective + cost_noise(solution.objective)
+    return solution, begun if as_cheap else None
 
 
 def _straight(
-    site: Site, v: Variables, program: Program, chosen: Door, limit: TimeLimit, *, search: bool = True
+    site: Site,
+    v: Variables,
+    program: Program,
+    chosen: Door,
+    limit: TimeLimit,
+    *,
+    start: Floats | None = None,
+    search: bool = True,
 ) -> Cheapest:
     """Solve a program, and fix the directions of flows where it counts on a circle."""
-    solution = chosen.solve(program, time_limit_s=limit.left_s)
+    solution, preferred = _started(program, start, chosen, limit)
     if not is_circular(site, v, solution.x):
-        return Cheapest(program, solution.x, solution.objective)
+        return Cheapest(program, solution.x, solution.objective, preferred=preferred)
     gross = max(gross_ev_money(site, solution.x[v.charge]), LEAST_GROSS)
     tolerance = DIRECTION_GAP * gross if search else np.inf
     return straighten(site, v, program, solution, chosen, time_limit_s=limit.left_s, tolerance=tolerance)
-
-
-def _prefer(site: Site, v: Variables, cheapest: Cheapest, chosen: Door, limit: TimeLimit) -> Floats:
-    """Earlier rather than later among equal prices. It spends nothing of the budget: `repair` may, in whole steps.
-
-    A continuous program would spend all of a budget on a sliver of power in a dearer slot, below every minimum.
-    """
-    if not site.charge.columns:
-        return cheapest.x
-    program, x = cheapest.program, cheapest.x
-    spent = float(program.cost @ x)
-    upper, row_upper = program.upper.copy(), program.row_upper.copy()
-    wishes = missed(site, v)
-    upper[wishes] = np.maximum(x[wishes], 0.0)
-    row_upper[program.rows("cost_bound")] = spent + COST_NOISE * abs(spent)
-    wished = replace(program, cost=preference(site, v), upper=upper, row_upper=row_upper)
-    try:
-        wish = chosen.solve(wished, time_limit_s=limit.left_s, feasible_start=True).x
-    except SolverError:  # out of time: a preference is no reason to lose the plan
-        return x
-    return x if is_circular(site, v, wish) else wish
 
 
 def _more_unmet(site: Site, v: Variables, sessions: Mapping[str, SessionResult], x: Floats) -> Flags:
@@ -211,13 +248,14 @@ def _bound_at(
         return None
 
 
-def _verdict(gap: float | None, more_unmet: Flags) -> tuple[Status, str | None]:
+def _verdict(gap: float | None, more_unmet: Flags, *, kept: bool) -> tuple[Status, str | None]:
     if more_unmet.any():
         return "feasible", f"the minimum current leaves energy unmet in {int(more_unmet.sum())} sessions"
     if gap is None:
         return "feasible", "the time limit left no time for the bound"
     if gap > OPTIMAL_GAP:
-        return "feasible", f"{gap:.2%} of the vehicles' energy money above the bound: minimum current, current steps"
+        causes = "minimum current, current steps" + (", the plan in force" if kept else "")
+        return "feasible", f"{gap:.2%} of the vehicles' energy money above the bound: {causes}"
     return "optimal", None
 
 

@@ -14,6 +14,7 @@ from app.db.store import Store
 from app.gather.charged import POWER, REGISTER, from_power
 from app.gather.demand import DemandCharges, floored
 from app.gather.history import History
+from app.gather.in_force import planned_kw
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import SignalSource
 from app.site import EvseDocument, Site, evse_key
@@ -27,6 +28,7 @@ from optimizer.domain import (
     PhaseCurrents,
     Problem,
     Reservation,
+    Series,
     Session,
 )
 
@@ -101,7 +103,7 @@ class Gatherer:
 
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
         """Raises `ForecastError` where prices or base load are not known in any way."""
-        what_if = what_if or WhatIf()
+        is_what_if, what_if = what_if is not None, what_if or WhatIf()
         now = self._clock.now()
         slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
@@ -110,6 +112,9 @@ class Gatherer:
         if what_if.sessions is not None:
             sessions = list(what_if.sessions)
         planned = {session.evse_id for session in sessions}
+        # A what-if asks what would be best, not what is nearest to today's plan.
+        last = None if is_what_if else await self._store.latest_plan(site.id)
+        in_force = planned_kw(last, horizon, sessions)
         problem = Problem(
             horizon=horizon,
             connection=Connection(
@@ -122,7 +127,9 @@ class Gatherer:
                 Circuit(circuit.id, circuit.parent, circuit.max_power_kw, circuit.max_current_a)
                 for circuit in site.circuits
             ),
-            evses=tuple(_evse(station.id, evse) for station in site.charging_stations for evse in station.evses),
+            evses=tuple(
+                _evse(station.id, evse, in_force) for station in site.charging_stations for evse in station.evses
+            ),
             sessions=tuple(sessions),
             base_load_kw=_scaled(signals.base_load_kw, what_if.base_load_factor),
             base_load_high_kw=_scaled(signals.base_load_high_kw, what_if.base_load_factor),
@@ -269,7 +276,7 @@ def _warnings(site: Site, problem: Problem) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _evse(station_id: str, evse: EvseDocument) -> Evse:
+def _evse(station_id: str, evse: EvseDocument, in_force: Mapping[str, Series]) -> Evse:
     return Evse(
         evse_id=evse_key(station_id, evse.id),
         circuit_id=evse.circuit or "connection",
@@ -279,6 +286,7 @@ def _evse(station_id: str, evse: EvseDocument) -> Evse:
         min_current_a=evse.min_current_a,
         current_step_a=evse.current_step_a,
         efficiency=evse.efficiency,
+        planned_kw=in_force.get(evse_key(station_id, evse.id)),
     )
 
 

@@ -107,7 +107,10 @@ CarbonIntensity = Annotated[float, Field(ge=-1e3, le=1e3), _SANE]
 Share = Annotated[float, Field(ge=0, le=1), _SANE]
 Efficiency = Annotated[float, Field(gt=0, le=1), _SANE]
 
+SignedKilowatt = Annotated[float, Field(ge=-1e6, le=1e6), _SANE]
+
 KilowattSeries = Annotated[list[Kilowatt], Field(max_length=MAX_SLOTS), SERIES_OR_NUMBER]
+SignedKilowattSeries = Annotated[list[SignedKilowatt], Field(max_length=MAX_SLOTS), SERIES_OR_NUMBER]
 PriceSeries = Annotated[list[Price], Field(max_length=MAX_SLOTS), SERIES_OR_NUMBER]
 CarbonSeries = Annotated[list[CarbonIntensity], Field(max_length=MAX_SLOTS), SERIES_OR_NUMBER]
 

@@ -4,7 +4,7 @@ Everything is checked here or by the domain, and every error names the path and 
 does not know is an error: a limit that is silently ignored is worse than a refusal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -55,6 +55,7 @@ SERIES = (
     "export_price_per_kwh",
     "carbon_kg_per_kwh",
 )
+EVSE_SERIES = ("planned_kw",)
 EXAMPLE: dict[str, Any] = {
     "version": 1,
     "currency": "EUR",
@@ -157,8 +158,9 @@ class ProblemIn(Edge):
         if not isinstance(slots, int) or not 1 <= slots <= MAX_SLOTS:
             return document  # the error about `slots` comes from its own field
         document = {"pv_kw": 0.0, **document}
-        numbers = {name: document[name] for name in SERIES if type(document.get(name)) in (int, float)}
-        return {**document, **{name: [number] * slots for name, number in numbers.items()}}
+        if isinstance(document.get("evses"), list):
+            document["evses"] = [_spread(evse, EVSE_SERIES, slots) for evse in document["evses"]]
+        return _spread(document, SERIES, slots)
 
     def to_domain(self) -> Problem:
         """The problem in the optimizer's words, in UTC. Raises `InvalidProblemError` where it contradicts itself."""
@@ -248,6 +250,14 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
     }
     document |= {name: _list(getattr(problem, name)) for name in SERIES}
     return {key: value for key, value in document.items() if value is not None}
+
+
+def _spread(document: Any, series: Sequence[str], slots: int) -> Any:
+    """A number in place of one of these series becomes as many as there are slots."""
+    if not isinstance(document, Mapping):
+        return document
+    numbers = {name: document[name] for name in series if type(document.get(name)) in (int, float)}
+    return {**document, **{name: [number] * slots for name, number in numbers.items()}}
 
 
 def _check_time_zone(name: str) -> None:

@@ -18,6 +18,7 @@ from app.problem_json.fields import (
     NotNull,
     PositiveAmpere,
     Share,
+    SignedKilowattSeries,
     Volt,
 )
 from app.problem_json.vehicle import ScenarioIn, TaperIn, VehicleToGridIn
@@ -128,6 +129,11 @@ class EvseIn(Edge):
     in_force: Annotated[InForceIn | None, NotNull()] = Field(
         default=None, description="the limit it was last given; left out: unknown, and nothing is reserved for it"
     )
+    planned_kw: Annotated[SignedKilowattSeries | None, NotNull()] = Field(
+        default=None,
+        description="kW, the plan in force: of plans that cost about the same the closest to it is chosen; "
+        "below 0 the vehicle gives; left out: nothing is planned for who is there",
+    )
 
     def to_domain(self) -> Evse:
         return Evse(
@@ -141,6 +147,7 @@ class EvseIn(Edge):
             efficiency=self.efficiency,
             shared_power=None if self.shared_power is None else self.shared_power.to_domain(),
             in_force=None if self.in_force is None else self.in_force.to_domain(),
+            planned_kw=None if self.planned_kw is None else tuple(self.planned_kw),
         )
 
 

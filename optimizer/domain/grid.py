@@ -1,8 +1,9 @@
 """The wires: the grid connection, the circuits below it, the EVSEs, and the current that is spoken for."""
 
 from dataclasses import dataclass
+from math import isfinite
 
-from optimizer.domain.quantities import PHASES, Phase, PhaseCurrents, require_at_least, require_positive
+from optimizer.domain.quantities import PHASES, Phase, PhaseCurrents, Series, require_at_least, require_positive
 from optimizer.errors import InvalidProblemError
 
 CONNECTION = "connection"  # the name of the root of the circuit tree in violations and shadow prices
@@ -67,6 +68,8 @@ class Evse:
     `efficiency` is what reaches the vehicle's battery of a kWh at the EVSE's meter. Power and energy are those of the
     meter everywhere; efficiency matters where a state of charge is turned into energy, and to what a vehicle gives.
     While `in_force` is not verified, the first slot plans no more than its limit, and safety counts all of it there.
+    `planned_kw` is the plan in force, one value a slot of the horizon, from the vehicle below 0: among plans that cost
+    about the same the closest to it is chosen. None: nothing is planned yet, or not for who is there now.
     """
 
     evse_id: str
@@ -79,6 +82,7 @@ class Evse:
     efficiency: float = 1.0
     shared_power: SharedPower | None = None
     in_force: InForce | None = None
+    planned_kw: Series | None = None
 
     def __post_init__(self) -> None:
         where = f"evses[{self.evse_id}]"
@@ -94,6 +98,9 @@ class Evse:
             require_at_least(f"{where}.shared_power.max_current_a", self.shared_power.max_current_a, 0)
         if self.in_force is not None:
             require_at_least(f"{where}.in_force.limit_a", self.in_force.limit_a, 0)
+        for slot, power_kw in enumerate(self.planned_kw or ()):
+            if not isfinite(power_kw):
+                raise InvalidProblemError(f"{where}.planned_kw[{slot}]", f"{power_kw} is not a finite number")
         if not self.phases or len(set(self.phases)) != len(self.phases) or not set(self.phases) <= set(PHASES):
             raise InvalidProblemError(f"{where}.phases", f"{list(self.phases)} are not distinct phases of {PHASES}")
 

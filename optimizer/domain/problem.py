@@ -76,26 +76,29 @@ class Problem:
         self._check_sessions()
         self._check_shared_power()
         self._check_tree()
+        for evse in self.evses:
+            if evse.planned_kw is not None:
+                self._check_length(f"evses[{evse.evse_id}].planned_kw", len(evse.planned_kw))
         for charge in self.demand_charges:
             if self.horizon.slot_minutes > charge.interval_minutes:
                 raise InvalidProblemError(
                     f"demand_charges[{charge.charge_id}].interval_minutes",
                     f"{charge.interval_minutes} is shorter than a slot of {self.horizon.slot_minutes}",
                 )
-            if charge.active is not None and len(charge.active) != self.horizon.slots:
-                raise InvalidProblemError(
-                    f"demand_charges[{charge.charge_id}].active",
-                    f"has {len(charge.active)} values, the horizon has {self.horizon.slots} slots",
-                )
+            if charge.active is not None:
+                self._check_length(f"demand_charges[{charge.charge_id}].active", len(charge.active))
 
     def _check_series(self, name: str, series: Series | None) -> None:
         if series is None:
             return
-        if len(series) != self.horizon.slots:
-            raise InvalidProblemError(name, f"has {len(series)} values, the horizon has {self.horizon.slots} slots")
+        self._check_length(name, len(series))
         for slot, value in enumerate(series):
             if not isfinite(value):
                 raise InvalidProblemError(f"{name}[{slot}]", f"{value} is not a finite number")
+
+    def _check_length(self, name: str, length: int) -> None:
+        if length != self.horizon.slots:
+            raise InvalidProblemError(name, f"has {length} values, the horizon has {self.horizon.slots} slots")
 
     def _check_ids(self) -> None:
         require_unique("circuits", (circuit.circuit_id for circuit in self.circuits))

@@ -79,12 +79,26 @@ def test_a_number_in_place_of_a_series_stands_for_every_slot() -> None:
     assert problem.pv_high_kw == (1.5,) * 4
 
 
+def test_a_number_as_the_plan_in_force_stands_for_every_slot_too() -> None:
+    problem = problem_from_json(an_example(lambda document: document["evses"][0].update(planned_kw=-2)))
+
+    assert problem.evses[0].planned_kw == (-2.0,) * 4
+
+
+def test_the_plan_in_force_survives_the_way_through_json() -> None:
+    evse = replace(an_evse(), planned_kw=(0.0, 11.04, -3.5))
+    problem = a_problem(evses=[evse])
+
+    assert problem_from_json(through_text(problem_to_json(problem))) == problem
+
+
 def test_what_is_left_out_is_unlimited_unknown_or_the_default() -> None:
     problem = problem_from_json(an_example(lambda document: document["sessions"][0].pop("vehicle_phases")))
 
     assert problem.connection.max_export_kw is None
     assert problem.sessions[0].vehicle_phases is None
     assert problem.evses[0].min_current_a == 6
+    assert problem.evses[0].planned_kw is None
     assert problem.pv_kw == (0.0,) * 4
     assert problem.base_load_high_kw is None
 
@@ -166,6 +180,10 @@ WRONG: list[tuple[str, Change, str, str]] = [
         "not a key",
     ),
     ("a missing key", lambda document: document.pop("base_load_kw"), "base_load_kw", "missing"),
+    ("a plan that is too short", put("evses.0.planned_kw", [1.0]), "evses[cs01/1].planned_kw", "has 1 values"),
+    ("a plan beyond any site", put("evses.0.planned_kw", [0, 0, 2e6, 0]), "evses[0].planned_kw[2]", "2000000"),
+    ("NaN in a plan", put("evses.0.planned_kw", [0, float("nan"), 0, 0]), "evses[0].planned_kw[1]", "nan"),
+    ("null for a plan", put("evses.0.planned_kw", None), "evses[0].planned_kw", "leave the key out"),
     ("another version", put("version", 2), "version", "2"),
     ("slots of 7 minutes", put("slot_minutes", 7), "slot_minutes", "7"),
     ("no slots", put("slots", 0), "slots", "0"),

@@ -47,7 +47,7 @@ def test_only_vehicles_below_the_minimum_and_their_rivals_move() -> None:
         asked.append(part)
         return door("highs").solve(part, time_limit_s=30).x
 
-    decided = dive(arrays, variables, program, x, run=run_part, run_part=run_part)
+    decided = dive(arrays, variables, program, x, wish=np.zeros(program.cost.size), run=run_part, run_part=run_part)
 
     assert below.any()
     assert set(charge.evse[below]) <= set(np.flatnonzero(moving)) < set(range(90))

@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optimizer.constraints import ALL
 from optimizer.domain import Circuit, Connection, DemandCharge, Problem
 from optimizer.errors import InvalidProblemError, SolverError
 from optimizer.labels import Labels
 from optimizer.live import LivePlan, LiveProgram
+from optimizer.objectives import money
+from optimizer.program import Site, Variables, assemble
 from tests.optimizer.builders import START, a_battery, a_problem, a_session, an_evse, problems
 from tests.optimizer.test_laws import law
 
@@ -135,6 +138,48 @@ def test_another_site_altogether_is_built_anew() -> None:
     assert plan.power_kw == pytest.approx(np.array([[0.0, 9.0]]))
 
 
+def test_prices_that_change_places_are_solved_cold_at_once() -> None:
+    live = LiveProgram(a_car_park())
+    prices = live.plan.site.problem.import_price_per_kwh
+
+    plan = live.reprice(prices[::-1], live.plan.site.problem.export_price_per_kwh)
+
+    assert not plan.warm
+    assert_as_cold(plan, replace(a_car_park(), import_price_per_kwh=prices[::-1]))
+
+
+def test_what_did_not_change_is_taken_from_the_last_site() -> None:
+    before = Site.of(a_car_park())
+    needier, weaker = (Site.of(change(a_car_park()), before) for change in (another_need, a_weaker_fuse))
+
+    assert needier.charge is before.charge
+    assert needier.charging is before.charging
+    assert needier.headroom is before.headroom
+    assert weaker.charge is before.charge
+    assert weaker.headroom is not before.headroom
+
+
+def a_later_departure(problem: Problem) -> Problem:
+    first, *others = problem.sessions
+    return replace(problem, sessions=(replace(first, departure=first.departure + timedelta(hours=1)), *others))
+
+
+def nobody_wants_the_first(problem: Problem) -> Problem:
+    first, *others = problem.sessions
+    return replace(problem, sessions=(replace(first, required_energy_kwh=0.0), *others))
+
+
+@pytest.mark.parametrize("change", [a_departure, an_arrival, a_later_departure, nobody_wants_the_first])
+def test_other_stays_have_other_columns(change: Callable[[Problem], Problem]) -> None:
+    before = Site.of(a_car_park())
+    problem = change(a_car_park())
+
+    columns, fresh = Site.of(problem, before).charge, Site.of(problem).charge
+
+    assert columns.columns != before.charge.columns
+    assert np.array_equal(columns.evse * 1000 + columns.slot, fresh.evse * 1000 + fresh.slot)
+
+
 def test_says_when_a_wish_is_left_for_solve() -> None:
     live = LiveProgram(a_problem(prices=0.2, slots=2, sessions=[a_session(hours=2, required_energy_kwh=20)]))
     assert live.plan.complete
@@ -220,6 +265,23 @@ def histories(draw: st.DrawFn) -> list[Problem]:
                 problem = replace(problem, sessions=tuple(kept))
         history.append(problem)
     return history
+
+
+@law(60)
+@given(histories())
+def test_a_program_is_the_same_whatever_site_was_there_before(history: list[Problem]) -> None:
+    site: Site | None = None
+
+    for problem in history:
+        site = Site.of(problem, site)
+        variables, fresh = Variables.of(site), Site.of(problem)
+        lent = assemble(site, variables, ALL, money(site, variables))
+        built = assemble(fresh, Variables.of(fresh), ALL, money(fresh, Variables.of(fresh)))
+
+        for name in ("cost", "lower", "upper", "row_lower", "row_upper"):
+            assert np.array_equal(getattr(lent, name), getattr(built, name))
+        for name in ("start", "index", "value"):
+            assert np.array_equal(getattr(lent.matrix, name), getattr(built.matrix, name))
 
 
 @law(60)

@@ -11,6 +11,7 @@ from optimizer.domain import Circuit, Connection, DemandCharge, Evse, Problem, R
 from optimizer.doors import HighsDoor, door
 from optimizer.errors import SolverError
 from optimizer.intervals import Intervals, intervals_of
+from optimizer.members import Members
 from optimizer.objectives import money
 from optimizer.presence import Charge, Grid, charge_of, needs_of
 from optimizer.program import Program, Site, Variables, assemble
@@ -135,6 +136,17 @@ def test_a_circuit_carries_the_base_load_and_reservations_of_all_below() -> None
     assert draw_a[2] == pytest.approx([32, 30, 26])
 
 
+def test_members_hang_below_every_node_above_their_owner() -> None:
+    holds = np.array([[True, True], [False, True]])
+
+    members = Members.of(holds, owner=np.array([1, 0, 1]), slot=np.array([5, 6, 7]))
+
+    assert members.node.tolist() == [0, 0, 0, 1, 1]
+    assert members.member.tolist() == [1, 0, 2, 0, 2]
+    assert members.slot.tolist() == [6, 5, 7, 5, 7]
+    assert members.below(np.array([False, True])).member.tolist() == [0, 2]
+
+
 def intervals(*, zone: str, minutes: int, slots: int, slot_minutes: int, start: datetime = START) -> Intervals:
     charge = DemandCharge("month", price_per_kw=1, interval_minutes=minutes)
     problem = a_problem(prices=0.1, slots=slots, slot_minutes=slot_minutes, start=start, time_zone=zone)
@@ -179,7 +191,7 @@ def test_rows_that_no_choice_can_break_are_left_out() -> None:
 
     rows = {name: a_program(problem).rows("circuit_current") for name, problem in (("r", roomy), ("t", tight))}
 
-    assert (rows["r"].stop - rows["r"].start, rows["t"].stop - rows["t"].start) == (0, 3)
+    assert (rows["r"].stop - rows["r"].start, rows["t"].stop - rows["t"].start) == (0, 9)  # three phases, three slots
 
 
 def test_a_warm_start_finds_what_a_cold_one_finds() -> None:
