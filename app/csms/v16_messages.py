@@ -14,12 +14,12 @@ from app.clock import Clock
 from app.csms import meter_values
 from app.csms.frames import Call, Json
 from app.csms.heartbeat import heartbeat_interval_s
+from app.csms.hot_messages import HotMessages
 from app.csms.lenient import quote, read_count, read_text
 from app.csms.live_values import Live, LiveValues
 from app.csms.ocpp_schemas import V16_ACTIONS
 from app.csms.session import Answer, CallRefusedError, Session
 from app.csms.timestamps import MessageTime, iso_utc, message_time
-from app.csms.v16_hot import HotMessages
 from app.csms.v16_transactions import Transactions, id_tag_info
 from app.db.records import EvseStatus, MeterValue
 from app.db.store import Store

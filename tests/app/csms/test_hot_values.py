@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from app.clock import SteppedClock
 from app.csms import meter_values
+from app.csms.hot_messages import METER_VALUES_2X, HotMessages
 from app.csms.hot_values import Group2x, Group16, live_of, samples_of
 from app.csms.live_values import LiveValues
-from app.csms.v16_hot import HotMessages
 from app.csms.v16_transactions import Transactions
 from app.db.store import Store
+from app.events import MeterValuesReceived
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 GROUPS_16 = msgspec.json.Decoder(list[Group16], strict=False)
@@ -157,3 +158,54 @@ def test_what_is_not_plain_takes_the_long_way(raw: bytes) -> None:
 
 class FakeSession:
     station_id = "cs01"
+
+
+class Remembering:
+    """A store that keeps what it is handed, and transactions of which 7 runs at EVSE 1."""
+
+    is_behind = False
+    knows_running = True
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+
+    def add_samples(self, values: Any, **of: Any) -> None:
+        self.rows.append((of["evse_id"], of["transaction_id"], [value for _, value in values]))
+
+    def running_at(self, evse_id: int, _at: datetime) -> int | None:
+        return 7 if evse_id == 1 else None
+
+    def is_known_as_own(self, transaction_id: int) -> bool:
+        return transaction_id in {7, 8}
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"), [({}, 7), ({"transactionId": 8}, 8), ({"transactionId": -1}, 7), ({"transactionId": 9}, None)]
+)
+def test_values_belong_to_the_transaction_they_name_or_to_the_one_that_runs(
+    said: dict[str, int], stored: int | None
+) -> None:
+    memory = Remembering()
+    hot = HotMessages("cs01", cast(Store, memory), SteppedClock(NOW), memory, LiveValues("cs01"))
+    group = {"timestamp": "2026-06-01T11:59:30Z", "sampledValue": [{"value": "5"}]}
+    payload = {"connectorId": 1, "meterValue": [group]} | said
+
+    answered = hot.answer(msgspec.json.encode([2, "a", "MeterValues", payload]), NOW)
+
+    assert (answered is not None) == (stored is not None)
+    assert memory.rows == ([] if stored is None else [(1, stored, [5.0])])
+
+
+def test_meter_values_of_2_x_go_the_same_way() -> None:
+    memory = Remembering()
+    hot = HotMessages(
+        "cs01", cast(Store, memory), SteppedClock(NOW), memory, LiveValues("cs01"), decoder=METER_VALUES_2X
+    )
+    sampled = {"value": 7.2, "measurand": "Power.Active.Import", "unitOfMeasure": {"unit": "kW"}}
+    payload = {"evseId": 1, "meterValue": [{"timestamp": "2026-06-01T11:59:30Z", "sampledValue": [sampled]}]}
+
+    answered = hot.answer(msgspec.json.encode([2, "a", "MeterValues", payload]), NOW)
+
+    assert answered is not None
+    assert [event.power_w for event in answered[1].events if isinstance(event, MeterValuesReceived)] == [7200.0]
+    assert memory.rows == [(1, 7, [7200.0])]
