@@ -1,7 +1,8 @@
 """What one EVSE does with the charging profiles it holds, and whether its own report says the same.
 
-Pure. The rules are those of OCPP 1.6, 3.13: within a purpose the highest stack level that holds at the moment wins,
-a TxProfile takes the place of the TxDefaultProfile even if it is higher, the station's maximum caps both.
+Pure. The rules are those of OCPP 1.6, 3.13, and of 2.x, K01: within a purpose the highest stack level that holds at
+the moment wins, a TxProfile takes the place of the TxDefaultProfile even if it is higher, the station's maximum and
+what the site's own energy management asks for cap both.
 """
 
 from collections.abc import Sequence
@@ -9,26 +10,25 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from math import inf
 
-from app.csms.connector import ChargingProfile, CompositeSchedule, Period, Purpose, RateUnit
+from app.csms.connector import ChargingProfile, CompositeSchedule, Kind, Period, Purpose, RateUnit, Recurrency
 from app.csms.steps import TOLERANCE, Steps, evaluated
 
 BELOW_A = 1.0  # many stations keep whole amperes, rounded down: no reason to distrust one
 EDGE_S = 5.0  # at the edge of a period clocks, latency and rounding differ
 LONGEST_REPORT_S = 14 * 86_400  # some stations report a duration of 272,000 years
+RECURRENCE = {Recurrency.DAILY: timedelta(days=1), Recurrency.WEEKLY: timedelta(days=7)}
 
 
 def limit_at(profile: ChargingProfile, moment: datetime) -> float | None:
     """The profile's limit at `moment`, in its own unit; None while it does not hold."""
-    if not _holds(profile, moment):
-        return None
-    elapsed_s = (moment - profile.start).total_seconds()
-    return next((period.limit for period in reversed(profile.periods) if period.start_s <= elapsed_s), None)
+    period = _period_at(profile, moment)
+    return None if period is None else period.limit
 
 
 def end_of(profile: ChargingProfile) -> datetime | None:
-    """The first moment at which the profile holds no more; None: never."""
+    """The first moment from which the profile never holds again; None: it always may."""
     ends = [profile.valid_to] if profile.valid_to is not None else []
-    if profile.duration_s is not None:
+    if profile.duration_s is not None and profile.kind is not Kind.RECURRING:
         ends.append(profile.start + timedelta(seconds=profile.duration_s))
     return min(ends, default=None)
 
@@ -40,11 +40,13 @@ def composite_at(
     voltage_v: float = 230.0,
     phases: int = 1,
     transaction_id: int | None = None,
+    charges_with_priority: bool = False,
 ) -> float | None:
     """A per phase that an EVSE with these profiles allows at `moment`; None: nothing limits it.
 
     `phases` turns W into A where a period does not say how many it means. With a `transaction_id`, a TxProfile for
-    another transaction does not count.
+    another transaction does not count. In 2.1 a PriorityCharging profile takes the place of the TxProfile while the
+    driver `charges_with_priority`, and what LocalGeneration offers comes on top of the caps.
     """
 
     def top(purpose: Purpose) -> float | None:
@@ -52,16 +54,19 @@ def composite_at(
             (profile.stack_level, position)
             for position, profile in enumerate(profiles)
             if profile.purpose is purpose
-            and _holds(profile, moment)
+            and _period_at(profile, moment) is not None
             and (transaction_id is None or profile.transaction_id in (None, transaction_id))
         ]
         if not holding:
             return None
         return current_at(profiles[max(holding)[1]], moment, voltage_v=voltage_v, phases=phases)
 
-    own = top(Purpose.TX)
-    limits = (top(Purpose.STATION_MAX), top(Purpose.TX_DEFAULT) if own is None else own)
-    return min((limit for limit in limits if limit is not None), default=None)
+    own = top(Purpose.PRIORITY) if charges_with_priority else None
+    for purpose in (Purpose.TX, Purpose.TX_DEFAULT):
+        own = top(purpose) if own is None else own
+    caps = [cap for cap in (top(Purpose.STATION_MAX), top(Purpose.EXTERNAL)) if cap is not None]
+    cap = min(caps) + (top(Purpose.LOCAL_GENERATION) or 0.0) if caps else None
+    return min((limit for limit in (cap, own) if limit is not None), default=None)
 
 
 def composite(
@@ -73,22 +78,27 @@ def composite(
     phases: int = 1,
     transaction_id: int | None = None,
     otherwise_a: float = inf,
+    charges_with_priority: bool = False,
 ) -> Steps:
     """`composite_at` over [start, end), `otherwise_a` where nothing limits."""
 
     def value_at(moment: datetime) -> float:
-        limit_a = composite_at(profiles, moment, voltage_v=voltage_v, phases=phases, transaction_id=transaction_id)
+        limit_a = composite_at(
+            profiles,
+            moment,
+            voltage_v=voltage_v,
+            phases=phases,
+            transaction_id=transaction_id,
+            charges_with_priority=charges_with_priority,
+        )
         return otherwise_a if limit_a is None else limit_a
 
-    return evaluated(value_at, [knot for profile in profiles for knot in _knots(profile)], start, end)
+    return evaluated(value_at, [knot for profile in profiles for knot in _knots(profile, start, end)], start, end)
 
 
 def current_at(profile: ChargingProfile, moment: datetime, *, voltage_v: float, phases: int) -> float | None:
     """The profile's limit at `moment` in A per phase; None while it does not hold."""
-    if not _holds(profile, moment):
-        return None
-    elapsed_s = (moment - profile.start).total_seconds()
-    period = next((period for period in reversed(profile.periods) if period.start_s <= elapsed_s), None)
+    period = _period_at(profile, moment)
     return None if period is None else _amperes(period, profile.unit, voltage_v, phases)
 
 
@@ -164,15 +174,37 @@ def _difference(asked: Steps, told: Steps, above: float, below: float) -> str | 
     return None
 
 
-def _holds(profile: ChargingProfile, moment: datetime) -> bool:
+def _period_at(profile: ChargingProfile, moment: datetime) -> Period | None:
+    """The period that rules at `moment`; None before the profile's start and validity, and behind their ends.
+
+    A Recurring profile begins anew every day or week, in UTC: what lies beyond the recurrence is never reached, and
+    between the end of its duration and the next beginning it does not hold.
+    """
     end = end_of(profile)
     begun = profile.start <= moment and (profile.valid_from is None or profile.valid_from <= moment)
-    return begun and (end is None or moment < end)
+    if not begun or (end is not None and moment >= end):
+        return None
+    elapsed = moment - profile.start
+    if profile.recurrency is not None:
+        elapsed %= RECURRENCE[profile.recurrency]
+        if profile.duration_s is not None and elapsed >= timedelta(seconds=profile.duration_s):
+            return None
+    elapsed_s = elapsed.total_seconds()
+    return next((period for period in reversed(profile.periods) if period.start_s <= elapsed_s), None)
 
 
-def _knots(profile: ChargingProfile) -> list[datetime]:
-    moments = [profile.start + timedelta(seconds=period.start_s) for period in profile.periods]
-    return moments + [moment for moment in (profile.valid_from, end_of(profile)) if moment is not None]
+def _knots(profile: ChargingProfile, start: datetime, end: datetime) -> list[datetime]:
+    """The moments at which the profile's limit may change, all of those within [start, end)."""
+    edges = [moment for moment in (profile.start, profile.valid_from, end_of(profile)) if moment is not None]
+    offsets = [timedelta(seconds=period.start_s) for period in profile.periods]
+    if profile.recurrency is None:
+        return edges + [profile.start + offset for offset in offsets]
+    every = RECURRENCE[profile.recurrency]
+    if profile.duration_s is not None:
+        offsets.append(timedelta(seconds=profile.duration_s))
+    first, last = max(0, (start - profile.start) // every), (end - profile.start) // every
+    begins = [profile.start + every * turn for turn in range(first, last + 1)]
+    return edges + begins + [begin + offset for begin in begins for offset in offsets if offset < every]
 
 
 def _amperes(period: Period, unit: RateUnit, voltage_v: float, phases: int) -> float:

@@ -1,40 +1,45 @@
-"""From a plan to a charging profile that one charging station accepts, and to JSON and back.
+"""From a plan to a charging profile that one charging station accepts.
 
-Pure. Limits come in as A per phase; W, phases, one decimal, the number of periods and the difference between clocks
-are this module's business and nobody else's. A compiled profile never allows more than the plan it came from.
+Pure. Limits come in as A per phase; W, phases, decimals, pauses, the number of periods and the difference between
+clocks are this module's business and nobody else's. A compiled profile never allows more than the plan it came from,
+but where a station takes no limit of 0: then `Compiled` says how much more, for whoever has to reserve it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import ceil, floor
-from typing import Any, Literal
+from math import ceil
+from typing import Literal
 
-from app.csms.connector import ChargingProfile, Passport, Period, Purpose, RateUnit
-from app.csms.steps import Steps, evaluated
+from app.csms.composite import RECURRENCE
+from app.csms.connector import ChargingProfile, Kind, Passport, Period, Purpose, RateUnit
+from app.csms.limits import Electrics, floored, number_phases, preferred_unit, written, written_or_paused
+from app.csms.profile_json import profile_from_json, profile_to_json
+from app.csms.steps import TOLERANCE, Steps, evaluated
 
 FALLBACK_START = datetime(2020, 1, 1, tzinfo=UTC)  # the same for ever: sending the fallback again changes nothing
 FALLBACK_PROFILE_ID = 1
+PLAN_STACK_LEVEL = 1
+SEND_AHEAD = timedelta(minutes=3)  # two calls that time out, and the larger part of a minute of clock skew
 START_AHEAD_S = 60  # a schedule starts this long ago, so that a slow clock has no gap without any limit
 
 Tail = Literal["end", "lowest"]
 
-
-@dataclass(frozen=True, slots=True)
-class Electrics:
-    """How amperes become watts at one EVSE. `phases` None: not known.
-
-    W is the sum of all phases, and a one-phase vehicle puts all of it on one. So an unknown number counts one:
-    whatever the vehicle uses, no phase carries more than was planned. DC draws evenly from its wired phases.
-    """
-
-    voltage_v: float = 230.0  # line to neutral
-    phases: int | None = None
-    is_dc: bool = False
-
-    @property
-    def watts_per_ampere(self) -> float:
-        return self.voltage_v * (self.phases or 1)
+__all__ = [
+    "Compiled",
+    "Electrics",
+    "cautious_steps",
+    "compile_profile",
+    "compile_steps",
+    "fallback_profile",
+    "floored",
+    "plan_place",
+    "preferred_unit",
+    "profile_from_json",
+    "profile_of_steps",
+    "profile_to_json",
+    "recurring_profile",
+]
 
 
 UNKNOWN_VEHICLE = Electrics()
@@ -57,7 +62,7 @@ def fallback_profile(
         purpose=Purpose.TX_DEFAULT,
         unit=unit,
         start=start,
-        periods=(Period(0, _limit(current_a, unit, electrics), _number_phases(unit, electrics)),),
+        periods=(Period(0, written(current_a, unit, electrics, passport), number_phases(unit, electrics)),),
     )
 
 
@@ -137,6 +142,90 @@ def cautious_steps(
     return evaluated(lowest_near, knots, began, _whole_second(end, began))
 
 
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A profile, and what it amounts to.
+
+    `allowed` is what it lets flow, A per phase, up to `reach`: the profile's end, or the end of the curve where the
+    profile has none. `excess_a` is by how much that is above the plan at most: reserve it. `pauses` are the stretches
+    in which the plan is 0 and the profile is not: the station has to be paused by `Passport.pause`. `covers` says
+    whether the profile holds all of the curve; if not, the next one is to be sent by `send_next_by`.
+    """
+
+    profile: ChargingProfile
+    allowed: Steps
+    excess_a: float
+    pauses: tuple[tuple[datetime, datetime], ...]
+    covers: bool
+
+    @property
+    def reach(self) -> datetime:
+        return self.allowed.end
+
+    @property
+    def send_next_by(self) -> datetime:
+        """Early enough for a time-out and one more try before the profile ends."""
+        return max(self.allowed.start, self.reach - SEND_AHEAD)
+
+
+def compile_steps(
+    steps: Steps,
+    *,
+    passport: Passport,
+    purpose: Purpose,
+    stack_level: int,
+    profile_id: int,
+    transaction_id: int | None,
+    electrics: Electrics,
+    unit: RateUnit | None = None,
+    tail: Tail = "end",
+    afterwards_a: float | None = None,
+) -> Compiled:
+    """A curve in A per phase, on whole seconds, as one finite profile for this passport.
+
+    Where it has more steps than the station takes periods, the first ones are kept as they are, and then the profile
+    ends (`tail` "end") or its last period holds the lowest of the rest ("lowest"): never more than the curve.
+    A station that knows only Relative profiles is told one period: nobody knows when it began to count.
+
+    A TxDefaultProfile at stack level 0 takes the fallback's place, because the station has no other level. It needs
+    the fallback itself, `afterwards_a`, which is then its last period and has no end. Raises `ValueError` where the
+    protocol forbids the combination.
+    """
+    _refuse(purpose, stack_level, transaction_id, afterwards_a)
+    kind = Kind.ABSOLUTE if Kind.ABSOLUTE in passport.kinds or Kind.RELATIVE not in passport.kinds else Kind.RELATIVE
+    unit = unit or preferred_unit(passport, is_dc=electrics.is_dc)
+    phases, most = number_phases(unit, electrics), 1 if kind is Kind.RELATIVE else max(1, passport.max_periods)
+    limits = tuple(written_or_paused(value_a, unit, electrics, passport) for value_a in steps.values)
+    whole = Steps(steps.moments, limits, steps.end).merged()
+    is_finite = afterwards_a is None
+    last = None if afterwards_a is None else written(afterwards_a, unit, electrics, passport)
+    if last is not None and most == 1:  # one limit without an end
+        whole = Steps((whole.start,), (min(last, *whole.values),), whole.end)
+    curve = _shortened(whole, most if last is None else max(1, most - 1), tail)
+    periods = [
+        Period(_offset_s(curve.start, moment), limit, phases)
+        for moment, limit in zip(curve.moments, curve.values, strict=True)
+    ]
+    if last is not None and most > 1 and last != curve.values[-1]:
+        periods.append(Period(_offset_s(curve.start, curve.end), last, phases))
+    profile = ChargingProfile(
+        profile_id=profile_id,
+        stack_level=stack_level,
+        purpose=purpose,
+        unit=unit,
+        start=curve.start,
+        periods=tuple(periods),
+        duration_s=_offset_s(curve.start, curve.end) if is_finite and kind is Kind.ABSOLUTE else None,
+        valid_from=curve.start,
+        valid_to=curve.end if is_finite else None,
+        transaction_id=transaction_id,
+        kind=kind,
+    )
+    per_ampere = 1.0 if unit is RateUnit.A else electrics.watts_per_ampere
+    allowed = Steps(curve.moments, tuple(limit / per_ampere for limit in curve.values), curve.end)
+    return Compiled(profile, allowed, *_beyond(steps, allowed), covers=curve == whole)
+
+
 def profile_of_steps(
     steps: Steps,
     *,
@@ -149,97 +238,109 @@ def profile_of_steps(
     unit: RateUnit | None = None,
     tail: Tail = "end",
 ) -> ChargingProfile:
-    """A curve in A per phase, on whole seconds, as one finite profile.
+    """The profile of `compile_steps` alone."""
+    return compile_steps(
+        steps,
+        passport=passport,
+        purpose=purpose,
+        stack_level=stack_level,
+        profile_id=profile_id,
+        transaction_id=transaction_id,
+        electrics=electrics,
+        unit=unit,
+        tail=tail,
+    ).profile
 
-    Where it has more steps than the station takes periods, the first ones are kept as they are, and then the profile
-    ends (`tail` "end") or its last period holds the lowest of the rest ("lowest"): never more than the curve.
+
+def recurring_profile(
+    steps: Steps,
+    *,
+    passport: Passport,
+    stack_level: int,
+    profile_id: int,
+    electrics: Electrics = UNKNOWN_VEHICLE,
+    unit: RateUnit | None = None,
+) -> ChargingProfile:
+    """A day or a week of limits that repeats itself in UTC until it is replaced: a TxDefaultProfile without an end.
+
+    `steps` spans exactly the recurrence, which also is its duration: no gap is left to the level below. It begins one
+    recurrence in the past, so that it holds at once. Raises `ValueError` for another span, for more steps than the
+    station takes, and for a station that executes no Recurring profiles.
     """
+    span = steps.end - steps.start
+    recurrency = next((one for one, every in RECURRENCE.items() if every == span), None)
+    if recurrency is None:
+        raise ValueError(f"{span} is neither a day nor a week")
+    if Kind.RECURRING not in passport.kinds:
+        raise ValueError("the station executes no Recurring profiles")
+    if stack_level < 1:
+        raise ValueError("stack level 0 of TxDefaultProfile belongs to the fallback: a plan needs 1 or more")
+    unit = unit or preferred_unit(passport, is_dc=electrics.is_dc)
+    curve = Steps(
+        steps.moments, tuple(written_or_paused(one, unit, electrics, passport) for one in steps.values), steps.end
+    )
+    curve = curve.merged()
+    if len(curve.moments) > passport.max_periods:
+        raise ValueError(
+            f"{len(curve.moments)} periods are more than the {passport.max_periods} that the station takes"
+        )
+    return ChargingProfile(
+        profile_id=profile_id,
+        stack_level=stack_level,
+        purpose=Purpose.TX_DEFAULT,
+        unit=unit,
+        start=curve.start - span,
+        periods=tuple(
+            Period(_offset_s(curve.start, moment), limit, number_phases(unit, electrics))
+            for moment, limit in zip(curve.moments, curve.values, strict=True)
+        ),
+        duration_s=_offset_s(curve.start, curve.end),
+        kind=Kind.RECURRING,
+        recurrency=recurrency,
+    )
+
+
+def plan_place(passport: Passport) -> tuple[Purpose, int]:
+    """Purpose and stack level of a plan for a running transaction.
+
+    A TxProfile above the fallback; at level 0 where the station has a single level, which is no conflict, since the
+    fallback is of another purpose. A station that takes no TxProfile gets a TxDefaultProfile, above the fallback if
+    it has a level for that, else in its place.
+    """
+    purpose = Purpose.TX if Purpose.TX in passport.purposes else Purpose.TX_DEFAULT
+    return purpose, min(PLAN_STACK_LEVEL, passport.max_stack_level)
+
+
+def _beyond(plan: Steps, allowed: Steps) -> tuple[float, tuple[tuple[datetime, datetime], ...]]:
+    """By how much `allowed` is above the plan at most, and the stretches in which the plan is 0 and it is not."""
+    excess_a = 0.0
+    pauses: list[tuple[datetime, datetime]] = []
+    moments = sorted({*allowed.moments, *(moment for moment in plan.moments if allowed.start < moment < allowed.end)})
+    for moment, following in zip(moments, [*moments[1:], allowed.end], strict=True):
+        above_a = allowed.at(moment) - plan.at(moment)
+        if above_a > TOLERANCE:
+            excess_a = max(excess_a, above_a)
+            if pauses and pauses[-1][1] == moment:
+                pauses[-1] = (pauses[-1][0], following)
+            else:
+                pauses.append((moment, following))
+    return excess_a, tuple(pauses)
+
+
+def _refuse(purpose: Purpose, stack_level: int, transaction_id: int | None, afterwards_a: float | None) -> None:
     if purpose is Purpose.TX and transaction_id is None:
         raise ValueError("a TxProfile needs the transaction that it is for")
     if purpose is not Purpose.TX and transaction_id is not None:
         raise ValueError(f"a {purpose} has no transaction")
-    if purpose is Purpose.TX_DEFAULT and stack_level < 1:
+    takes_its_place = purpose is Purpose.TX_DEFAULT and stack_level == 0
+    if takes_its_place and afterwards_a is None:
         raise ValueError("stack level 0 of TxDefaultProfile belongs to the fallback: a plan needs 1 or more")
-    unit = unit or preferred_unit(passport, is_dc=electrics.is_dc)
-    limits = tuple(_limit(value_a, unit, electrics) for value_a in steps.values)
-    curve = _shortened(Steps(steps.moments, limits, steps.end).merged(), max(1, passport.max_periods), tail)
-    return ChargingProfile(
-        profile_id=profile_id,
-        stack_level=stack_level,
-        purpose=purpose,
-        unit=unit,
-        start=curve.start,
-        periods=tuple(
-            Period(round((moment - curve.start).total_seconds()), limit, _number_phases(unit, electrics))
-            for moment, limit in zip(curve.moments, curve.values, strict=True)
-        ),
-        duration_s=round((curve.end - curve.start).total_seconds()),
-        valid_from=curve.start,
-        valid_to=curve.end,
-        transaction_id=transaction_id,
-    )
+    if afterwards_a is not None and not takes_its_place:
+        raise ValueError("only a TxDefaultProfile at stack level 0 goes on as the fallback")
 
 
-def preferred_unit(passport: Passport, *, is_dc: bool = False) -> RateUnit:
-    """A where the station takes it, because it means the same whatever the vehicle; W for DC."""
-    wished = RateUnit.W if is_dc else RateUnit.A
-    return wished if wished in passport.units or not passport.units else next(iter(passport.units))
-
-
-def floored(limit: float) -> float:
-    """One decimal, never more than `limit`: 1.6 refuses a second one."""
-    return floor(limit * 10 + 1e-6) / 10  # 16.1 is 16.1 and not 16.0, whatever its nearest float
-
-
-def profile_to_json(profile: ChargingProfile) -> dict[str, Any]:
-    """As the store keeps it; absent where the profile says nothing."""
-    optional = {
-        "duration_s": profile.duration_s,
-        "valid_from": profile.valid_from and profile.valid_from.isoformat(),
-        "valid_to": profile.valid_to and profile.valid_to.isoformat(),
-        "transaction_id": profile.transaction_id,
-    }
-    return {
-        "profile_id": profile.profile_id,
-        "stack_level": profile.stack_level,
-        "purpose": profile.purpose.value,
-        "unit": profile.unit.value,
-        "start": profile.start.isoformat(),
-        "periods": [
-            {"start_s": period.start_s, "limit": period.limit}
-            | ({} if period.number_phases is None else {"number_phases": period.number_phases})
-            for period in profile.periods
-        ],
-    } | {key: value for key, value in optional.items() if value is not None}
-
-
-def profile_from_json(document: dict[str, Any]) -> ChargingProfile:
-    """The inverse of `profile_to_json`. Raises `KeyError` and `ValueError` on anything else."""
-    valid_from, valid_to = document.get("valid_from"), document.get("valid_to")
-    return ChargingProfile(
-        profile_id=int(document["profile_id"]),
-        stack_level=int(document["stack_level"]),
-        purpose=Purpose(document["purpose"]),
-        unit=RateUnit(document["unit"]),
-        start=datetime.fromisoformat(document["start"]),
-        periods=tuple(
-            Period(int(period["start_s"]), float(period["limit"]), period.get("number_phases"))
-            for period in document["periods"]
-        ),
-        duration_s=document.get("duration_s"),
-        valid_from=None if valid_from is None else datetime.fromisoformat(valid_from),
-        valid_to=None if valid_to is None else datetime.fromisoformat(valid_to),
-        transaction_id=document.get("transaction_id"),
-    )
-
-
-def _limit(limit_a: float, unit: RateUnit, electrics: Electrics) -> float:
-    return floored(limit_a if unit is RateUnit.A else limit_a * electrics.watts_per_ampere)
-
-
-def _number_phases(unit: RateUnit, electrics: Electrics) -> int | None:
-    """Said only where it is known and turns W into A: A is per phase whatever their number."""
-    return None if unit is RateUnit.A or electrics.is_dc else electrics.phases
+def _offset_s(start: datetime, moment: datetime) -> int:
+    return round((moment - start).total_seconds())
 
 
 def _shortened(steps: Steps, periods: int, tail: Tail) -> Steps:
