@@ -55,7 +55,7 @@ async def test_what_one_form_of_a_profile_is_declined_for_another_has_not(versio
 
     assert measured.violations == 0
     assert {key: state for key, state in states.items() if state not in SETTLED} == {}
-    assert sum(outlet.energy_kwh for outlet in depot.outlets.values()) > 3
+    assert all(outlet.energy_kwh > 0.5 for outlet in depot.outlets.values())
 
 
 async def test_a_station_that_takes_no_limit_of_zero_never_overloads_the_fuse(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ async def test_a_meter_that_is_wrong_or_silent_gives_nobody_more_than_there_is(t
         measured = await charge(depot, minutes=60)
 
     assert measured.violations == 0
-    assert sum(outlet.energy_kwh for outlet in depot.outlets.values()) > 5
+    assert all(outlet.energy_kwh > 1 for outlet in depot.outlets.values())
 
 
 async def test_a_new_default_that_a_running_transaction_ignores_overloads_nothing(tmp_path: Path) -> None:
@@ -298,4 +298,4 @@ async def test_stations_of_every_version_charge_side_by_side_under_one_fuse(tmp_
 
     assert measured.violations == 0
     assert set(states.values()) <= SETTLED
-    assert min(outlet.energy_kwh for outlet in depot.outlets.values()) > 3.0
+    assert all(outlet.energy_kwh > 3.9 for outlet in depot.outlets.values())
