@@ -19,6 +19,7 @@ SMALL = 1_000  # charge columns: a dozen EVSEs over a day of quarter hours
 NEAR = 1e-3  # of the vehicles' money: a search that is as near to the best possible ends
 NODES = 1, 100  # of the search for who is on, and of the one for steps: more find next to nothing more
 SHORT_KWH = 8e-3  # what a need may lack: less than what is worth a new plan, half of a three-phase step of 0.1 A
+STEP_NOISE_KWH = 1e-4  # so much less than a step is less than a step to every solver
 
 Search = Callable[[Program, float, int], Floats]  # of a program, within an absolute gap, in so many nodes
 
@@ -55,7 +56,7 @@ def _in_steps(site: Site, v: Variables, program: Program) -> Program:
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
     needs, is_promise = program.rows("energy_by_departure"), site.needs.owed_kwh >= site.needs.required_kwh
     row_lower[needs] -= np.minimum(SHORT_KWH, site.needs.owed_kwh)
-    row_upper[needs] += np.where(is_promise, step_kwh, 0.0)
+    row_upper[needs] += np.where(is_promise, np.maximum(step_kwh - STEP_NOISE_KWH, 0.0), 0.0)
     return replace(
         program,
         matrix=Matrix(matrix.start, matrix.index, matrix.value * unit[matrix.index], matrix.columns),
