@@ -8,8 +8,10 @@ from typing import Annotated, Literal, Protocol
 from fastapi import Depends, Request
 
 from app.clock import Clock
+from app.commands import Commands
 from app.csms.connector import CsmsConnector
 from app.csms.enrolment import Enrolment
+from app.csms.remote.remotes import Remotes
 from app.db.records import Plan
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
@@ -41,8 +43,10 @@ class Services:
     planner: Planning
     simulator: Simulator
     certify: Callable[[Site], Awaitable[Certificate]]
+    commands: Commands
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
+    remotes: Remotes | None = None  # None: there is no other CSMS
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 

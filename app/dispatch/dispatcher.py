@@ -7,7 +7,8 @@ verifiably made room. What every EVSE may be executing is kept in `app.dispatch.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -20,6 +21,7 @@ from app.db.records import HELD, Delivery, Transaction
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
 from app.dispatch.delivery import Job, job_of, planned_steps
+from app.dispatch.failures import Failures
 from app.dispatch.fuses import Fuses
 from app.dispatch.guarantee import WATCHED, Guarantee
 from app.dispatch.in_force import Book, Holding, Limit, Wiring, wiring_of
@@ -42,7 +44,6 @@ from optimizer.domain import CONNECTION, Problem, Schedule
 
 log = structlog.get_logger()
 
-FAILURES = 3
 READ_BACK_EVERY = timedelta(minutes=10)
 
 
@@ -69,7 +70,7 @@ class Dispatcher:
         self._patience = Patience()
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._failures: dict[str, tuple[int, str]] = {}
+        self._failures = Failures()
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -115,11 +116,10 @@ class Dispatcher:
     def uncontrollable(self) -> dict[str, str]:
         """EVSEs that no plan should count on, with the reason: reserve their worst case and plan the others.
 
-        They disobey, decline every form of profile, or did not verifiably lower `FAILURES` times in a row. Declined
-        profiles are forgotten with the transaction and at the next connection.
+        They disobey, decline every form of profile, or did not verifiably lower several times in a row; the last are
+        tried again after a while. All of it is forgotten with the transaction and at the next connection.
         """
-        failing = {key: reason for key, (count, reason) in self._failures.items() if count >= FAILURES}
-        return failing | self.disobedient()
+        return self._failures.given_up(self._clock.now()) | self.disobedient()
 
     async def certificate(self, site: Site) -> Certificate:
         """What is proven of the site now, whichever links drop from here on."""
@@ -139,7 +139,7 @@ class Dispatcher:
         self._messenger.forget(station_id)
         document = site.station(station_id)
         for evse in document.evses if document else ():
-            self._failures.pop(evse_key(station_id, evse.id), None)
+            self._failures.forget(evse_key(station_id, evse.id))
         await self._preparer.prepare(site, station_id)
 
     async def reconcile(self, site: Site) -> bool:
@@ -196,6 +196,19 @@ class Dispatcher:
             log.warning("lost its profile", evse=key, detail=verdict.detail)
             self._witness.contradict(key, verdict.detail)
 
+    @asynccontextmanager
+    async def by_hand(self, site: Site, station_id: str) -> AsyncIterator[tuple[str, ...]]:
+        """The time in which an operator changes what a station holds; yields the EVSEs that are in doubt from then on:
+        each counts with all its hardware until `reconcile` has cleared the station and had its plan sent anew."""
+        await self.restore(site)
+        async with self._turns[station_id]:
+            keys = self._preparer.distrust(site, station_id)
+            for name in (station_id, *keys):
+                self._patience.forget(name)  # whatever was tried before has nothing to do with this
+            for key in keys:
+                self._witness.contradict(key, "an operator may have changed its limits")
+            yield keys
+
     # --- a plan
 
     async def send(
@@ -242,12 +255,11 @@ class Dispatcher:
         if fault is not None and job.state in HELD:
             job.settle("ignored", fault.reason)
         if job.state == "rejected":
-            self._failures[job.key] = (FAILURES, f"declines every profile: {job.detail}")
+            self._failures.declines(job.key, str(job.detail))
         elif job.exceeds_its_share(self._book):
-            count, _ = self._failures.get(job.key, (0, ""))
-            self._failures[job.key] = (count + 1, f"{job.state}: {job.detail}")
+            self._failures.count(job.key, f"{job.state}: {job.detail}", self._clock.now())
         else:
-            self._failures.pop(job.key, None)
+            self._failures.forget(job.key)
 
     def _jobs(
         self,
@@ -353,7 +365,7 @@ class Dispatcher:
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
                 self._witness.dismiss(evse_key(station_id, evse_id))
-                self._failures.pop(evse_key(station_id, evse_id), None)
+                self._failures.forget(evse_key(station_id, evse_id))
             case _:
                 pass
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import structlog
 
 from app.clock import Clock
-from app.csms.connector import CsmsConnector, Passport
+from app.csms.connector import CsmsConnector, Passport, Purpose
 from app.db.store import Store
 from app.dispatch.fallback import FallbackInstaller
 from app.dispatch.guarantee import Guarantee
 from app.dispatch.in_force import Book
 from app.errors import CallFailedError, ProfileRejectedError
-from app.site import Site, evse_key
+from app.site import ChargingStationDocument, Site, evse_key
 
 log = structlog.get_logger()
 
@@ -31,6 +31,7 @@ class Preparer:
         self._installer = FallbackInstaller(connector, book)
         self._passports: dict[str, Passport] = {}
         self._prepared: set[str] = set()
+        self._distrusted: set[str] = set()
 
     @property
     def prepared(self) -> Set[str]:
@@ -43,6 +44,17 @@ class Preparer:
     def forget(self, station_id: str) -> None:
         """It came back: it may have kept what it held, or have forgotten it."""
         self._prepared.discard(station_id)
+
+    def distrust(self, site: Site, station_id: str) -> tuple[str, ...]:
+        """Somebody else may change its profiles from now on: the EVSEs that count with all their hardware until
+        everything was cleared, and fallback and plan were sent anew."""
+        document = site.station(station_id)
+        keys = tuple(evse_key(station_id, evse.id) for evse in document.evses) if document else ()
+        for key in keys:
+            self._book.distrust(key, self._clock.now())
+        self._prepared.discard(station_id)
+        self._distrusted.add(station_id)
+        return keys
 
     async def restore(self, site: Site) -> None:
         """The fallbacks that were confirmed before this process began."""
@@ -64,6 +76,8 @@ class Preparer:
         if document.max_profile_periods is not None:
             passport = replace(passport, max_periods=document.max_profile_periods)
         self._passports[station_id] = passport
+        if station_id in self._distrusted:
+            await self._take_back(document, passport)
         currents_a = await self._guarantee.fallbacks(site, station_id, self._prepared)
         fallbacks = await self._installer.install(site, station_id, passport, currents_a, self._clock.now())
         stored = (await self._store.station(station_id)).passport
@@ -71,3 +85,18 @@ class Preparer:
         if stored.get(FALLBACKS) != by_evse:
             await self._store.update_station(station_id, passport=stored | {FALLBACKS: by_evse})
         self._prepared.add(station_id)
+
+    async def _take_back(self, document: ChargingStationDocument, passport: Passport) -> None:
+        """Away with what somebody else may have set above a plan; a lower maximum of the station may stay.
+
+        Where the station does not confirm it, its EVSEs go on counting with all their hardware, each until it has
+        verifiably taken a plan.
+        """
+        purposes = [Purpose.TX_DEFAULT, Purpose.TX]
+        purposes += [one for one in (Purpose.PRIORITY, Purpose.LOCAL_GENERATION) if one in passport.purposes]
+        if not await self._installer.clear(document.id, purposes):
+            log.warning("profiles set by hand may remain", station=document.id)
+            return
+        for evse in document.evses:
+            self._book.clear(evse_key(document.id, evse.id))
+        self._distrusted.discard(document.id)
