@@ -204,6 +204,10 @@ class Settlement:
                     log.warning("late values are not counted yet", error=str(error))
 
     def _hear(self, event: Event) -> None:
-        is_of_a_meter = isinstance(event, StationMisread) and event.action in METERING
-        if is_of_a_meter or isinstance(event, TransactionStarted | TransactionStopped):
-            self._work.put_nowait(event)
+        match event:
+            case TransactionStarted() | TransactionStopped():
+                self._work.put_nowait(event)
+            case StationMisread() if event.action in METERING:
+                self._work.put_nowait(event)
+            case _:
+                pass
