@@ -1,11 +1,18 @@
-"""Rows of a file, one dict at a time, with progress: Parquet, CSV or JSON lines by the name's ending."""
+"""Rows of a file, one dict at a time, with progress: Parquet, CSV or JSON lines by the name's ending.
+
+CSV and JSON lines may be gzipped: `.csv.gz`.
+"""
 
 import csv
+import gzip
+import io
 import json
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -47,15 +54,19 @@ def read_rows(path: Path, skipped: Skipped, progress: Progress = no_progress) ->
     """(place, row) of each readable row. Raises `InvalidInputError` for a file that is missing or of no known kind."""
     if not path.is_file():
         raise InvalidInputError("file", f"{str(path)!r} does not exist")
-    match path.suffix.lower():
-        case ".parquet":
+    ending = path.suffix.lower()
+    match Path(path.stem).suffix.lower() if ending == ".gz" else ending:
+        case ".parquet" if ending != ".gz":
             yield from _parquet(path, progress)
         case ".csv":
             yield from _csv(path, progress)
         case ".jsonl" | ".ndjson" | ".json":
             yield from _json_lines(path, skipped, progress)
         case other:
-            raise InvalidInputError("file", f"{other or path.name!r} is none of .parquet, .csv, .jsonl, .ndjson")
+            raise InvalidInputError(
+                "file",
+                f"{other or path.name!r} is none of .parquet, .csv, .jsonl, .ndjson, nor gzipped .csv.gz, .jsonl.gz",
+            )
 
 
 def _parquet(path: Path, progress: Progress) -> Iterator[tuple[str, Row]]:
@@ -77,21 +88,18 @@ def _parquet(path: Path, progress: Progress) -> Iterator[tuple[str, Row]]:
 
 
 def _csv(path: Path, progress: Progress) -> Iterator[tuple[str, Row]]:
-    size = path.stat().st_size
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(_counted(file, path, progress))
+    with _lines(path, progress, encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
         try:
             for row in reader:
                 yield f"line {reader.line_num}", row
         except csv.Error as error:
             raise InvalidInputError("file", f"{str(path)!r}: line {reader.line_num + 1} is no CSV: {error}") from error
-    progress(size, size)
 
 
 def _json_lines(path: Path, skipped: Skipped, progress: Progress) -> Iterator[tuple[str, Row]]:
-    size = path.stat().st_size
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(_counted(file, path, progress), start=1):
+    with _lines(path, progress, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
@@ -103,7 +111,6 @@ def _json_lines(path: Path, skipped: Skipped, progress: Progress) -> Iterator[tu
                 yield f"line {number}", row
             else:
                 skipped.add(f"line {number}", line.rstrip(), "not an object")
-    progress(size, size)
 
 
 def _json(line: str) -> Any:
@@ -114,13 +121,25 @@ def _json(line: str) -> Any:
         return json.loads(line)
 
 
-def _counted(lines: Iterator[str], path: Path, progress: Progress) -> Iterator[str]:
-    size, done = path.stat().st_size, 0
+@contextmanager
+def _lines(path: Path, progress: Progress, *, encoding: str) -> Iterator[Iterator[str]]:
+    """The lines of a text file. Progress is counted in its bytes as they are on the disk."""
+    size = path.stat().st_size
+    with path.open("rb") as raw:
+        whole = gzip.GzipFile(fileobj=raw) if path.suffix.lower() == ".gz" else raw
+        with io.TextIOWrapper(whole, encoding=encoding, newline="") as text:
+            yield _counted(text, raw, path, progress)
+    progress(size, size)
+
+
+def _counted(lines: Iterable[str], raw: IO[bytes], path: Path, progress: Progress) -> Iterator[str]:
+    size = path.stat().st_size
     try:
         for number, line in enumerate(lines):
-            done += len(line)
             if number % 1_000 == 0:
-                progress(min(done, size), size)
+                progress(min(raw.tell(), size), size)
             yield line
     except UnicodeDecodeError as error:
         raise InvalidInputError("file", f"{str(path)!r} is not UTF-8: {error}") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidInputError("file", f"{str(path)!r} is no whole gzip file: {error}") from error

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from gzip import compress
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,26 @@ async def test_rows_that_cannot_be_read_can_be_listed(store: Store, tmp_path: Pa
     [found] = await store.suspects("depot")
     assert (found.reason, found.source) == ("unreadable", "meter.csv, line 2")
     assert "twelve" in found.detail
+
+
+async def test_a_gzipped_file_is_read_as_it_is(store: Store, tmp_path: Path) -> None:
+    text = "time,kw\n2026-04-27T08:00:00Z,12.5\n"
+
+    assert (await imported(store, tmp_path, compress(text.encode()), name="meter.csv.gz")).stored == 1
+    with pytest.raises(InvalidInputError, match="no whole gzip file"):
+        await imported(store, tmp_path, compress(text.encode() * 999)[:-20], name="meter.csv.gz")
+    with pytest.raises(InvalidInputError, match="no whole gzip file"):
+        await imported(store, tmp_path, text, name="meter.csv.gz")
+
+
+OFFICE = Path(__file__).parents[4] / "shared" / "data" / "load_office_lbnl_b59_2018-09_10_15min.csv.gz"
+
+
+@pytest.mark.skipif(not OFFICE.exists(), reason=f"the sample of an office is not here: {OFFICE}")
+async def test_the_sample_of_an_office_is_read_whole(store: Store) -> None:
+    result = await import_meter(
+        store, OFFICE, site_id="depot", meter_id="building", time_column="time", value_column="kw", unit="kW"
+    )
+
+    assert result.skipped.count == 0
+    assert result.stored + result.gaps == result.rows > 5_000
