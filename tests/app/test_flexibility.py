@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.flexibility import flexibility
@@ -95,10 +95,11 @@ def lowered(problem: Problem, slot: int, power_kw: float) -> Schedule:
     """The best that can be done when the site may draw no more than so much in this slot."""
     base = [0.0] * problem.horizon.slots
     base[slot] = (problem.connection.max_import_kw or 0.0) - power_kw
-    return optimise(replace(problem, base_load_kw=tuple(base)))
+    return optimise(replace(problem, base_load_kw=tuple(base), base_load_high_kw=tuple(base)))
 
 
 @settings(max_examples=12, deadline=None)
+@example(needs=[4.0, 30.0], prices=[0.5] * 4, max_import_kw=11.0)  # equal prices: nothing is where it has to be
 @given(
     needs=st.lists(st.floats(1.0, 30.0), min_size=1, max_size=3),
     prices=st.lists(st.floats(0.05, 0.5), min_size=4, max_size=5),
