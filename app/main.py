@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -16,6 +16,7 @@ from app.api.application import create_api
 from app.api.services import Services
 from app.clock import Clock, SystemClock
 from app.control import Control
+from app.csms.connector import Passport
 from app.csms.gateway import Gateway
 from app.db.records import Delivery
 from app.db.store import Store
@@ -122,6 +123,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
+            probe=dispatcher.probe,
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
             stop=stop,
@@ -192,6 +194,12 @@ async def plan_night(settings: Settings, site_ids: tuple[str, ...] = ()) -> list
 
 class _Withheld:
     """In the dispatcher's place where nothing may be sent."""
+
+    def passport(self, *_: object) -> Passport:
+        return Passport()
+
+    def watched_until(self, now: datetime) -> datetime:
+        return now
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()

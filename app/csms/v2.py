@@ -25,7 +25,7 @@ from app.csms.v2_profiles import (
 )
 from app.csms.v2_reports import Reports
 from app.csms.v2_version import V21, V201, Version
-from app.csms.v16_passport import passport_json
+from app.csms.v16_passport import keep_passport
 from app.csms.v16_profiles import UnreadableScheduleError
 from app.db.records import StationVariable
 from app.db.store import Store
@@ -307,7 +307,7 @@ class V2:
             log.warning("ocpp.variables_refused", station=self._station_id, code=error.code)
         passport = v2_device_model.passport_of(rows, self.version)
         try:
-            await self._store.update_station(self._station_id, passport=passport_json(passport, self._clock.now()))
+            await keep_passport(self._store, self._station_id, passport, self._clock.now())
         except (StoreUnavailableError, NotFoundError):
             log.warning("ocpp.passport_not_stored", station=self._station_id)
         return passport

@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.clock import SteppedClock
+from app.csms.connector import Passport
 from app.db.records import Delivery, Plan, Transaction, Wish
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
@@ -49,6 +50,13 @@ class Dispatched:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Problem, Schedule, Mapping[str, Transaction]]] = []
+        self.accepts = Passport()
+
+    def passport(self, station_id: str) -> Passport:
+        return self.accepts
+
+    def watched_until(self, now: datetime) -> datetime:
+        return now + timedelta(hours=1)
 
     async def send(
         self, site: Site, plan_id: str, problem: Problem, schedule: Schedule, transactions: Mapping[str, Transaction]

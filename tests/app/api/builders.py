@@ -97,6 +97,7 @@ async def an_api(*, site: Json | None = SITE, **settings: Any) -> AsyncIterator[
         events, keys, connector = Events(), Keys(store, clock), FakeConnector()
         executor = ThreadPoolExecutor(1)  # starts no thread before the first solve
         planner = FakePlanner(store, clock)
+        dispatcher = Dispatcher(cast(CsmsConnector, connector), store, events, clock)
         services = Services(
             settings=Settings(**settings),
             clock=clock,
@@ -106,7 +107,8 @@ async def an_api(*, site: Json | None = SITE, **settings: Any) -> AsyncIterator[
             connector=cast(CsmsConnector, connector),
             planner=planner,
             simulator=Simulator(store, clock, executor, horizon=timedelta(hours=4)),
-            certify=Dispatcher(cast(CsmsConnector, connector), store, events, clock).certificate,
+            certify=dispatcher.certificate,
+            probe=dispatcher.probe,
             ocpp_port=lambda: 9000,
         )
         app = create_api(services, Metrics(events, cast(CsmsConnector, connector)), session_secret=b"for tests")
