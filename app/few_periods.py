@@ -6,6 +6,7 @@ The work itself is `optimizer.compress`; this is what the planner says to it, an
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from app.csms.connector import Kind, Passport
 from app.db.records import Json
@@ -61,7 +62,7 @@ def told_in_few_periods(compression: Compression, limits: Mapping[str, int], unt
 
 
 def _periods(power_kw: tuple[float, ...]) -> int:
-    return 1 + sum(later != earlier for earlier, later in zip(power_kw, power_kw[1:], strict=False))
+    return 1 + sum(later != earlier for earlier, later in pairwise(power_kw))
 
 
 def _is_relative(passport: Passport) -> bool:

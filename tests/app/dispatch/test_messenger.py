@@ -14,8 +14,20 @@ async def test_climbs_down_the_ladder_until_the_station_accepts() -> None:
 
     deliveries = await world.send({1: [16] * 4 + [6] * 4})
 
-    tried = [(profile.unit, profile.stack_level, len(profile.periods)) for _, profile in world.station(1).sent[1:]]
-    assert tried == [(RateUnit.A, 1, 2), (RateUnit.W, 1, 2), (RateUnit.A, 0, 2), (RateUnit.A, 0, 1)]
+    tried = [
+        (one.unit, one.purpose.value, one.kind.value, one.stack_level, len(one.periods))
+        for _, one in world.station(1).sent[1:]
+    ]
+    assert tried == [
+        (RateUnit.A, "TxProfile", "Absolute", 1, 2),
+        (RateUnit.W, "TxProfile", "Absolute", 1, 2),
+        (RateUnit.A, "TxProfile", "Absolute", 0, 2),
+        (RateUnit.A, "TxProfile", "Relative", 1, 1),
+        (RateUnit.A, "TxDefaultProfile", "Absolute", 1, 2),
+        (RateUnit.W, "TxDefaultProfile", "Absolute", 1, 2),
+        (RateUnit.A, "TxProfile", "Absolute", 1, 1),
+        (RateUnit.A, "TxProfile", "Absolute", 0, 1),
+    ]
     assert deliveries[1].state == "applied"
     assert limits(deliveries[1]) == [16]
 
