@@ -25,7 +25,6 @@ from app.solving import DEFAULTS, Keeping, log_kept, solve
 from app.timed_out import TimedOut
 from optimizer.compress import compress
 from optimizer.domain import Problem, Schedule
-from optimizer.errors import SolverError
 
 log = structlog.get_logger()
 
@@ -114,8 +113,8 @@ class Planner:
         work = partial(compress, problem, schedule, limits, until=until, solver=self._solver)
         try:
             compression = await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except SolverError as error:  # each profile then holds the first part of the plan; the next one follows
-            log.warning("not told in few periods", site=site.id, error=str(error))
+        except Exception:  # the plan is there: each profile then holds the first part of it, and the next one follows
+            log.exception("not told in few periods", site=site.id)
             return schedule, {}
         return told_in_few_periods(compression, limits, until)
 

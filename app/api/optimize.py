@@ -75,7 +75,7 @@ async def optimize(
             description=f"{BASELINES_DESCRIPTION} May be repeated; left out: {' and '.join(DEFAULTS)}.",
         ),
     ] = None,
-) -> AnswerOut:
+) -> AnswerOut | ScheduleOut:
     """Solve a problem (JSON version 1): the power of each EVSE and slot, its cost, and the baselines beside it."""
     asked, names = problem.to_domain(), DEFAULTS if baselines is None else tuple(baselines)
     check_baselines(asked, names)
@@ -88,4 +88,5 @@ async def optimize(
         return reasons_or_warning(asked, solved.schedule, evse or ()) if explain or evse else (solved.schedule, None)
 
     schedule, reasons = await asyncio.to_thread(work)
-    return AnswerOut.answer(ScheduleOut.of(schedule), reasons)
+    answer = ScheduleOut.of(schedule)
+    return AnswerOut.answer(answer, reasons) if explain or evse else answer

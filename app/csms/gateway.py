@@ -27,7 +27,6 @@ from app.csms.ocpp_schemas import load_schemas
 from app.csms.session import Dialect, Session
 from app.csms.station_rules import StationRules
 from app.csms.tls import SecurityProfile, profile_of, server_context
-from app.csms.v2_profiles import InstalledProfile
 from app.csms.wire import LARGEST_FRAME_BYTES, WIRE_16, WIRE_21, WIRE_201, Wire
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError, StationOfflineError, StoreUnavailableError
@@ -219,35 +218,15 @@ class Gateway:
     async def trigger(self, station_id: str, message: str, evse_id: int | None = None) -> str:
         return await self._dialect(station_id).trigger(message, evse_id)
 
-    # --- what only 2.x can do
+    def of_2x(self, station_id: str) -> v2.V2:
+        """What only 2.x can do: report the installed profiles, take raw and Dynamic ones, charge with priority.
 
-    async def installed_profiles(
-        self, station_id: str, evse_id: int | None = None, purpose: Purpose | None = None
-    ) -> tuple[InstalledProfile, ...] | None:
-        """The profiles that the station reports; `evse_id` 0: those for the whole station. None: 1.6 cannot say."""
-        dialect = self._dialect(station_id)
-        return await dialect.installed_profiles(evse_id, purpose) if isinstance(dialect, v2.V2) else None
-
-    async def send_profile(self, station_id: str, evse_id: int, document: Json) -> None:
-        """A chargingProfile as 2.x writes it, with keys that `ChargingProfile` has no word for (set-points, limits for
-        each phase, Dynamic, maxOfflineDuration); errors as `set_charging_profile`."""
-        await self._of_2x(station_id).send_profile(evse_id, document)
-
-    async def update_dynamic_schedule(self, station_id: str, profile_id: int, update: Json) -> None:
-        """2.1: new values for a Dynamic profile. Raises `ProfileRejectedError` and `InvalidInputError`."""
-        await self._of_2x(station_id).update_dynamic_schedule(profile_id, update)
-
-    async def use_priority_charging(self, station_id: str, transaction_id: int, *, activate: bool) -> str:
-        """2.1: whether a transaction charges by its PriorityCharging profile. Returns the station's status."""
-        return await self._of_2x(station_id).use_priority_charging(transaction_id, activate=activate)
-
-    def _of_2x(self, station_id: str) -> v2.V2:
+        Raises `StationOfflineError`, and `InvalidInputError` for a station of 1.6.
+        """
         dialect = self._dialect(station_id)
         if isinstance(dialect, v2.V2):
             return dialect
-        raise InvalidInputError(
-            "station_id", f"{station_id} speaks OCPP {self.version(station_id)}, which has no such call"
-        )
+        raise InvalidInputError("station_id", f"{station_id} speaks OCPP {self.version(station_id)}, not 2.x")
 
     # --- plain OCPP
 

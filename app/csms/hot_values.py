@@ -4,17 +4,17 @@ Pure, and strict on purpose: whatever has a slip in it is None here and goes to 
 records. Of what this reads, both make the same rows.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from operator import attrgetter, itemgetter
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 
 from app.csms.lenient import MAX_INTEGER, MAX_MAGNITUDE
 from app.csms.live_values import Live
 from app.csms.meter_values import CURRENT, ENERGY, PHASES, POWER, quantity_of
-from app.csms.timestamps import MessageTime
+from app.csms.timestamps import FIRST_PLAUSIBLE_YEAR, MAX_SKEW
 from app.db.records import Quantity
 
 MAX_QUANTITIES = 4_096  # different combinations of measurand, unit, phase and context; a station uses a dozen
@@ -34,7 +34,7 @@ class Sampled16(msgspec.Struct, gc=False):
     context: str | None = None
 
 
-class UnitOfMeasure(msgspec.Struct, gc=False):
+class UnitOfMeasure(msgspec.Struct, gc=False, frozen=True):
     unit: str | None = None
     multiplier: Annotated[int, msgspec.Meta(ge=-9, le=9)] = 0
 
@@ -53,33 +53,38 @@ class Group16(msgspec.Struct):
     timestamp: str
     sampledValue: list[Sampled16]  # noqa: N815
 
+    spelled: ClassVar = attrgetter("measurand", "unit", "phase", "context")
+
 
 class Group2x(msgspec.Struct):
     timestamp: str
     sampledValue: list[Sampled2x]  # noqa: N815
 
+    spelled: ClassVar = attrgetter("measurand", "unitOfMeasure", "phase", "context")
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What was measured at one time, each value in its quantity's unit."""
+
+class Sample(NamedTuple):
+    """What was measured at one time, each value in its quantity's unit; and what of it is live.
+
+    `live` is power, current and energy, each by phase; "" is the total.
+    """
 
     at: datetime
     values: list[tuple[Quantity, float]]
+    live: tuple[dict[str, float], dict[str, float], dict[str, float]]
 
 
-def samples_of(groups: Iterable[Group16 | Group2x], received_at: datetime) -> list[Sample] | None:
+def samples_of(groups: Sequence[Group16] | Sequence[Group2x], received_at: datetime) -> list[Sample] | None:
     """The values of `groups`; None when one of them needs forgiving, or stands there twice."""
-    samples = []
+    samples: list[Sample] = []
     times = set()
     for group in groups:
         at = _plausible(group.timestamp, received_at)
-        values = [read for sampled in group.sampledValue if (read := _read(sampled)) is not None]
-        if at is None or at in times or len(values) < len(group.sampledValue):
-            return None
-        if len({quantity[:3] for quantity, _ in values}) < len(values):
+        sample = None if at is None or at in times else _sample(group, at)
+        if sample is None:
             return None
         times.add(at)
-        samples.append(Sample(at, values))
+        samples.append(sample)
     return samples
 
 
@@ -88,51 +93,63 @@ def live_of(samples: Sequence[Sample]) -> Live | None:
     with_values = [sample for sample in samples if sample.values]
     if not with_values:
         return None
-    newest = max(with_values, key=lambda sample: sample.at) if len(with_values) > 1 else with_values[0]
-    by_measurand: dict[str, dict[str, float]] = {POWER: {}, CURRENT: {}, ENERGY: {}}
-    for quantity, value in newest.values:
-        by_phase = by_measurand.get(quantity.measurand)
-        if by_phase is not None:
-            by_phase[quantity.phase] = value  # of one phase in several contexts the last, as in `meter_values`
-    power, current, energy = by_measurand[POWER], by_measurand[CURRENT], by_measurand[ENERGY]
-    return Live(
-        newest.at,
-        power_w=power.get("", sum(power[phase] for phase in PHASES if phase in power) if _has_phase(power) else None),
-        current_a={phase: current[phase] for phase in PHASES if phase in current},
-        energy_wh=energy.get("", sum(energy[phase] for phase in PHASES) if _has_phases(energy) else None),
-    )
+    newest = with_values[0] if len(with_values) == 1 else max(with_values, key=_at)
+    power, current, energy = newest.live
+    power_w, energy_wh = power.get(""), energy.get("")
+    if power_w is None and power:
+        phases = [power[phase] for phase in PHASES if phase in power]
+        power_w = sum(phases) if phases else None
+    if energy_wh is None and energy and all(phase in energy for phase in PHASES):
+        energy_wh = sum(energy[phase] for phase in PHASES)
+    return Live(newest.at, power_w, {phase: current[phase] for phase in PHASES if phase in current}, energy_wh)
 
 
-def _has_phase(by_phase: dict[str, float]) -> bool:
-    return any(phase in by_phase for phase in PHASES)
+class _Known(NamedTuple):
+    """What the words of a sampled value mean. `number` is one for each measurand, phase and context."""
+
+    quantity: Quantity
+    factor: float
+    number: int
+    live: int | None  # its place in `Sample.live`
 
 
-def _has_phases(by_phase: dict[str, float]) -> bool:
-    return all(phase in by_phase for phase in PHASES)
+_KNOWN: dict[object, _Known] = {}
+_NUMBERS: dict[tuple[str, str, str], int] = {}
+_LIVE = {POWER: 0, CURRENT: 1, ENERGY: 2}
+_at = itemgetter(0)
 
 
-_QUANTITIES: dict[tuple[str | None, str | None, str | None, str | None], tuple[Quantity, float]] = {}
-
-
-def _read(sampled: Sampled16 | Sampled2x) -> tuple[Quantity, float] | None:
-    value = sampled.value
-    if isinstance(sampled, Sampled16):
-        unit = sampled.unit
-    elif (measured := sampled.unitOfMeasure) is not None:
-        unit = measured.unit
-        value *= 10.0**measured.multiplier
-    else:
-        unit = None
-    spelled = (sampled.measurand, unit, sampled.phase, sampled.context)
-    found = _QUANTITIES.get(spelled)
-    if found is None:
-        found = quantity_of(*spelled)
-        if found is None:
+def _sample(group: Group16 | Group2x, at: datetime) -> Sample | None:
+    sample = Sample(at, [], ({}, {}, {}))
+    spelled, values, numbers = group.spelled, sample.values, set()
+    for sampled in group.sampledValue:
+        words = spelled(sampled)
+        known = _KNOWN.get(words) or _learn(words)
+        if known is None:
             return None
-        if len(_QUANTITIES) < MAX_QUANTITIES:
-            _QUANTITIES[spelled] = found
+        quantity, factor, number, live = known
+        value = sampled.value * factor
+        values.append((quantity, value))
+        numbers.add(number)
+        if live is not None:
+            sample.live[live][quantity.phase] = value  # of one phase in several contexts the last, as in `meter_values`
+    return sample if len(numbers) == len(values) else None
+
+
+def _learn(words: tuple[str | None, UnitOfMeasure | str | None, str | None, str | None]) -> _Known | None:
+    measurand, unit, phase, context = words
+    power_of_ten = 1.0
+    if isinstance(unit, UnitOfMeasure):
+        power_of_ten, unit = 10.0**unit.multiplier, unit.unit
+    found = quantity_of(measurand, unit, phase, context)
+    if found is None:
+        return None
     quantity, factor = found
-    return quantity, value * factor
+    number = _NUMBERS.setdefault((quantity.measurand, quantity.phase, quantity.context), len(_NUMBERS))
+    known = _Known(quantity, factor * power_of_ten, number, _LIVE.get(quantity.measurand))
+    if len(_KNOWN) < MAX_QUANTITIES:
+        _KNOWN[words] = known
+    return known
 
 
 def _plausible(text: str, received_at: datetime) -> datetime | None:
@@ -148,4 +165,4 @@ def _plausible(text: str, received_at: datetime) -> datetime | None:
         at = reported if reported.tzinfo is UTC else reported.astimezone(UTC)
     except OverflowError:
         return None
-    return at if MessageTime(at, received_at).is_plausible else None
+    return at if at.year >= FIRST_PLAUSIBLE_YEAR and at <= received_at + MAX_SKEW else None  # as `is_plausible`

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.csms.timestamps import MAX_LIVE_AGE, MessageTime
+from app.csms.timestamps import MAX_LIVE_AGE, MAX_SKEW
 from app.events import MeterValuesReceived
 
 
@@ -35,7 +35,7 @@ class LiveValues:
             station_id=self._station_id,
             evse_id=evse_id,
             transaction_id=transaction_id,
-            at=MessageTime(live.at, received_at).live_at,
+            at=live.at if abs(received_at - live.at) <= MAX_SKEW else received_at,  # as `MessageTime.live_at`
             power_w=live.power_w,
             current_a=live.current_a,
             energy_wh=live.energy_wh,

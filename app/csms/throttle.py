@@ -10,6 +10,7 @@ from typing import TypeVar
 FREE_PER_STATION = 5  # failures before the first wait
 FREE_PER_ADDRESS = 50  # a whole site may stand behind one address
 LONGEST_WAIT_S = 300.0
+LONGEST_ADDRESS_WAIT_S = 5.0  # a few wrong keys of a site must not keep its right ones out after a restart of ours
 FORGIVEN_AFTER_S = 900.0  # without a further failure
 OWN_ADDRESS_WAIT_S = 1.0  # where the station itself last came from, nobody else's guesses keep it out for longer
 MAX_REMEMBERED = 10_000
@@ -43,7 +44,7 @@ class LoginThrottle:
     def failed(self, station_id: str, address: str, now: float) -> None:
         wait_s = OWN_ADDRESS_WAIT_S if self._good_address.get(station_id) == address else LONGEST_WAIT_S
         self._strike(self._by_station, station_id, FREE_PER_STATION, wait_s, now)
-        self._strike(self._by_address, address, FREE_PER_ADDRESS, LONGEST_WAIT_S, now)
+        self._strike(self._by_address, address, FREE_PER_ADDRESS, LONGEST_ADDRESS_WAIT_S, now)
 
     def succeeded(self, station_id: str, address: str) -> None:
         self._by_station.pop(station_id, None)

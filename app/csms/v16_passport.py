@@ -90,7 +90,7 @@ def stored_passport(
 ) -> Passport | None:
     """The passport that `passport_json` made, unless it is older than the last boot or of another firmware."""
     read_at, _ = read_timestamp(stored.get("read_at"))
-    if read_at is None or (booted_at is not None and read_at < booted_at):
+    if read_at is None or (booted_at is not None and read_at < booted_at.replace(microsecond=0)):  # stored in seconds
         return None
     if firmware is not None and stored.get("firmware") not in (None, firmware):
         return None

@@ -25,7 +25,7 @@ from app.csms.v2_profiles import (
 )
 from app.csms.v2_reports import Reports
 from app.csms.v2_version import V21, V201, Version
-from app.csms.v16_passport import keep_passport
+from app.csms.v16_passport import keep_passport, stored_passport
 from app.csms.v16_profiles import UnreadableScheduleError
 from app.db.records import StationVariable
 from app.db.store import Store
@@ -280,15 +280,14 @@ class V2:
             raise InvalidInputError(action, str(error)) from error
 
     async def _stored_passport(self) -> Passport | None:
-        """From the device model in the store, unless it is older than the last boot."""
+        """From the device model in the store, if it was read as a whole since the last boot."""
         try:
             station = await self._store.station(self._station_id)
             variables = await self._store.variables(self._station_id, component=v2_device_model.SMART_CHARGING)
         except (StoreUnavailableError, NotFoundError):
             return None
-        if not variables or station.ocpp_version != self.version.number:
-            return None
-        if station.booted_at is not None and max(row.at for row in variables) < station.booted_at:
+        read = stored_passport(station.passport, station.booted_at, station.firmware)
+        if station.ocpp_version != self.version.number or read is None:
             return None
         return v2_device_model.passport_of(variables, self.version)
 

@@ -149,7 +149,7 @@ def passport_of(variables: Iterable[StationVariable], version: Version) -> Passp
         max_stack_level=_count(by_name, "profilestacklevel", safe.max_stack_level),
         max_profiles=max(1, safe.max_profiles if max_profiles is None else max_profiles),
         smart_charging=_is_not_false(by_name, "enabled") and _is_not_false(by_name, "available"),
-        known=True,
+        known=bool(own),  # one that said nothing of itself is asked, not presumed upon
         raw={key_of(row): row.value for row in by_name.values() if row.value is not None},
         version=version.number,
         purposes=safe.purposes | extra,

@@ -64,6 +64,8 @@ class LimitMessages:
         """
         evse_id = self._evse(payload)
         site = await self._site()
+        if site is None:
+            return Answer(_declined(self._version.no_profile_status, "NoProfile", "the station is in no site"))
         needs, violations = v2_needs.read_needs(payload, site.connection.voltage_v)
         self._session.note_violations(violations, "NotifyEVChargingNeeds")
         if site.mode != "optimised" or needs.energy_kwh is None:
@@ -95,8 +97,8 @@ class LimitMessages:
         once more (TC_K_55). One that nothing was offered for is the vehicle's own affair."""
         evse_id = self._evse(payload)
         site = await self._site()
-        offered = await self._offered(site, evse_id)
-        if offered is None:
+        offered = None if site is None else await self._offered(site, evse_id)
+        if site is None or offered is None:
             return Answer({"status": "Accepted"})
         station = site.station(self._station_id)
         wired = next((len(evse.phases) for evse in station.evses if evse.id == evse_id), 1) if station else 1
@@ -178,8 +180,12 @@ class LimitMessages:
                 return profile_from_json(delivery.profile)
         return None
 
-    async def _site(self) -> Site:
-        return await self._store.site((await self._store.station(self._station_id)).site_id)
+    async def _site(self) -> Site | None:
+        """None for a station that has left its site's document."""
+        try:
+            return await self._store.site((await self._store.station(self._station_id)).site_id)
+        except NotFoundError:
+            return None
 
     def _evse(self, payload: Json) -> int:
         evse_id = read_count(payload.get("evseId"))

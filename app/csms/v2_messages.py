@@ -13,6 +13,7 @@ import structlog
 from app.clock import Clock
 from app.csms import v2_device_model, v2_meter_values
 from app.csms.frames import Call, Json
+from app.csms.heartbeat import heartbeat_interval_s
 from app.csms.lenient import quote, read_count, read_text
 from app.csms.live_values import LiveValues
 from app.csms.ocpp_schemas import V21_ACTIONS, V201_ACTIONS, SchemaError, check_call
@@ -92,7 +93,7 @@ class StationMessages:
         self._store = store
         self._clock = clock
         self._version = version
-        self._heartbeat_interval_s = settings.heartbeat_interval_s
+        self._heartbeat_interval_s = heartbeat_interval_s(session.station_id, settings.heartbeat_interval_s)
         self._held = held
         self._reports = reports
         self._live = LiveValues(session.station_id)

@@ -14,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import tables
 from app.db.records import Transaction, TransactionEvent
 from app.db.rows import Rows, columns_of, record_of, values_of
+from app.db.together import Together
 from app.errors import NotFoundError
 
 EVENTS = tables.transaction_events
 TRANSACTIONS = tables.transactions
 COLUMNS = columns_of(TRANSACTIONS, Transaction)
+_KEY = (EVENTS.c.station_id, EVENTS.c.ocpp_transaction_id, EVENTS.c.seq_no)
 Values = dict[str, Any]
 
 
@@ -69,6 +71,8 @@ def amounts_to(events: Sequence[TransactionEvent]) -> Values:
 
 
 class TransactionEventRows(Rows):
+    _event_inserts: Together[TransactionEvent, bool]
+
     async def record_transaction_event(self, event: TransactionEvent) -> Recorded:
         """Store `event` and what it makes of its transaction, in one database transaction, durable on return.
 
@@ -97,9 +101,14 @@ class TransactionEventRows(Rows):
     async def add_transaction_update(self, event: TransactionEvent) -> bool:
         """Store an event that makes nothing of its transaction: see `Transactions` of `app.csms` for when that is
         so. It survives the end of the process, a power cut perhaps not. False: it was there already."""
-        new = self._database.insert(EVENTS).values(values_of(event)).on_conflict_do_nothing()
+        return await self._event_inserts(event)
+
+    async def _add_events(self, events: Sequence[TransactionEvent]) -> list[bool]:
+        """Whether each is new; of one that came twice at once both are."""
+        new = self._database.insert(EVENTS).values([values_of(event) for event in events]).on_conflict_do_nothing()
         async with self._database.write(durable=False) as connection:
-            return (await connection.execute(new)).rowcount > 0
+            inserted = {tuple(row) for row in await connection.execute(new.returning(*_KEY))}
+        return [(event.station_id, event.ocpp_transaction_id, event.seq_no) in inserted for event in events]
 
     async def transaction_named(self, station_id: str, ocpp_transaction_id: str) -> Transaction | None:
         """By the station's own name of it."""

@@ -31,6 +31,7 @@ _COLUMNS = [column.name for column in tables.meter_values.columns]
 # each row, which a busy event loop would make it wait for; and SQLAlchemy would look at every value once more.
 STATEMENT_ROWS = 500
 _INTO = f"INSERT INTO meter_values ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608  # our own columns
+_TEXT_OF_TIME = len("2026-01-31 12:00:00.000000")
 _ROW = f"({', '.join('?' * len(_COLUMNS))})"
 
 BATCH_ROWS = 4_000  # beyond it a larger transaction is hardly faster, and others wait longer for their turn
@@ -85,7 +86,8 @@ class MeterValueWriter:
         """`at` (aware) as the rows of this database hold it: SQLite keeps the text of the UTC time."""
         if not self._database.is_sqlite:
             return at
-        return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+        return utc.isoformat(" ", "microseconds")[:_TEXT_OF_TIME]  # without the +00:00
 
     def add(self, rows: Sequence[Row]) -> None:
         """Queue rows, each with every column of `tables.meter_values`. Returns at once."""

@@ -54,7 +54,7 @@ class Job:
         return split_evse_key(self.key)[1]
 
     def compile(self, steps: Steps, recipe: Recipe, tail: Tail) -> Compiled:
-        """In the form of one rung. What takes the fallback's place goes on as the fallback; as 0 if none is confirmed."""
+        """In the form of one rung. What takes the fallback's place goes on as the fallback, or as 0."""
         own = None if self.transaction is None else self.transaction.transaction_id
         replaces_fallback = recipe.purpose is Purpose.TX_DEFAULT and recipe.stack_level == 0
         return compile_steps(

@@ -202,9 +202,7 @@ class ReasonsOut(Out):
 class AnswerOut(ScheduleOut):
     """A schedule, with its reasons where they were asked for."""
 
-    reasons: ReasonsOut | None = Field(
-        default=None, description="null: not asked for, or not to be had, and a warning says why"
-    )
+    reasons: ReasonsOut | None = Field(default=None, description="null: not to be had, and a warning says why")
 
     @classmethod
     def answer(cls, schedule: ScheduleOut, reasons: ReasonsOut | None) -> Self:

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.csms.connector import Kind, Passport, RateUnit
 from app.csms.corrections import Corrections
-from app.csms.known_passport import LEARNED, LEARNED_FOR, PROBE, Origin, known_passport
+from app.csms.known_passport import LEARNED, LEARNED_FOR, Origin, known_passport
 from app.csms.timestamps import iso_utc
 from app.csms.v16_passport import MAX_PERIODS, RATE_UNIT, passport_json, passport_of, stored_passport
 from app.db.records import Station
@@ -63,9 +63,9 @@ def test_the_older_word_of_the_site_document_still_counts() -> None:
 
 
 def test_another_firmware_forgets_what_probes_and_answers_taught() -> None:
-    taught = {PROBE: Corrections(kinds=(Kind.RELATIVE,)), LEARNED: Corrections(max_periods=1)}
+    probed, learned = Corrections(kinds=(Kind.RELATIVE,)), Corrections(max_periods=1)
 
-    updated = known_passport(a_station(firmware="2.0", **taught), None, NOW)
+    updated = known_passport(a_station(firmware="2.0", probe=probed, learned=learned), None, NOW)
 
     assert updated.passport.kinds == {Kind.ABSOLUTE}
     assert updated.passport.max_periods == 24

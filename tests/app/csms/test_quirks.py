@@ -35,8 +35,10 @@ def test_only_level_0_and_no_limit_of_0() -> None:
 def test_the_firmware_decides_which_of_a_vendors_quirks_it_is() -> None:
     five, six, unknown = (corrected("Wall Box Chargers", "Pulsar", firmware) for firmware in ("5.17.54", "6.2.1", None))
 
-    assert (five.max_stack_level, five.kinds) == (0, {Kind.ABSOLUTE})
-    assert (six.max_stack_level, six.kinds) == (8, {Kind.RELATIVE})
+    assert five.max_stack_level == 0
+    assert five.kinds == {Kind.ABSOLUTE}
+    assert six.max_stack_level == 8
+    assert six.kinds == {Kind.RELATIVE}
     assert unknown == Passport(units=frozenset(RateUnit), max_periods=24, max_stack_level=8)
 
 

@@ -2,6 +2,7 @@ from app.csms.throttle import (
     FORGIVEN_AFTER_S,
     FREE_PER_ADDRESS,
     FREE_PER_STATION,
+    LONGEST_ADDRESS_WAIT_S,
     LONGEST_WAIT_S,
     MAX_REMEMBERED,
     Flapping,
@@ -28,6 +29,7 @@ def test_who_tries_many_stations_from_one_address_waits_there_only() -> None:
 
     assert throttle.wait_s("new", "10.0.0.1", 0.0) == 1.0
     assert throttle.wait_s("new", "10.0.0.2", 0.0) == 0.0
+    assert after_failures(500, "cs{}").wait_s("new", "10.0.0.1", 0.0) == LONGEST_ADDRESS_WAIT_S
 
 
 def test_many_addresses_that_try_one_station_wait_together() -> None:

@@ -12,6 +12,7 @@ from app.csms.connector import ChargingProfile, Period, Purpose, RateUnit
 from app.csms.gateway import Gateway
 from app.csms.ocpp_schemas import check_call
 from app.csms.v2_version import Version
+from app.db.records import StationVariable
 from app.db.store import Store
 from app.errors import CallFailedError, InvalidInputError, OutcomeUnknownError, ProfileRejectedError
 from tests.app.csms.stations import STATION, Station, a_gateway, connected
@@ -259,12 +260,11 @@ async def test_installed_profiles_are_read_back_in_parts(gateway: Gateway, stati
     parts = (an_installed(1, 1, tbc=True), an_installed(2, 2, tbc=False))
     station.answers["GetChargingProfiles"] = reporting(station, "ReportChargingProfiles", *parts)
 
-    installed = await gateway.installed_profiles(STATION, purpose=Purpose.TX_DEFAULT)
+    installed = await gateway.of_2x(STATION).installed_profiles(purpose=Purpose.TX_DEFAULT)
 
     ((action, payload),) = station.asked
     await check_call(action, payload, version.number)
     assert payload["chargingProfile"] == {"chargingProfilePurpose": "TxDefaultProfile"}
-    assert installed is not None
     assert [(one.evse_id, one.profile and one.profile.profile_id) for one in installed] == [(1, 1), (2, 2)]
     assert installed[0].profile is not None
     assert installed[0].profile.periods == (Period(0, 6.0),)
@@ -272,12 +272,12 @@ async def test_installed_profiles_are_read_back_in_parts(gateway: Gateway, stati
 
 async def test_no_profiles_are_none_and_half_a_report_is_no_proof(gateway: Gateway, station: Station) -> None:
     station.answers["GetChargingProfiles"] = {"status": "NoProfiles"}
-    assert await gateway.installed_profiles(STATION) == ()
+    assert await gateway.of_2x(STATION).installed_profiles() == ()
 
     half = reporting(station, "ReportChargingProfiles", an_installed(1, 1, tbc=True))
     station.answers["GetChargingProfiles"] = half
     with pytest.raises(OutcomeUnknownError, match="1 part"):
-        await gateway.installed_profiles(STATION)
+        await gateway.of_2x(STATION).installed_profiles()
 
 
 def a_variable(name: str, value: str, instance: str | None = None, **traits: Any) -> Json:
@@ -349,6 +349,19 @@ async def test_a_station_that_answers_nothing_of_itself_gets_the_safe_passport(
     passport = await gateway.passport(STATION)  # every call is answered NotImplemented
 
     assert (passport.units, passport.max_periods, passport.max_stack_level) == (frozenset({RateUnit.A}), 1, 0)
+    assert not passport.known
+
+    station.answers["SetChargingProfile"] = ACCEPTED
+    await gateway.set_charging_profile(STATION, 1, a_profile(unit=RateUnit.W))  # it may take more than it says
+
+
+async def test_one_variable_in_the_store_is_no_passport(store: Store, subprotocol: str) -> None:
+    await store.save_variables([StationVariable(STATION, "SmartChargingCtrlr", "Enabled", NOON, "true")])
+
+    async with a_gateway(store) as gateway, connected(gateway, subprotocols=(subprotocol,)) as station:
+        await gateway.passport(STATION)
+
+        assert [action for action, _ in station.asked] == ["GetBaseReport", "GetVariables"]
 
 
 async def test_a_restart_reads_the_passport_from_the_store(store: Store, subprotocol: str) -> None:
@@ -512,8 +525,8 @@ async def test_2_1_sends_limits_for_each_phase_as_they_are_spelled(gateway: Gate
         "chargingSchedule": [{"id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [period]}],
     }
 
-    await gateway.send_profile(STATION, 1, document)
-    await gateway.update_dynamic_schedule(STATION, 9, {"limit_L2": 8.0})
+    await gateway.of_2x(STATION).send_profile(1, document)
+    await gateway.of_2x(STATION).update_dynamic_schedule(9, {"limit_L2": 8.0})
 
     assert station_21.asked == [
         ("SetChargingProfile", {"evseId": 1, "chargingProfile": document}),
@@ -529,7 +542,7 @@ async def test_2_1_uses_priority_charging(gateway: Gateway, station_21: Station,
     station_21.answers["UsePriorityCharging"] = ACCEPTED
     number = await running(station_21, VERSIONS["ocpp2.1"], store)
 
-    assert await gateway.use_priority_charging(STATION, number, activate=True) == "Accepted"
+    assert await gateway.of_2x(STATION).use_priority_charging(number, activate=True) == "Accepted"
 
     assert station_21.asked == [("UsePriorityCharging", {"transactionId": TRANSACTION, "activate": True})]
 
@@ -537,7 +550,7 @@ async def test_2_1_uses_priority_charging(gateway: Gateway, station_21: Station,
 async def test_2_0_1_has_no_dynamic_profiles(gateway: Gateway) -> None:
     async with connected(gateway, subprotocols=("ocpp2.0.1",)) as station:
         with pytest.raises(InvalidInputError, match=r"2\.0\.1"):
-            await gateway.update_dynamic_schedule(STATION, 9, {"limit": 8.0})
+            await gateway.of_2x(STATION).update_dynamic_schedule(9, {"limit": 8.0})
 
         assert station.asked == []
 
@@ -550,7 +563,7 @@ async def test_a_reported_transaction_profile_has_our_number_of_its_transaction(
     part["chargingProfile"][0] |= {"chargingProfilePurpose": "TxProfile", "transactionId": TRANSACTION}
     station.answers["GetChargingProfiles"] = reporting(station, "ReportChargingProfiles", part)
 
-    (installed,) = await gateway.installed_profiles(STATION) or ()
+    (installed,) = await gateway.of_2x(STATION).installed_profiles()
 
     assert installed.profile is not None
     assert installed.profile.transaction_id == number
@@ -558,6 +571,5 @@ async def test_a_reported_transaction_profile_has_our_number_of_its_transaction(
 
 async def test_1_6_cannot_say_what_it_holds(gateway: Gateway) -> None:
     async with connected(gateway):
-        assert await gateway.installed_profiles(STATION) is None
         with pytest.raises(InvalidInputError, match=r"1\.6"):
-            await gateway.use_priority_charging(STATION, 1, activate=True)
+            gateway.of_2x(STATION)

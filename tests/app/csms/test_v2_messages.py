@@ -1,6 +1,8 @@
 """What a station of 2.0.1 or 2.1 says over a socket, what it is answered, and what is kept of it."""
 
 from collections.abc import AsyncIterator
+from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +27,7 @@ from app.events import (
     TransactionStopped,
     WishChanged,
 )
-from tests.app.csms.stations import STATION, Station, a_gateway, connected, of_kind, recorded
+from tests.app.csms.stations import STATION, Station, a_gateway, a_site, connected, of_kind, recorded
 from tests.app.csms.v2_stations import (
     TOKEN,
     TRANSACTION,
@@ -208,6 +210,32 @@ async def test_meter_values_between_the_events_belong_to_the_running_transaction
     assert value.value == pytest.approx(7400)
 
 
+async def test_updates_in_order_make_the_record_that_shuffled_ones_make(
+    station: Station, version: Version, store: Store
+) -> None:
+    """What comes in order takes a short cut; what does not, or says something new, takes the long way."""
+    began = ago(minutes=5)
+    events = [
+        a_start(at=began, idToken=None, register_wh=None),
+        an_event("Updated", 1, at=ago(minutes=4), register_wh=1000),
+        an_event("Updated", 2, at=ago(minutes=3), register_wh=1200, idToken=TOKEN),
+        an_event("Updated", 3, at=ago(minutes=2), register_wh=1400),
+        an_event("Ended", 4, at=ago(minutes=1)),
+    ]
+    shuffled = [deepcopy(events[number]) for number in (3, 1, 3, 0, 4, 2, 4)]
+    for event in shuffled:
+        event["transactionInfo"]["transactionId"] = "tx-shuffled"
+        event["evse"] = {"id": 2}
+
+    for event in (*events, *shuffled):
+        await tell(station, version, "TransactionEvent", event)
+
+    rows = sorted(await store.transactions(station_id=STATION), key=lambda row: row.evse_id)
+    first, second = (replace(row, transaction_id=0, evse_id=0, ocpp_transaction_id=None) for row in rows)
+    assert first == second
+    assert (first.id_tag, first.meter_start_wh, first.meter_stop_wh, first.started_at) == ("TAG", 1000, 1400, began)
+
+
 async def test_an_offline_backlog_is_stored_and_not_acted_upon(
     station: Station, version: Version, store: Store, seen: list[Event]
 ) -> None:
@@ -311,6 +339,20 @@ async def test_a_vehicle_that_names_no_energy_gets_no_plan(station: Station, ver
 
     assert answer["status"] == version.no_profile_status
     assert await store.wishes("depot") == []
+
+
+async def test_a_station_that_left_its_site_is_answered_all_the_same(
+    station: Station, version: Version, store: Store
+) -> None:
+    await store.save_site(a_site("elsewhere"))
+    schedule = {"id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 32}]}
+    choice = {"evseId": 1, "timeBase": "2026-01-01T00:00:00Z", "chargingSchedule": schedule}
+
+    needs = await tell(station, version, "NotifyEVChargingNeeds", {"evseId": 1, "chargingNeeds": NEEDS})
+    chosen = await tell(station, version, "NotifyEVChargingSchedule", choice)
+
+    assert needs["status"] == version.no_profile_status
+    assert chosen == {"status": "Accepted"}
 
 
 A_LIMIT: Json = {

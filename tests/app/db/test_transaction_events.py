@@ -1,5 +1,6 @@
 """Transactions of 2.x in the store: whatever the order and number of their events, one record comes of them."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime
 from itertools import permutations
@@ -154,6 +155,18 @@ async def test_an_unknown_station_has_no_transactions(depot: Store) -> None:
         await depot.record_transaction_event(replace(WHOLE[0], station_id="cs99"))
 
     assert await depot.transaction_events("cs99", "tx-1") == []
+
+
+async def test_updates_of_many_stations_are_written_together_and_each_once(depot: Store) -> None:
+    await depot.record_transaction_event(WHOLE[0])
+    updates = [an_event(UPDATED, number) for number in range(1, 60)]
+
+    new = await asyncio.gather(*[depot.add_transaction_update(event) for event in updates])
+    again = await asyncio.gather(*[depot.add_transaction_update(event) for event in updates])
+
+    assert all(new)
+    assert not any(again)
+    assert await depot.transaction_events("cs01", "tx-1") == [WHOLE[0], *updates]
 
 
 registers = st.none() | st.floats(0, 1e6, allow_nan=False)
