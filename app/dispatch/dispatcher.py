@@ -154,12 +154,16 @@ class Dispatcher:
         await self._preparer.prepare(site, station_id)
 
     async def probe(self, site: Site, station_id: str) -> ProbeReport:
-        """Find out by harmless trials what the station takes; afterwards it is prepared anew. Raises as `Prober`."""
+        """Find out by harmless trials what the station takes. Raises as `Prober`.
+
+        Where something may have been left behind, the station is prepared anew with the next reconciliation.
+        """
         await self.restore(site)
         async with self._turns[station_id]:
             with self._clock.hold():
                 report = await self._prober.probe(site, station_id)
-                await self._prepare(site, station_id)
+        if report.ended_early is not None:
+            self._preparer.forget(station_id)
         return report
 
     async def reconcile(self, site: Site) -> bool:
