@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import ceil
 
 from app.csms.connector import Kind, Passport
 from app.db.records import Json
@@ -33,9 +34,10 @@ def period_limits(problem: Problem, passports: Mapping[str, Passport]) -> dict[s
     return limits
 
 
-def fits(schedule: Schedule, limits: Mapping[str, int]) -> bool:
-    """Whether every plan is told already in as many periods, all of it."""
-    return all(_periods(schedule.power_kw[evse_id]) <= periods for evse_id, periods in limits.items())
+def fits(problem: Problem, schedule: Schedule, limits: Mapping[str, int], until: datetime) -> bool:
+    """Whether every plan up to `until` is told already in as many periods."""
+    slots = ceil((until - problem.horizon.start) / timedelta(minutes=problem.horizon.slot_minutes))
+    return all(_periods(schedule.power_kw[evse_id][:slots]) <= periods for evse_id, periods in limits.items())
 
 
 def told_in_few_periods(compression: Compression, limits: Mapping[str, int], until: datetime) -> tuple[Schedule, Json]:

@@ -106,10 +106,11 @@ class Planner:
         """What its stations can hold of a plan, and for its provenance what that loses."""
         passports = {station.id: self._dispatcher.passport(station.id) for station in site.charging_stations}
         limits = period_limits(problem, passports)
-        if fits(schedule, limits):
-            return schedule, {}
         now = self._clock.now()
-        until = self._dispatcher.watched_until(now) if min(limits.values()) == 1 else now + WINDOW
+        # One level for hours would be the lowest of them: who has no more is told the watched time.
+        until = self._dispatcher.watched_until(now) if 1 in limits.values() else now + WINDOW
+        if fits(problem, schedule, limits, until):
+            return schedule, {}
         work = partial(compress, problem, schedule, limits, until=until, solver=self._solver)
         try:
             compression = await asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -74,7 +74,6 @@ class ChargingStationOut(BaseModel):
     booted_at: datetime | None
     has_password: bool
     passport: dict[str, Any] = Field(description="what it says it accepts; empty until it was asked")
-    accepts: dict[str, AcceptedOut] = Field(description="what it is taken to accept, and where each value comes from")
     status: str | None = Field(description="of the station as a whole")
     evses: list[EvseOut]
 
@@ -108,13 +107,13 @@ class ChargingStationOut(BaseModel):
             booted_at=station.booted_at,
             has_password=station.has_password,
             passport=station.passport,
-            accepts={
-                name: AcceptedOut.model_validate(value)
-                for name, value in known_passport(station, document, now).as_json().items()
-            },
             status=statuses[0].status if 0 in statuses else None,
             evses=[_evse(evse_id, statuses.get(evse_id), running.get(evse_id)) for evse_id in evse_ids],
         )
+
+
+class OneChargingStationOut(ChargingStationOut):
+    accepts: dict[str, AcceptedOut] = Field(description="what it is taken to accept, and where each value comes from")
 
 
 class PasswordIn(Edge):
@@ -140,10 +139,14 @@ async def list_stations(
 
 
 @router.get("/{charging_station_id}")
-async def get_station(charging_station_id: str, services: ServicesDep, _: Reader) -> ChargingStationOut:
-    """One charging station."""
+async def get_station(charging_station_id: str, services: ServicesDep, _: Reader) -> OneChargingStationOut:
+    """One charging station, with what it accepts."""
     station = await services.store.station(charging_station_id)
-    return (await _described(services, [station], station.site_id))[0]
+    [row] = await _described(services, [station], station.site_id)
+    document = (await services.store.site(station.site_id)).station(charging_station_id)
+    known = known_passport(station, document, services.clock.now())
+    accepts = {name: AcceptedOut.model_validate(value) for name, value in known.as_json().items()}
+    return OneChargingStationOut(**row.model_dump(), accepts=accepts)
 
 
 @router.post("/{charging_station_id}/probe")

@@ -127,11 +127,12 @@ class Dispatcher:
     def uncontrollable(self) -> dict[str, str]:
         """EVSEs that no plan should count on, with the reason: reserve their worst case and plan the others.
 
-        They disobey, decline every form of profile, or did not verifiably lower `FAILURES` times in a row. Declined
-        profiles are forgotten with the transaction and at the next connection.
+        An operator says that they take no profiles, or they disobey, decline every form of profile, or did not
+        verifiably lower `FAILURES` times in a row. Declined profiles are forgotten with the transaction and at the
+        next connection.
         """
         failing = {key: reason for key, (count, reason) in self._failures.items() if count >= FAILURES}
-        return failing | self.disobedient()
+        return self._passports.unwilling() | failing | self.disobedient()
 
     async def certificate(self, site: Site) -> Certificate:
         """What is proven of the site now, whichever links drop from here on."""

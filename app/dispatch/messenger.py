@@ -16,7 +16,14 @@ from app.dispatch.delivery import Job
 from app.dispatch.in_force import Book, Holding, Wiring, remaining
 from app.dispatch.ladder import Recipe
 from app.dispatch.passports import Passports
-from app.errors import AppError, CallFailedError, OutcomeUnknownError, ProfileRejectedError, StationOfflineError
+from app.errors import (
+    AppError,
+    CallFailedError,
+    InvalidInputError,
+    OutcomeUnknownError,
+    ProfileRejectedError,
+    StationOfflineError,
+)
 from app.site import split_evse_key
 
 log = structlog.get_logger()
@@ -64,8 +71,8 @@ class Messenger:
                 continue
             try:
                 await self._send(job, compiled.profile)
-            except (ProfileRejectedError, CallFailedError) as error:
-                self._book.put(job.key, before)  # a station that declines keeps what it has
+            except (ProfileRejectedError, CallFailedError, InvalidInputError) as error:
+                self._book.put(job.key, before)  # a station that declines, or was never sent it, keeps what it has
                 refusal = str(error)
                 declined.append(compiled.profile)
             else:

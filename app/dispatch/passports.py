@@ -13,7 +13,7 @@ from app.csms.v16_passport import keep_passport, stored_passport
 from app.db.records import Json, Station
 from app.db.store import Store
 from app.errors import CallFailedError, NotFoundError, ProfileRejectedError
-from app.site import ChargingStationDocument, Site
+from app.site import ChargingStationDocument, Site, evse_key
 
 log = structlog.get_logger()
 
@@ -38,6 +38,15 @@ class Passports:
         if self._clock.now() < known[1] + LOOKED_AT_AGAIN:
             return known[0]
         return self._know(*self._rows[station_id])
+
+    def unwilling(self) -> dict[str, str]:
+        """EVSEs that an operator says take no charging profiles, with the reason."""
+        return {
+            evse_key(document.id, evse.id): "its site's document says that it takes no charging profiles"
+            for _, document in self._rows.values()
+            if document.profile.smart_charging is False
+            for evse in document.evses
+        }
 
     def restore(self, site: Site, stations: list[Station]) -> None:
         """What the store knows of the site's stations, before any of them connects."""

@@ -23,6 +23,7 @@ from app.dispatch.passports import Passports
 from app.errors import (
     CallFailedError,
     ConflictError,
+    InvalidInputError,
     NotFoundError,
     OutcomeUnknownError,
     ProfileRejectedError,
@@ -216,7 +217,7 @@ class Prober:
                 honest=bench.passport.honest_readback,
             )
             step = replace(step, reported=verdict.state)
-        except (ProfileRejectedError, CallFailedError) as error:
+        except (ProfileRejectedError, CallFailedError, InvalidInputError) as error:
             step = replace(step, answer=str(error))
         except (OutcomeUnknownError, StationOfflineError) as error:
             step = replace(step, answer=str(error), cleared=await self._clear(bench))

@@ -61,11 +61,18 @@ def test_a_station_of_relative_profiles_holds_one_period_whatever_it_says() -> N
 
 
 def test_a_plan_that_can_be_told_as_it_is_fits() -> None:
-    schedule = optimise(a_problem())
+    problem = a_problem()
+    schedule = optimise(problem)
 
-    assert fits(schedule, {})
-    assert fits(schedule, {"cs1/1": SLOTS})
-    assert not fits(schedule, {"cs1/1": 2})
+    assert fits(problem, schedule, {}, START + WINDOW)
+    assert fits(problem, schedule, {"cs1/1": SLOTS}, START + WINDOW)
+    assert not fits(problem, schedule, {"cs1/1": 2}, START + WINDOW)
+
+
+def test_what_is_behind_the_window_is_told_by_a_later_profile() -> None:
+    problem = a_problem()
+
+    assert fits(problem, optimise(problem), {"cs1/1": 2}, START + timedelta(minutes=30))
 
 
 def test_what_is_lost_is_kept_with_the_plan_and_said_where_it_is_much() -> None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.csms.connector import Passport, Period, Purpose, RateUnit
+from app.csms.connector import ChargingProfile, Passport, Period, Purpose, RateUnit
+from app.errors import InvalidInputError
 from tests.app.dispatch.world import START, a_world, limits
 
 
@@ -124,3 +125,19 @@ async def test_an_unknown_passport_gets_single_periods_in_amperes() -> None:
 
     assert deliveries[1].state == "applied"
     assert limits(deliveries[1]) == [16]
+
+
+async def test_a_form_that_its_protocol_cannot_express_is_passed_over() -> None:
+    world = a_world(1)
+
+    def inexpressible(profile: ChargingProfile) -> bool:
+        if profile.unit is RateUnit.A and profile.purpose is Purpose.TX:
+            raise InvalidInputError("chargingProfile.chargingSchedule", "is nothing that this version can say")
+        return False
+
+    world.station(1).switches(1).reject = inexpressible
+
+    deliveries = await world.send({1: 16})
+
+    assert deliveries[1].state == "applied"
+    assert world.dispatcher.in_force("cs1", 1, START).current_a == 16

@@ -185,3 +185,12 @@ async def test_a_plan_that_fits_needs_no_follow_up() -> None:
     world.pass_time(minutes=27)
 
     assert not await world.dispatcher.reconcile(world.site)
+
+
+async def test_a_station_that_takes_no_profiles_by_its_operators_word_is_not_counted_on() -> None:
+    world = a_world(1)
+    override(world, smart_charging=False)
+
+    await world.dispatcher.prepare(world.site, "cs1")
+
+    assert world.dispatcher.uncontrollable() == {"cs1/1": "its site's document says that it takes no charging profiles"}
