@@ -16,8 +16,10 @@ from app.api.application import create_api
 from app.api.services import Services
 from app.clock import Clock, SystemClock
 from app.control import Control
-from app.csms.connector import Passport
+from app.csms.connector import CsmsConnector, Passport
 from app.csms.gateway import Gateway
+from app.csms.remote.remotes import Remotes
+from app.csms.remote.routed import Routed
 from app.db.records import Delivery
 from app.db.store import Store
 from app.dispatch import Dispatcher
@@ -78,9 +80,11 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
 
         gateway = Gateway(store, events, clock, settings)
-        dispatcher = Dispatcher(gateway, store, events, clock)
+        remotes = Remotes(store, events, clock, settings)
+        connector: CsmsConnector = Routed(gateway, remotes.by_station()) if settings.remote_csms else gateway
+        dispatcher = Dispatcher(connector, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
-        gatherer = Gatherer(store, clock, dispatcher, connected=gateway.connected, horizon=horizon)
+        gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
         timed_out = TimedOut(settings.data_dir / OF_SITES)
         planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out)
         asked = TimedOut(settings.data_dir / OF_REQUESTS)
@@ -97,7 +101,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock)
         settlement = Settlement(store, clock, events)
-        metrics = Metrics(events, gateway)
+        metrics = Metrics(events, connector)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -112,6 +116,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
         await gateway.start()
         stack.push_async_callback(gateway.close)
+        await stack.enter_async_context(remotes)
 
         services = Services(
             settings=settings,
@@ -119,7 +124,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             store=store,
             events=events,
             keys=keys,
-            connector=gateway,
+            connector=connector,
+            remotes=remotes,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,

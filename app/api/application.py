@@ -12,6 +12,7 @@ from app.api import (
     cdrs,
     certificates,
     charging_stations,
+    csms_events,
     dashboard,
     enrolment,
     health,
@@ -53,6 +54,7 @@ ROUTERS = (
     keys.router,
 )
 PUBLIC_ROUTERS = (health.router, dashboard.router)
+SIGNED_ROUTERS = (csms_events.router,)  # no API key: their senders have other credentials
 UPLOADS = ("/readings", "/ocpp-messages")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -104,6 +106,8 @@ def _routes(*middleware: Middleware) -> FastAPI:
         app.include_router(router, responses=_responses(_PROBLEMS))
     for router in PUBLIC_ROUTERS:
         app.include_router(router, responses=_responses({422: _PROBLEMS[422]}))
+    for router in SIGNED_ROUTERS:
+        app.include_router(router, responses=_responses({code: _PROBLEMS[code] for code in (401, 404, 413, 422)}))
     generate = app.openapi
     app.openapi = lambda: _with_media_type(generate())  # type: ignore[method-assign]  # FastAPI's documented way
     return app

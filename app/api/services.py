@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from app.clock import Clock
 from app.csms.connector import CsmsConnector
 from app.csms.enrolment import Enrolment
+from app.csms.remote.remotes import Remotes
 from app.db.records import Plan
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
@@ -45,6 +46,7 @@ class Services:
     probe: Callable[[Site, str], Awaitable[ProbeReport]]
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
+    remotes: Remotes | None = None  # None: there is no other CSMS
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
