@@ -15,6 +15,7 @@ import structlog
 from app.api.application import create_api
 from app.api.services import Services
 from app.clock import Clock, SystemClock
+from app.commands import Commands
 from app.control import Control
 from app.csms.connector import CsmsConnector, Passport
 from app.csms.gateway import Gateway
@@ -81,7 +82,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         gateway = Gateway(store, events, clock, settings)
         remotes = Remotes(store, events, clock, settings)
-        connector: CsmsConnector = Routed(gateway, remotes.by_station()) if settings.remote_csms else gateway
+        elsewhere = remotes.by_station()
+        connector: CsmsConnector = Routed(gateway, elsewhere) if elsewhere else gateway
         dispatcher = Dispatcher(connector, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
@@ -101,6 +103,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock)
         settlement = Settlement(store, clock, events)
+        commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
+        stack.push_async_callback(commands.close)
         metrics = Metrics(events, connector)
         stack.callback(metrics.close)
 
@@ -130,6 +134,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             simulator=simulator,
             certify=dispatcher.certificate,
             probe=dispatcher.probe,
+            commands=commands,
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
             stop=stop,

@@ -12,6 +12,7 @@ from app.api import (
     cdrs,
     certificates,
     charging_stations,
+    commands,
     csms_events,
     dashboard,
     enrolment,
@@ -48,6 +49,7 @@ ROUTERS = (
     simulations.router,
     optimize.router,
     charging_stations.router,
+    commands.router,
     enrolment.router,
     transactions.router,
     cdrs.router,
@@ -119,12 +121,13 @@ def _responses(texts: dict[int, str]) -> dict[int | str, dict[str, Any]]:
 
 def _with_media_type(document: dict[str, Any]) -> dict[str, Any]:
     """FastAPI writes every model as application/json; problems are application/problem+json."""
-    problem = {"schema": {"$ref": "#/components/schemas/ProblemOut"}}
+    names = ("ProblemOut", "StationErrorOut")
+    shapes = [{"schema": {"$ref": f"#/components/schemas/{name}"}} for name in names]
     for item in document["paths"].values():
         for operation in item.values():
             for response in operation["responses"].values():
-                if response.get("content", {}).get("application/json") == problem:
-                    response["content"] = {problems.MEDIA_TYPE: problem}
+                if (shape := response.get("content", {}).get("application/json")) in shapes:
+                    response["content"] = {problems.MEDIA_TYPE: shape}
     return document
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Protocol
 from fastapi import Depends, Request
 
 from app.clock import Clock
+from app.commands import Commands
 from app.csms.connector import CsmsConnector
 from app.csms.enrolment import Enrolment
 from app.csms.remote.remotes import Remotes
@@ -44,6 +45,7 @@ class Services:
     simulator: Simulator
     certify: Callable[[Site], Awaitable[Certificate]]
     probe: Callable[[Site, str], Awaitable[ProbeReport]]
+    commands: Commands
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
     remotes: Remotes | None = None  # None: there is no other CSMS

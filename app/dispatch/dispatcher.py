@@ -7,7 +7,8 @@ verifiably made room. What every EVSE may be executing is kept in `app.dispatch.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -221,6 +222,19 @@ class Dispatcher:
         if verdict is not None and verdict.state == "contradicted":
             log.warning("lost its profile", evse=key, detail=verdict.detail)
             self._witness.contradict(key, verdict.detail)
+
+    @asynccontextmanager
+    async def by_hand(self, site: Site, station_id: str) -> AsyncIterator[tuple[str, ...]]:
+        """The time in which an operator changes what a station holds; yields the EVSEs that are in doubt from then on:
+        each counts with all its hardware until `reconcile` has cleared the station and had its plan sent anew."""
+        await self.restore(site)
+        async with self._turns[station_id]:
+            keys = self._preparer.distrust(site, station_id)
+            for name in (station_id, *keys):
+                self._patience.forget(name)  # whatever was tried before has nothing to do with this
+            for key in keys:
+                self._witness.contradict(key, "an operator may have changed its limits")
+            yield keys
 
     # --- a plan
 

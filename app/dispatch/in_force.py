@@ -151,6 +151,17 @@ class Book:
             if split_evse_key(key)[0] == station_id and None not in holding.candidates:
                 self._holdings[key] = replace(holding, candidates=(None, *holding.candidates))
 
+    def distrust(self, key: str, now: datetime) -> None:
+        """Somebody else may have changed what it holds: it counts with all its hardware until it was told anew."""
+        holding = self.holding(key)
+        candidates = (None, *(held for held in holding.candidates if held is not None))
+        self._holdings[key] = replace(holding, candidates=candidates, state="contradicted", since=now, unbounded=True)
+        self.doubt_fallback(key)
+
+    def clear(self, key: str) -> None:
+        """It holds no plan: its fallback is what counts."""
+        self._holdings[key] = Holding()
+
     def limit(self, key: str, wiring: Wiring, moment: datetime) -> Limit:
         """The most that it may be drawing at `moment`."""
         holding, below = self.holding(key), self._below(key, wiring)

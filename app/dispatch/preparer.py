@@ -2,14 +2,18 @@
 
 from collections.abc import Set
 
+import structlog
+
 from app.clock import Clock
-from app.csms.connector import CsmsConnector
+from app.csms.connector import CsmsConnector, Passport, Purpose
 from app.db.store import Store
 from app.dispatch.fallback import FallbackInstaller
 from app.dispatch.guarantee import Guarantee
 from app.dispatch.in_force import Book
 from app.dispatch.passports import Passports
-from app.site import Site, evse_key
+from app.site import ChargingStationDocument, Site, evse_key
+
+log = structlog.get_logger()
 
 FALLBACKS = "fallback_a"  # beside the passport in the store: A per phase by EVSE number
 
@@ -33,6 +37,7 @@ class Preparer:
         self._passports = passports
         self._installer = FallbackInstaller(connector, book)
         self._prepared: set[str] = set()
+        self._distrusted: set[str] = set()
 
     @property
     def prepared(self) -> Set[str]:
@@ -41,6 +46,17 @@ class Preparer:
     def forget(self, station_id: str) -> None:
         """It came back: it may have kept what it held, or have forgotten it."""
         self._prepared.discard(station_id)
+
+    def distrust(self, site: Site, station_id: str) -> tuple[str, ...]:
+        """Somebody else may change its profiles from now on: the EVSEs that count with all their hardware until
+        everything was cleared, and fallback and plan were sent anew."""
+        document = site.station(station_id)
+        keys = tuple(evse_key(station_id, evse.id) for evse in document.evses) if document else ()
+        for key in keys:
+            self._book.distrust(key, self._clock.now())
+        self._prepared.discard(station_id)
+        self._distrusted.add(station_id)
+        return keys
 
     async def restore(self, site: Site) -> None:
         """The fallbacks that were confirmed, and the passports that were read, before this process began."""
@@ -52,10 +68,13 @@ class Preparer:
 
     async def prepare(self, site: Site, station_id: str) -> None:
         """Read the passport and make sure of the fallback. Raises `StationError` when the station does not answer."""
-        if site.station(station_id) is None:
+        document = site.station(station_id)
+        if document is None:
             return
         self._book.doubt_station(station_id)
         passport = await self._passports.read(site, station_id)
+        if station_id in self._distrusted:
+            await self._take_back(document, passport)
         currents_a = await self._guarantee.fallbacks(site, station_id, self._prepared)
         fallbacks = await self._installer.install(site, station_id, passport, currents_a, self._clock.now())
         stored = (await self._store.station(station_id)).passport
@@ -63,3 +82,18 @@ class Preparer:
         if stored.get(FALLBACKS) != by_evse:
             await self._store.update_station(station_id, passport=stored | {FALLBACKS: by_evse})
         self._prepared.add(station_id)
+
+    async def _take_back(self, document: ChargingStationDocument, passport: Passport) -> None:
+        """Away with what somebody else may have set above a plan; a lower maximum of the station may stay.
+
+        Where the station does not confirm it, its EVSEs go on counting with all their hardware, each until it has
+        verifiably taken a plan.
+        """
+        purposes = [Purpose.TX_DEFAULT, Purpose.TX]
+        purposes += [one for one in (Purpose.PRIORITY, Purpose.LOCAL_GENERATION) if one in passport.purposes]
+        if not await self._installer.clear(document.id, purposes):
+            log.warning("profiles set by hand may remain", station=document.id)
+            return
+        for evse in document.evses:
+            self._book.clear(evse_key(document.id, evse.id))
+        self._distrusted.discard(document.id)

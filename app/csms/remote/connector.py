@@ -178,7 +178,7 @@ class RemoteConnector:
 
     # --- plain OCPP, as the gateway has it
 
-    def version(self, station_id: str) -> str:
+    def version(self, station_id: str) -> OcppVersion:
         """The version that the settings say the station speaks; raises `StationOfflineError`."""
         return self._there(station_id).session.wire.version
 

@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from app.clock import Clock
-from app.csms.connector import CsmsConnector
 from app.csms.remote.citrineos import CitrineosRoad
 from app.csms.remote.citrineos_events import CitrineosEvents
 from app.csms.remote.connector import RemoteConnector
@@ -59,7 +58,7 @@ class Remotes:
     async def close(self) -> None:
         await self._stack.aclose()
 
-    def by_station(self) -> dict[str, CsmsConnector]:
+    def by_station(self) -> dict[str, RemoteConnector]:
         """The connector of each station that is behind another CSMS."""
         return {station_id: connector for connector in self._connectors for station_id in connector.csms.stations}
 

@@ -1,12 +1,14 @@
 """Stations of one site may be reached through several CSMSs; whoever asks them need not know which."""
 
+from collections.abc import Mapping
+
 from app.csms.connector import ChargingProfile, CompositeSchedule, CsmsConnector, Passport, Purpose, RateUnit
 
 
 class Routed:
     """A `CsmsConnector` that asks each station through its own; those that nobody names, through `default`."""
 
-    def __init__(self, default: CsmsConnector, by_station: dict[str, CsmsConnector]) -> None:
+    def __init__(self, default: CsmsConnector, by_station: Mapping[str, CsmsConnector]) -> None:
         self._default = default
         self._by_station = by_station
 
