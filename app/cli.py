@@ -276,6 +276,12 @@ def import_site(file: Annotated[Path, typer.Argument(help="YAML or JSON; docs/si
     _say(f"Site {site.id!r} is saved: {len(site.charging_stations)} charging stations, {len(site.circuits)} circuits.")
 
 
+def _add_simulate_commands() -> None:
+    from app.cli_simulate import simulate_app
+
+    app.add_typer(simulate_app, name="simulate")
+
+
 def _add_history_commands() -> None:
     from app.imports import cli as history
 
@@ -330,3 +336,4 @@ def _say(text: str) -> None:
 
 
 _add_history_commands()
+_add_simulate_commands()

@@ -21,6 +21,7 @@ from app.db.store import Store
 from app.dispatch.certificate import Certificate
 from app.dispatch.delivery import Job, share_a_fuse
 from app.dispatch.drafts import Drafts
+from app.dispatch.failures import Failures
 from app.dispatch.guarantee import WATCHED, Guarantee
 from app.dispatch.in_force import Book, Limit, Wiring, restored_holding, wiring_of
 from app.dispatch.messenger import Messenger
@@ -44,7 +45,6 @@ from optimizer.domain import Problem, Schedule
 
 log = structlog.get_logger()
 
-FAILURES = 3
 READ_BACK_EVERY = timedelta(minutes=10)
 
 
@@ -74,7 +74,7 @@ class Dispatcher:
         self._patience = Patience()
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._failures: dict[str, tuple[int, str]] = {}
+        self._failures = Failures()
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -129,11 +129,10 @@ class Dispatcher:
         """EVSEs that no plan should count on, with the reason: reserve their worst case and plan the others.
 
         An operator says that they take no profiles, or they disobey, decline every form of profile, or did not
-        verifiably lower `FAILURES` times in a row. Declined profiles are forgotten with the transaction and at the
-        next connection.
+        verifiably lower several times in a row; the last are tried again after a while. All but the operator's word
+        is forgotten with the transaction and at the next connection.
         """
-        failing = {key: reason for key, (count, reason) in self._failures.items() if count >= FAILURES}
-        return self._passports.unwilling() | failing | self.disobedient()
+        return self._passports.unwilling() | self._failures.given_up(self._clock.now()) | self.disobedient()
 
     async def certificate(self, site: Site) -> Certificate:
         """What is proven of the site now, whichever links drop from here on."""
@@ -152,7 +151,7 @@ class Dispatcher:
     async def _prepare(self, site: Site, station_id: str) -> None:
         document = site.station(station_id)
         for evse in document.evses if document else ():
-            self._failures.pop(evse_key(station_id, evse.id), None)
+            self._failures.forget(evse_key(station_id, evse.id))
         await self._preparer.prepare(site, station_id)
 
     async def probe(self, site: Site, station_id: str) -> ProbeReport:
@@ -284,12 +283,11 @@ class Dispatcher:
         if fault is not None and job.state in HELD:
             job.settle("ignored", fault.reason)
         if job.state == "rejected" and job.transaction is not None:
-            self._failures[job.key] = (FAILURES, f"declines every profile: {job.detail}")
+            self._failures.declines(job.key, str(job.detail))
         elif job.exceeds_its_share(self._book):
-            count, _ = self._failures.get(job.key, (0, ""))
-            self._failures[job.key] = (count + 1, f"{job.state}: {job.detail}")
+            self._failures.count(job.key, f"{job.state}: {job.detail}", self._clock.now())
         else:
-            self._failures.pop(job.key, None)
+            self._failures.forget(job.key)
 
     async def _announce(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> None:
         """As unknown, ahead of the first message: a crash in between must not leave only the old state behind."""
@@ -370,7 +368,7 @@ class Dispatcher:
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
                 self._witness.dismiss(evse_key(station_id, evse_id))
-                self._failures.pop(evse_key(station_id, evse_id), None)
+                self._failures.forget(evse_key(station_id, evse_id))
             case _:
                 pass
 
