@@ -16,7 +16,7 @@ from tests.e2e.builders import Json
 from tests.e2e.stepped import FUSE_A, IMPATIENT, Model, SteppedDepot, a_stepped_depot
 
 GOOD = {"cs02": Model(), "cs03": Model("2.0.1")}
-FALLBACK_A, HARDWARE_A = 6.0, 32.0
+HARDWARE_A = 32.0
 SETTLED = {"applied", "verified"}
 WITH_PAUSES = [("00:00", 0.40), ("10:15", 0.10), ("10:45", 0.40), ("11:15", 0.10), ("11:45", 0.40), ("12:15", 0.10)]
 
@@ -71,7 +71,6 @@ async def test_a_station_that_takes_no_limit_of_zero_never_overloads_the_fuse(tm
     ("version", "fault", "reserved_a"),
     [
         ("1.6", Fault.REJECTS_PROFILES, HARDWARE_A),
-        ("2.0.1", Fault.REJECTS_TX_PROFILES, FALLBACK_A),
         ("1.6", Fault.IGNORES_PROFILES, HARDWARE_A),
         ("2.1", Fault.IGNORES_PROFILES, HARDWARE_A),
         ("2.1", Fault.NEVER_ANSWERS, HARDWARE_A),
@@ -91,6 +90,16 @@ async def test_a_station_that_cannot_be_limited_counts_with_all_it_may_draw(
     assert measured.violations == 0
     assert state not in SETTLED
     assert sum(others_a) <= FUSE_A - reserved_a + 0.1
+
+
+async def test_a_station_that_takes_no_tx_profile_is_limited_by_its_default(tmp_path: Path) -> None:
+    async with a_stepped_depot(tmp_path, one_bad(Fault.REJECTS_TX_PROFILES, version="2.0.1")) as depot:
+        measured = await charge(depot, minutes=20)
+
+        states = await depot.states()
+
+    assert measured.violations == 0
+    assert states["cs01/1"] in SETTLED
 
 
 async def test_a_station_that_lies_is_found_out_by_its_meter_and_counted_with_what_it_draws(tmp_path: Path) -> None:
