@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -17,7 +17,7 @@ from app.api.services import Services
 from app.clock import Clock, SystemClock
 from app.commands import Commands
 from app.control import Control
-from app.csms.connector import CsmsConnector
+from app.csms.connector import CsmsConnector, Passport
 from app.csms.gateway import Gateway
 from app.csms.remote.remotes import Remotes
 from app.csms.remote.routed import Routed
@@ -133,6 +133,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
+            probe=dispatcher.probe,
             commands=commands,
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
@@ -204,6 +205,12 @@ async def plan_night(settings: Settings, site_ids: tuple[str, ...] = ()) -> list
 
 class _Withheld:
     """In the dispatcher's place where nothing may be sent."""
+
+    def passport(self, *_: object) -> Passport:
+        return Passport()
+
+    def watched_until(self, now: datetime) -> datetime:
+        return now
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()

@@ -15,6 +15,7 @@ from app.csms.remote.remotes import Remotes
 from app.db.records import Plan
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
+from app.dispatch.probe import ProbeReport
 from app.events import Events
 from app.keys import Keys
 from app.settings import Settings
@@ -43,6 +44,7 @@ class Services:
     planner: Planning
     simulator: Simulator
     certify: Callable[[Site], Awaitable[Certificate]]
+    probe: Callable[[Site, str], Awaitable[ProbeReport]]
     commands: Commands
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)

@@ -77,7 +77,7 @@ class FallbackInstaller:
         confirmed = {}
         for outlet in outlets:
             taken = held[outlet.evse_id]
-            if taken is not None and await self._is_held(station_id, outlet, taken, now):
+            if taken is not None and await self._is_held(station_id, passport, outlet, taken, now):
                 confirmed[outlet.evse_id] = outlet.current_a
         return confirmed
 
@@ -104,8 +104,12 @@ class FallbackInstaller:
                 return profile
         return None
 
-    async def _is_held(self, station_id: str, outlet: _Outlet, profile: ChargingProfile, now: datetime) -> bool:
+    async def _is_held(
+        self, station_id: str, passport: Passport, outlet: _Outlet, profile: ChargingProfile, now: datetime
+    ) -> bool:
         """A station that will not say is believed; one that says otherwise is not, unless it names its plan."""
+        if not passport.honest_readback:
+            return True
         verdict = await self._ask(station_id, outlet, profile, now)
         if verdict.state != "contradicted":
             return True

@@ -10,9 +10,9 @@ from typing import Literal
 
 from app.csms.composite import composite, current_at, end_of
 from app.csms.connector import ChargingProfile
-from app.csms.profiles import Electrics
+from app.csms.profiles import Electrics, profile_from_json
 from app.csms.steps import Steps, pointwise
-from app.db.records import DeliveryState
+from app.db.records import HELD, Delivery, DeliveryState
 from app.site import Site, split_evse_key
 
 Source = Literal["plan", "fallback", "hardware", "measured"]
@@ -93,6 +93,17 @@ class Holding:
         return frozenset(
             held.transaction_id for held in self.candidates if held is not None and held.transaction_id is not None
         )
+
+
+def restored_holding(delivery: Delivery, running: set[int]) -> Holding | None:
+    """What a stored delivery says of its EVSE; None where its transaction is over, and the plan with it."""
+    if delivery.profile is None:
+        return None
+    profile = profile_from_json(delivery.profile)
+    if profile.transaction_id is not None and profile.transaction_id not in running:
+        return None
+    certain = delivery.state in HELD
+    return Holding((profile,), delivery.state, delivery.at, unbounded=not certain)
 
 
 class Book:

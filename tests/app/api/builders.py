@@ -127,6 +127,7 @@ async def an_api(*, site: Json | None = SITE, **settings: Any) -> AsyncIterator[
             planner=planner,
             simulator=Simulator(store, clock, executor, horizon=timedelta(hours=4)),
             certify=dispatcher.certificate,
+            probe=dispatcher.probe,
             commands=Commands(lambda _: connector, dispatcher, store, events, clock),
             ocpp_port=lambda: 9000,
         )
