@@ -53,6 +53,7 @@ class MessagesImported(BaseModel):
     transactions: int
     cdrs: int
     meter_values: int = Field(description="new ones")
+    quarantined: int = Field(description="new rows in the site's quarantine: could not be read as they are")
     skipped: int = Field(description="rows that could not be read")
     skipped_rows: list[str] = Field(description="the first of them, with the reason")
     warnings: list[str]
@@ -85,6 +86,7 @@ async def add_ocpp_messages(
         transactions=result.transactions,
         cdrs=result.cdrs,
         meter_values=result.meter_values,
+        quarantined=result.suspects,
         skipped=result.skipped.count,
         skipped_rows=result.skipped.quotes,
         warnings=result.warnings,

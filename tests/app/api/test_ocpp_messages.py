@@ -24,6 +24,11 @@ async def test_a_line_that_is_no_json_is_counted_and_quoted() -> None:
 
         assert (reply.json()["cdrs"], reply.json()["skipped"]) == (1, 1)
         assert "{oops" in reply.json()["skipped_rows"][0]
+        assert (
+            reply.json()["quarantined"]
+            == len((await api.client.get("/v1/sites/depot/quarantine")).json()["suspects"])
+            == 1
+        )
 
 
 async def test_another_kind_of_body_is_refused_by_name() -> None:
