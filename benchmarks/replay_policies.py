@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.gather.expected_peak import Stay, WeekPeak, best_peak_kw, expected_peak_kw, least_peak_kw, with_reserve
+from app.gather.expected_peak import (
+    Stay,
+    WeekPeak,
+    best_peak_kw,
+    expected_peak_kw,
+    least_peak_kw,
+    week_price_per_kw,
+    with_reserve,
+)
 from benchmarks.replayed import DEMAND_PRICE_PER_KW, MOST_KW, SLOT, SLOT_H, USUAL_KW, Month, Outcome, price
 from forecasts.local_days import is_off_day
 from forecasts.sessions import SessionModel, StayBelief
@@ -21,7 +29,7 @@ WEEK_SLOTS = 7 * 96
 WEEKS = 5
 MOST_SLOTS = 2 * 96  # a plan looks two days ahead at the most
 SCENARIOS = 8
-UNMET_PRICE = 4.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
+UNMET_PRICE = 3.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
 
 
 @dataclass(frozen=True)
@@ -192,7 +200,7 @@ class Beliefs:
             start=start,
             slot_minutes=15,
             import_price_per_kwh=tuple(price(start, last - first, month.time_zone)),
-            price_per_kw=DEMAND_PRICE_PER_KW * workdays / max(1, self._workdays(self._dates)),
+            price_per_kw=week_price_per_kw(DEMAND_PRICE_PER_KW, workdays, self._workdays(self._dates)),
         )
         return WeekPeak(peak_kw, workdays)
 

@@ -174,9 +174,7 @@ def _tariff() -> TimeOfUseTariff:
     periods = []
     for (first, last), values in ((SUMMER, SUMMER_PRICES), (WINTER, WINTER_PRICES)):
         season = (_month_day(first), _month_day(last))
-        steps = tuple(
-            TimeOfUseStep(time(hour), value) for hour, value in zip(TIMES, values, strict=True)
-        )
+        steps = tuple(TimeOfUseStep(time(hour), value) for hour, value in zip(TIMES, values, strict=True))
         periods.append(TimeOfUsePeriod(steps, Season(*season, workdays)))
         periods.append(TimeOfUsePeriod(steps[:1], Season(*season, weekend)))
     return TimeOfUseTariff(tuple(periods))

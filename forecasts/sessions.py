@@ -27,7 +27,7 @@ SAME_USER = 30.0  # how much more a driver's own sessions weigh
 HALF_LIFE_D = 60.0
 FAR = 1e-6  # weight of a session that only shares the time of day: it counts where nothing nearer is left
 FAR_SCALE_H = 3.0
-PRIOR_WEIGHT = 2.0  # of all prior outcomes together, in sessions exactly alike
+PRIOR_WEIGHT = 0.5  # of all prior outcomes together, in sessions exactly alike
 LEAST_REMAINING_H = 0.25
 TAKEN_NOISE_KWH = 0.1
 

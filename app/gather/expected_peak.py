@@ -46,6 +46,15 @@ def expected_peak_kw(weeks: Sequence[WeekPeak], car_kw: float) -> float | None:
     return with_reserve(sum(week.peak_kw * week.workdays for week in weeks) / workdays, car_kw)
 
 
+def week_price_per_kw(price_per_kw: float, workdays: int, workdays_of_month: int) -> float:
+    """What a week has to pay of a demand charge: its share, and more the fewer days it speaks for.
+
+    A kW that only saves on a few known days may not on the others; one that everybody needs to be served does.
+    """
+    days = max(1, workdays)
+    return price_per_kw * days / max(days, workdays_of_month) * (1 + 1 / sqrt(days))
+
+
 def with_reserve(peak_kw: float, car_kw: float) -> float:
     """What to expect where `peak_kw` would do with foresight."""
     return peak_kw + RESERVE * sqrt(max(peak_kw, 0.0) * car_kw)
