@@ -211,6 +211,24 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
     _say(f"Key {_with_keys(work).key_id} is revoked.")
 
 
+@stations_app.command("call")
+def station_call(
+    station: Annotated[str, typer.Argument(help="The station's OCPP identity.")],
+    action: Annotated[str, typer.Argument(help="As OCPP spells it, e.g. TriggerMessage.")],
+    payload: Annotated[str, typer.Argument(help="Its payload as JSON.")] = "{}",
+    key: Annotated[str, typer.Option(envvar="SMARTCHARGE_API_KEY", help="An API key.", show_default=False)] = "",
+    url: Annotated[str, typer.Option(help="Of the service; by default where the settings say.")] = "",
+    unchecked: Annotated[bool, typer.Option("--unchecked", help="Whatever the schema says; admin only.")] = False,
+) -> None:
+    """Send one OCPP command through the service that runs, and print the station's reply."""
+    from app.cli_call import call_station
+
+    settings = _settings()
+    address = url or f"http://{settings.http_host}:{settings.http_port}"
+    if not call_station(address, key, station, action, payload, validate=not unchecked):
+        raise typer.Exit(FAILED)
+
+
 @stations_app.command("password")
 def station_password(
     station: Annotated[str, typer.Argument(help="The station's OCPP identity.")],
@@ -256,6 +274,12 @@ def import_site(file: Annotated[Path, typer.Argument(help="YAML or JSON; docs/si
 
     asyncio.run(work())
     _say(f"Site {site.id!r} is saved: {len(site.charging_stations)} charging stations, {len(site.circuits)} circuits.")
+
+
+def _add_simulate_commands() -> None:
+    from app.cli_simulate import simulate_app
+
+    app.add_typer(simulate_app, name="simulate")
 
 
 def _add_history_commands() -> None:
@@ -312,3 +336,4 @@ def _say(text: str) -> None:
 
 
 _add_history_commands()
+_add_simulate_commands()

@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -15,8 +15,12 @@ import structlog
 from app.api.application import create_api
 from app.api.services import Services
 from app.clock import Clock, SystemClock
+from app.commands import Commands
 from app.control import Control
+from app.csms.connector import CsmsConnector, Passport
 from app.csms.gateway import Gateway
+from app.csms.remote.remotes import Remotes
+from app.csms.remote.routed import Routed
 from app.db.records import Delivery
 from app.db.store import Store
 from app.dispatch import Dispatcher
@@ -77,9 +81,12 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
 
         gateway = Gateway(store, events, clock, settings)
-        dispatcher = Dispatcher(gateway, store, events, clock)
+        remotes = Remotes(store, events, clock, settings)
+        elsewhere = remotes.by_station()
+        connector: CsmsConnector = Routed(gateway, elsewhere) if elsewhere else gateway
+        dispatcher = Dispatcher(connector, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
-        gatherer = Gatherer(store, clock, dispatcher, connected=gateway.connected, horizon=horizon)
+        gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
         timed_out = TimedOut(settings.data_dir / OF_SITES)
         planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out)
         asked = TimedOut(settings.data_dir / OF_REQUESTS)
@@ -96,7 +103,9 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock)
         settlement = Settlement(store, clock, events)
-        metrics = Metrics(events, gateway)
+        commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
+        stack.push_async_callback(commands.close)
+        metrics = Metrics(events, connector)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -111,6 +120,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
         await gateway.start()
         stack.push_async_callback(gateway.close)
+        await stack.enter_async_context(remotes)
 
         services = Services(
             settings=settings,
@@ -118,10 +128,13 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             store=store,
             events=events,
             keys=keys,
-            connector=gateway,
+            connector=connector,
+            remotes=remotes,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
+            probe=dispatcher.probe,
+            commands=commands,
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
             stop=stop,
@@ -192,6 +205,12 @@ async def plan_night(settings: Settings, site_ids: tuple[str, ...] = ()) -> list
 
 class _Withheld:
     """In the dispatcher's place where nothing may be sent."""
+
+    def passport(self, *_: object) -> Passport:
+        return Passport()
+
+    def watched_until(self, now: datetime) -> datetime:
+        return now
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()

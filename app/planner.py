@@ -13,14 +13,17 @@ from typing import Literal, Protocol
 import structlog
 
 from app.clock import Clock
-from app.db.records import Delivery, Plan, Transaction
+from app.csms.connector import Passport
+from app.db.records import Delivery, Json, Plan, Transaction
 from app.db.store import Store
 from app.events import Events, PlanMade
+from app.few_periods import WINDOW, fits, period_limits, told_in_few_periods
 from app.gather import MAX_TRANSACTIONS, Gatherer
 from app.problem_json import problem_to_json, schedule_to_json
 from app.site import Site
 from app.solving import DEFAULTS, Keeping, log_kept, solve
 from app.timed_out import TimedOut
+from optimizer.compress import compress
 from optimizer.domain import Problem, Schedule
 
 log = structlog.get_logger()
@@ -30,6 +33,10 @@ Kind = Literal["request", "nightly", "replan"]
 
 class Dispatches(Protocol):
     """What the planner needs of the dispatcher."""
+
+    def passport(self, station_id: str) -> Passport: ...
+
+    def watched_until(self, now: datetime) -> datetime: ...
 
     async def send(
         self,
@@ -83,8 +90,10 @@ class Planner:
                     baselines=() if kind == "replan" else DEFAULTS,
                     keeping=Keeping(self._timed_out, site_id, self._clock.now()) if self._timed_out else None,
                 )
+                schedule, told = await self._in_few_periods(site, gathered.problem, schedule)
                 schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
-                plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, gathered.provenance)
+                provenance = gathered.provenance | told
+                plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, provenance)
                 await self._store.save_plan(plan)
                 self._events.publish(PlanMade(site_id, plan.plan_id, plan.created_at))
                 if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
@@ -92,6 +101,23 @@ class Planner:
                     await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, transactions)
         log.info("planned", site=site_id, kind=kind, plan=plan.plan_id, status=plan.status, reason=plan.reason)
         return plan
+
+    async def _in_few_periods(self, site: Site, problem: Problem, schedule: Schedule) -> tuple[Schedule, Json]:
+        """What its stations can hold of a plan, and for its provenance what that loses."""
+        passports = {station.id: self._dispatcher.passport(station.id) for station in site.charging_stations}
+        limits = period_limits(problem, passports)
+        now = self._clock.now()
+        # One level for hours would be the lowest of them: who has no more is told the watched time.
+        until = self._dispatcher.watched_until(now) if 1 in limits.values() else now + WINDOW
+        if fits(problem, schedule, limits, until):
+            return schedule, {}
+        work = partial(compress, problem, schedule, limits, until=until, solver=self._solver)
+        try:
+            compression = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except Exception:  # the plan is there: each profile then holds the first part of it, and the next one follows
+            log.exception("not told in few periods", site=site.id)
+            return schedule, {}
+        return told_in_few_periods(compression, limits, until)
 
     async def _still_running(self, site: Site, transactions: Mapping[str, Transaction]) -> dict[str, Transaction]:
         """Without those that ended while the plan was made: their stations would decline what is for nobody."""

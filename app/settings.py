@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.csms.remote.settings import RemoteCsms
 
 
 class Settings(BaseSettings):
@@ -63,6 +65,21 @@ class Settings(BaseSettings):
     session_secret: SecretStr | None = Field(
         default=None, description="Signs the dashboard's cookie; generated and kept in the data directory when empty."
     )
+
+    remote_csms: tuple[RemoteCsms, ...] = Field(
+        default=(), description="Other CSMSs and the stations that are reached through them, as JSON: docs/csms.md."
+    )
+
+    @field_validator("remote_csms")
+    @classmethod
+    def _names_no_station_twice(cls, remotes: tuple[RemoteCsms, ...]) -> tuple[RemoteCsms, ...]:
+        names = [remote.name for remote in remotes]
+        stations = [station_id for remote in remotes for station_id in remote.stations]
+        for kind, listed in (("name", names), ("station", stations)):
+            twice = sorted({one for one in listed if listed.count(one) > 1})
+            if twice:
+                raise ValueError(f"the {kind} {twice[0]!r} is there twice")
+        return remotes
 
     @property
     def resolved_database_url(self) -> str:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
+from app.csms.corrections import Corrections
 from app.tariff import Document, LocalTime, Tariff
 from optimizer.domain import CONNECTION, Phase
 
@@ -71,7 +72,10 @@ class ChargingStationDocument(Document):
     security_profile: Literal[1, 2, 3] | None = Field(
         default=None, description="The least it must do: 1 password, 2 TLS and password, 3 TLS and its certificate."
     )
-    max_profile_periods: int | None = Field(default=None, ge=1, description="Overrides what the station says it takes.")
+    max_profile_periods: int | None = Field(default=None, ge=1, description="The older word for profile.max_periods.")
+    profile: Corrections = Field(
+        default=Corrections(), description="Overrides what is known of the charging profiles that it takes."
+    )
 
 
 class PvArrayDocument(Document):

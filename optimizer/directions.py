@@ -24,7 +24,8 @@ class Cheapest:
     """A program in which no flow goes in a circle, its cheapest solution, and what no solution can undercut.
 
     `fairness_kwh` is what is unmet in total beyond the least, because nobody was to go without alone. `preferred` is a
-    solution as cheap as `x` that no other one as cheap is preferred to; None where that is not proven.
+    solution as cheap as `x` that no other one as cheap is preferred to; None where that is not proven. Not `divided`:
+    there was no time to divide what is not enough for everybody as priorities and shares want it.
     """
 
     program: Program
@@ -32,6 +33,7 @@ class Cheapest:
     bound: float
     fairness_kwh: float = 0.0
     preferred: Floats | None = None
+    divided: bool = True
 
 
 def net_battery_kw(site: Site, v: Variables, x: Floats) -> Floats:

@@ -52,17 +52,31 @@ def dive(site: Site, v: Variables, program: Program, x: Floats, *, wish: Floats,
         except SolverError:  # the others leave no room: let them move as well
             pass
     try:
-        return _best(site, v, program, x, run, everybody)
+        return _best(site, v, program, x, run, everybody, as_far_as_it_goes=True)
     except SolverError:  # a battery or a fixed direction leaves no room for these minima
-        dropped = x.copy()
-        dropped[v.charge[below]] = 0.0
-        dropped[v.give[faint]] = 0.0
-        return dropped
+        return _dropped(v, x, below, faint)
 
 
-def _best(site: Site, v: Variables, program: Program, x: Floats, run: Run, moving: Flags) -> Floats:
+def _dropped(v: Variables, x: Floats, below: Flags, faint: Flags) -> Floats:
+    """Without the powers that lie below their minimum."""
+    dropped = x.copy()
+    dropped[v.charge[below]] = 0.0
+    dropped[v.give[faint]] = 0.0
+    return dropped
+
+
+def _best(
+    site: Site,
+    v: Variables,
+    program: Program,
+    x: Floats,
+    run: Run,
+    moving: Flags,
+    *,
+    as_far_as_it_goes: bool = False,
+) -> Floats:
     """What is given below the minimum is dropped, or raised to it where that share is reached: as is worth most."""
-    best, value = _dive(site, v, program, x, run, moving, raised_from=1.0)
+    best, value = _dive(site, v, program, x, run, moving, raised_from=1.0, as_far_as_it_goes=as_far_as_it_goes)
     if _faint(site, v, x).any():
         for share in RAISED_FROM:
             try:
@@ -87,11 +101,23 @@ def _below(site: Site, power_kw: Floats) -> Flags:
 
 
 def _dive(
-    site: Site, v: Variables, program: Program, x: Floats, run: Run, moving: Flags, *, raised_from: float
+    site: Site,
+    v: Variables,
+    program: Program,
+    x: Floats,
+    run: Run,
+    moving: Flags,
+    *,
+    raised_from: float,
+    as_far_as_it_goes: bool = False,
 ) -> tuple[Floats, float]:
-    """The columns, and their cost; giving is raised to the minimum from this share of it on, below it is dropped."""
+    """The columns, and their cost; giving is raised to the minimum from this share of it on, below it is dropped.
+
+    Where a decision finds no room or no time, those before it stand `as_far_as_it_goes`, and what is left is dropped.
+    """
     charge = site.charge
-    lower, upper = program.lower.copy(), program.upper.copy()
+    lower, upper, row_upper = program.lower.copy(), program.upper.copy(), program.row_upper.copy()
+    energy = program.rows("energy_by_departure")
     held_kw = np.where(moving[charge.evse], 0.0, net_vehicle_kw(site, v, x))
     others_kw = x[v.imported] - x[v.exported] - mean_kw(site, net_vehicle_kw(site, v, x) - held_kw)
     room, meter = Room(site), Meter(site, others_kw, x[v.peak])
@@ -128,7 +154,13 @@ def _dive(
         lower[v.give[raised]] = least_given_kw[raised]
         upper[v.charge[given_from[raised]]] = 0.0
         upper[v.give[faint & ~raised]] = 0.0
-        x = run(replace(program, lower=lower.copy(), upper=upper.copy()))
+        row_upper[energy] = program.row_upper[energy] + np.where(_tight(site, on, program, energy), ENERGY_SLACK_KWH, 0)
+        try:
+            x = run(replace(program, lower=lower.copy(), upper=upper.copy(), row_upper=row_upper.copy()))
+        except SolverError:
+            if turn == 0 or not as_far_as_it_goes:
+                raise
+            return _dropped(v, x, below, faint), program.value(x)
     return x, float(program.cost @ x)
 
 
@@ -139,8 +171,10 @@ def forgiving(site: Site, v: Variables, program: Program, x: Floats, wish: Float
     upper[v.behind] = site.milestones.most_kwh
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
     energy = program.rows("energy_by_departure")
-    row_lower[energy] -= x[v.unmet] + ENERGY_SLACK_KWH
-    row_upper[energy] += ENERGY_SLACK_KWH
+    followed = np.zeros(site.sessions)  # what they give and take at their minima hardly adds up to the last watt
+    followed[site.vehicles.session] = ENERGY_SLACK_KWH
+    row_lower[energy] -= x[v.unmet] + followed
+    row_upper[energy] += followed
     row_upper[program.rows("shortfall")] = np.inf
     row_upper[program.rows("floor_shortfall")] = np.inf
     cost = money(site, v) + wish
@@ -149,6 +183,14 @@ def forgiving(site: Site, v: Variables, program: Program, x: Floats, wish: Float
     cost[v.unmet] = weight
     cost[v.behind[floors]] = weight[site.milestones.session[floors]] + 0.5 * unmet_price(site)
     return replace(program, cost=cost, upper=upper, row_lower=row_lower, row_upper=row_upper)
+
+
+def _tight(site: Site, on: Flags, program: Program, energy: slice) -> Flags:
+    """The sessions whose minima add up to their need. Slack for all would move every need, and cost the warm start."""
+    charge = site.charge
+    least_kwh = sum_by(charge.session, (charge.min_kw * on)[charge.column] * charge.overlap_h, site.sessions)
+    tight: Flags = least_kwh > program.row_upper[energy] - ENERGY_SLACK_KWH
+    return tight
 
 
 def _too_full(site: Site, v: Variables, x: Floats) -> Flags:

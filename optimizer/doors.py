@@ -16,6 +16,7 @@ from optimizer.program import Program
 
 PRESOLVE_FROM_NONZEROS = 500_000  # below, presolve costs more than it saves (benchmarks/optimizer_solve.py)
 THREADS = 1  # HiGHS fails when one process asks for two different numbers
+ANY_NODES = 2**31 - 1  # what HiGHS calls no limit
 DUAL_SIMPLEX, PRIMAL_SIMPLEX = 1, 4  # HiGHS' names for its strategies
 
 
@@ -51,6 +52,12 @@ class Door(Protocol):
         `feasible_start` says that the last solution keeps the bounds of this program: a hint, not a promise.
         """
 
+    def mark(self) -> None:
+        """Remember where the last solve ended."""
+
+    def back(self) -> None:
+        """Let the next solve start from where `mark` was called, if it is on the same matrix."""
+
 
 def model_arguments(program: Program) -> tuple[Any, ...]:
     """The program as `passModel` takes it: rows in compressed form, 32-bit indices."""
@@ -85,6 +92,35 @@ class HighsDoor:
         for name, value in (("output_flag", False), ("threads", THREADS), ("random_seed", 0)):
             self._check(self._highs.setOptionValue(name, value), name)
         self._last: Program | None = None
+        self._marked: tuple[Program, Any] | None = None
+
+    def mark(self) -> None:
+        self._marked = None if self._last is None else (self._last, self._highs.getBasis())
+
+    def back(self) -> None:
+        """Solve what was marked again, in no step at all: that brings back more than a basis alone does."""
+        if self._marked is None or self._last is None or self._last.matrix is not self._marked[0].matrix:
+            return
+        program, basis = self._marked
+        self._change(self._last, program)
+        self._check(self._highs.setBasis(basis), "setBasis")
+        self._check(self._highs.run(), "run", warn=True)
+        self._last = program
+
+    def search(self, program: Program, *, time_limit_s: float, absolute_gap: float, nodes: int) -> Solution:
+        """The best whole numbers found within a gap, in so many nodes: the same bits on every machine.
+
+        Raise `SolverError` when nothing was found, or when time ran out before the nodes did.
+        """
+        refuse_nonsense(program)
+        self._last = None
+        self._pass(program)
+        self._option("mip_max_nodes", nodes)
+        solution = self._run(program, time_limit_s, absolute_gap)
+        self._option("mip_max_nodes", ANY_NODES)
+        if solution is None or self._highs.getModelStatus() == highspy.HighsModelStatus.kTimeLimit:
+            raise SolverError("HiGHS searched too long, or in vain")
+        return solution
 
     def solve(
         self, program: Program, *, time_limit_s: float, absolute_gap: float = 0.0, feasible_start: bool = False
@@ -154,7 +190,7 @@ class HighsDoor:
         optimal = status == highspy.HighsModelStatus.kOptimal
         incumbent = (
             program.integer is not None
-            and status == highspy.HighsModelStatus.kTimeLimit
+            and status in (highspy.HighsModelStatus.kTimeLimit, highspy.HighsModelStatus.kSolutionLimit)
             and info.primal_solution_status == highspy.kSolutionStatusFeasible
         )
         objective = float(info.objective_function_value)
@@ -179,6 +215,12 @@ class PulpDoor:
 
     def __init__(self, name: str) -> None:
         self._name = name
+
+    def mark(self) -> None:
+        """Every solve is cold."""
+
+    def back(self) -> None:
+        """Every solve is cold."""
 
     def solve(
         self, program: Program, *, time_limit_s: float, absolute_gap: float = 0.0, feasible_start: bool = False

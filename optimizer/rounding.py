@@ -1,5 +1,7 @@
 """Powers in whole steps: rounded down, and what that takes from a session given back where every fuse has room."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from optimizer.arrays import Flags, Floats, Ints
@@ -16,13 +18,27 @@ IMPROVED_AT_MOST = 50  # sessions a class: half a millisecond each
 TAPERED_AT_MOST = 20  # sessions a class, for which slots make way: ten milliseconds each
 SERVED_KWH = 1e-2  # less than this is worth a step where there is room, but neither a new peak nor a new plan
 
+IsOver = Callable[[], bool]  # whether time is up
+
 
 class Rounding:
     """Powers in whole steps: rounded down, and what was lost given back where it is cheapest."""
 
-    def __init__(self, site: Site, v: Variables, x: Floats, target_kwh: Floats, floors_kwh: Floats) -> None:
-        """`target_kwh` is what each session shall get, `floors_kwh` what each milestone that is a floor shall."""
+    def __init__(
+        self,
+        site: Site,
+        v: Variables,
+        x: Floats,
+        target_kwh: Floats,
+        floors_kwh: Floats,
+        is_over: IsOver = lambda: False,
+    ) -> None:
+        """`target_kwh` is what each session shall get, `floors_kwh` what each milestone that is a floor shall.
+
+        Once time `is_over` the sessions that are left stay as they are, inside every rule.
+        """
         charge = site.charge
+        self._is_over = is_over
         self._site, self._charge, self._target_kwh = site, charge, target_kwh
         planned_kw = net_vehicle_kw(site, v, x)
         steps = np.floor(np.abs(planned_kw) / charge.step_kw + STEP_NOISE).astype(np.int64)
@@ -68,6 +84,8 @@ class Rounding:
         tapered_left = TAPERED_AT_MOST
         still = self._missing_kwh()[short[order]] > ENERGY_NOISE_KWH
         for session in short[order][still].tolist():
+            if self._is_over():
+                return
             self._raise(session, keep_peak=keep_peak)
             if self._site.needs.is_belief[session]:  # it is promised nothing: only what pays is worth a new plan
                 continue
@@ -86,6 +104,8 @@ class Rounding:
         for number in range(self._site.needs.classes):
             members = sessions[self._site.needs.service_class[sessions] == number]
             for session in members[:IMPROVED_AT_MOST].tolist():
+                if self._is_over():
+                    return self._steps
                 self._refill(session, keep_peak=True)
         return self._steps
 

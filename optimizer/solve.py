@@ -24,11 +24,13 @@ from optimizer.answer import (
 from optimizer.arrays import Flags, Floats, Ints
 from optimizer.constraints import ALL
 from optimizer.directions import Cheapest, is_circular, straighten
+from optimizer.dive import LARGE
 from optimizer.domain import Cost, Problem, Schedule, SessionResult, Status
-from optimizer.doors import Door, Solution, door
+from optimizer.doors import Door, HighsDoor, Solution, door
 from optimizer.errors import SolverError
 from optimizer.in_force import PlanInForce
 from optimizer.objectives import constant_money, gross_ev_money, head_start, money, unmet_price
+from optimizer.polish import is_small
 from optimizer.preference import Preferred, budget, cost_noise, prefer
 from optimizer.program import Program, Site, Variables, assemble
 from optimizer.repair import repair
@@ -37,8 +39,15 @@ from optimizer.smooth import smoothed
 
 OPTIMAL_GAP = 1e-4  # of the gross EV money: up to here a plan counts as proven optimal
 DIRECTION_GAP = 5e-5  # of it: directions of flows need not be searched for less
+DIVIDING = 0.5  # of the time that is left may go into dividing what is not enough; the rest is for the plan itself
+AS_CHEAP = 2e-5  # of it: a fiftieth of what preference may cost. On a large site a plan as near is not looked for again
 LEAST_GROSS = 0.01  # currency: the scale of a gap where vehicles cost nothing
+LEAST_S = 0.01  # what a solver is given when time is over: it says so itself
 UNMET_GAP_KWH = 0.01  # more than this beyond what is unavoidable, and a plan is not optimal
+UNDIVIDED = (
+    "time ran out while what is not enough for everybody was divided: what is left unmet is the least in all, "
+    "not by priority and share"
+)
 
 
 class TimeLimit:
@@ -49,7 +58,16 @@ class TimeLimit:
 
     @property
     def left_s(self) -> float:
-        return max(self._end - perf_counter(), 0.01)
+        return max(self._end - perf_counter(), LEAST_S)
+
+    @property
+    def half_s(self) -> float:
+        """For a step that a plan can do without: those after it need time as well."""
+        return max(self.left_s / 2, LEAST_S)
+
+    @property
+    def is_over(self) -> bool:
+        return self.left_s <= LEAST_S
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,21 +103,35 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     built = perf_counter()
 
     cheapest = least_money(site, variables, program, chosen, limit, start=head_start(site, variables))
-    preferred = prefer(site, variables, cheapest, in_force, aside if in_force else chosen, time_limit_s=limit.left_s)
+    preferred = prefer(site, variables, cheapest, in_force, aside if in_force else chosen, time_limit_s=limit.half_s)
     solved = perf_counter()
 
     def run(decided: Program) -> Floats:
-        return chosen.solve(decided, time_limit_s=limit.left_s).x
+        return chosen.solve(decided, time_limit_s=limit.half_s).x
 
     def run_part(part: Program) -> Floats:
-        return aside.solve(part, time_limit_s=limit.left_s).x
+        return aside.solve(part, time_limit_s=limit.half_s).x
 
     def settle(decided: Program) -> Floats:
         return _straight(site, variables, decided, chosen, limit).x
 
+    def search(mixed: Program, absolute_gap: float, nodes: int) -> Floats:
+        return HighsDoor().search(mixed, time_limit_s=limit.half_s, absolute_gap=absolute_gap, nodes=nodes).x
+
     def rounded(wished: Preferred) -> Rounded:
+        if wished.x is cheapest.preferred:
+            chosen.back()
         steps, x = repair(
-            site, variables, cheapest.program, wished.x, wish=wished.wish, run=run, run_part=run_part, settle=settle
+            site,
+            variables,
+            cheapest.program,
+            wished.x,
+            wish=wished.wish,
+            run=run,
+            run_part=run_part,
+            settle=settle,
+            search=search if solver == "highs" else None,
+            is_over=lambda: limit.is_over,
         )
         seen = flows(site, variables, x, steps * site.charge.step_kw)
         return Rounded(steps, x, cost_of(site, seen, steps * site.charge.step_kw), wished.keeps)
@@ -118,9 +150,14 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
     sessions = session_results(site, steps)
     more_unmet = _more_unmet(site, variables, sessions, cheapest.x)
     bound: float | None = cheapest.bound
-    if more_unmet.any():
-        cold = door(solver) if site.vehicles.tapering.size else chosen  # tapers: cold is faster than warm
-        bound = _bound_at(site, variables, cheapest.program, sessions, cold, limit)
+    steps_may_miss = is_small(
+        site
+    )  # polished: its steps may miss needs by a few Wh: the bound is taken at the same unmet energy
+    if more_unmet.any() or (steps_may_miss and _unmet_kwh(sessions).sum() > cheapest.x[variables.unmet].sum() + 1e-3):
+        scarce = float(cheapest.x[variables.unmet].sum()) > UNMET_GAP_KWH
+        cold = door(solver) if scarce or site.vehicles.tapering.size else chosen  # then cold is faster than warm
+        begin = head_start(site, variables) if scarce else None
+        bound = _bound_at(site, variables, cheapest.program, sessions, cold, limit, start=begin)
     gross = max(gross_ev_money(site, power_kw), LEAST_GROSS)
     gap = None if bound is None else max(cost.minimised - bound - constant_money(site), 0.0) / gross
     status, reason = _verdict(gap, more_unmet, kept=answer.keeps)
@@ -142,7 +179,7 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
         gap=gap,
         reason=reason,
         currency=problem.currency,
-        warnings=warnings(site),
+        warnings=(*warnings(site), *(() if cheapest.divided else (UNDIVIDED,))),
         price_of_fairness_kwh=cheapest.fairness_kwh,
         timing_ms={
             "build": (built - started) * 1000,
@@ -170,27 +207,50 @@ def least_money(
     cost = program.cost.copy()
     wishes = missed(site, v)
     cost[wishes] = unmet_price(site)
-    solution, preferred = _started(replace(program, cost=cost), start, chosen, limit)
-    served = solution.x[wishes].max(initial=0.0) <= UNMET_NOISE_KWH
-    if not served:
-        shortfall = divide(site, v, chosen, time_limit_s=limit.left_s)
+    bounded = no_shortfall(site, program, v)
+    try:
+        solution, preferred = _started(site, v, replace(bounded, cost=cost), start, chosen, limit)
+    except SolverError:  # not everybody can be served, which a solver sees at once; or it has its own troubles
+        shortfall = divide(site, v, chosen, time_limit_s=limit.left_s * DIVIDING)
         bounded = shortfall.bound(program, v)
         found = _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
-        return replace(found, fairness_kwh=shortfall.fairness_kwh)
-    bounded = no_shortfall(site, program, v)
+        return replace(found, fairness_kwh=shortfall.fairness_kwh, divided=shortfall.proven)
     if not is_circular(site, v, solution.x):
-        return Cheapest(bounded, solution.x, float(program.cost @ solution.x), preferred=preferred)
+        bound = float(program.cost @ solution.x) if solution.proven else solution.bound
+        return Cheapest(bounded, solution.x, bound, preferred=preferred)
     return _straight(site, v, bounded, chosen, limit, start=start, search=search_directions)
 
 
-def _started(program: Program, start: Floats | None, chosen: Door, limit: TimeLimit) -> tuple[Solution, Floats | None]:
-    """The optimum of a program, and where solving began if that is as cheap: then nothing as cheap starts better."""
+def _started(
+    site: Site, v: Variables, program: Program, start: Floats | None, chosen: Door, limit: TimeLimit
+) -> tuple[Solution, Floats | None]:
+    """The optimum of a program, and where solving began if that is about as cheap; the door has marked the place.
+
+    Of plans that cost no more than where solving began, none is preferred to it.
+    """
     if start is None:
         return chosen.solve(program, time_limit_s=limit.left_s), None
     begun = chosen.solve(replace(program, cost=program.cost + start), time_limit_s=limit.left_s).x
-    solution = chosen.solve(program, time_limit_s=limit.left_s, feasible_start=True)
-    as_cheap = float(program.cost @ begun) <= solution.objective + cost_noise(solution.objective)
-    return solution, begun if as_cheap else None
+    chosen.mark()
+    try:
+        solution = chosen.solve(program, time_limit_s=limit.half_s, feasible_start=True)
+    except SolverError:  # no time to prove that nothing is cheaper: what there is, is a plan
+        spent = program.value(begun)
+        return Solution(begun, spent, spent - _most_of(site, v, start), proven=False), begun
+    allowed = cost_noise(solution.objective)
+    if site.charge.columns >= LARGE:
+        allowed += AS_CHEAP * gross_ev_money(site, begun[v.charge])
+    return solution, begun if float(program.cost @ begun) <= solution.objective + allowed else None
+
+
+def _most_of(site: Site, v: Variables, start: Floats) -> float:
+    """The most that a start can weigh: every session takes all of its energy where that weighs most."""
+    charge, vehicles = site.charge, site.vehicles
+    dearest = np.zeros(site.sessions)
+    np.maximum.at(dearest, charge.session, start[v.charge][charge.column] / charge.overlap_h)
+    if vehicles.giving.size:  # takes again what it gave
+        return float((start[v.charge] * charge.max_kw).sum())
+    return float((dearest * site.needs.required_kwh).sum())
 
 
 def _straight(
@@ -204,9 +264,9 @@ def _straight(
     search: bool = True,
 ) -> Cheapest:
     """Solve a program, and fix the directions of flows where it counts on a circle."""
-    solution, preferred = _started(program, start, chosen, limit)
+    solution, preferred = _started(site, v, program, start, chosen, limit)
     if not is_circular(site, v, solution.x):
-        return Cheapest(program, solution.x, solution.objective, preferred=preferred)
+        return Cheapest(program, solution.x, solution.bound, preferred=preferred)
     gross = max(gross_ev_money(site, solution.x[v.charge]), LEAST_GROSS)
     tolerance = DIRECTION_GAP * gross if search else np.inf
     return straighten(site, v, program, solution, chosen, time_limit_s=limit.left_s, tolerance=tolerance)
@@ -231,7 +291,14 @@ def _floor_unmet_kwh(site: Site, sessions: Mapping[str, SessionResult]) -> Float
 
 
 def _bound_at(
-    site: Site, v: Variables, program: Program, sessions: Mapping[str, SessionResult], chosen: Door, limit: TimeLimit
+    site: Site,
+    v: Variables,
+    program: Program,
+    sessions: Mapping[str, SessionResult],
+    chosen: Door,
+    limit: TimeLimit,
+    *,
+    start: Floats | None = None,
 ) -> float | None:
     """What no plan with the same unmet energy can undercut; None when time is over."""
     unmet_kwh = _unmet_kwh(sessions)
@@ -243,7 +310,7 @@ def _bound_at(
     row_upper[program.rows("floor_shortfall")] = np.inf
     same = replace(program, lower=lower, upper=upper, row_upper=row_upper)
     try:
-        return _straight(site, v, same, chosen, limit).bound
+        return _straight(site, v, same, chosen, limit, start=start).bound
     except SolverError:  # a plan without its gap is still a plan
         return None
 

@@ -12,6 +12,8 @@ from app.api import (
     cdrs,
     certificates,
     charging_stations,
+    commands,
+    csms_events,
     dashboard,
     enrolment,
     health,
@@ -47,12 +49,14 @@ ROUTERS = (
     simulations.router,
     optimize.router,
     charging_stations.router,
+    commands.router,
     enrolment.router,
     transactions.router,
     cdrs.router,
     keys.router,
 )
 PUBLIC_ROUTERS = (health.router, dashboard.router)
+SIGNED_ROUTERS = (csms_events.router,)  # no API key: their senders have other credentials
 UPLOADS = ("/readings", "/ocpp-messages")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -104,6 +108,8 @@ def _routes(*middleware: Middleware) -> FastAPI:
         app.include_router(router, responses=_responses(_PROBLEMS))
     for router in PUBLIC_ROUTERS:
         app.include_router(router, responses=_responses({422: _PROBLEMS[422]}))
+    for router in SIGNED_ROUTERS:
+        app.include_router(router, responses=_responses({code: _PROBLEMS[code] for code in (401, 404, 413, 422)}))
     generate = app.openapi
     app.openapi = lambda: _with_media_type(generate())  # type: ignore[method-assign]  # FastAPI's documented way
     return app
@@ -115,12 +121,13 @@ def _responses(texts: dict[int, str]) -> dict[int | str, dict[str, Any]]:
 
 def _with_media_type(document: dict[str, Any]) -> dict[str, Any]:
     """FastAPI writes every model as application/json; problems are application/problem+json."""
-    problem = {"schema": {"$ref": "#/components/schemas/ProblemOut"}}
+    names = ("ProblemOut", "StationErrorOut")
+    shapes = [{"schema": {"$ref": f"#/components/schemas/{name}"}} for name in names]
     for item in document["paths"].values():
         for operation in item.values():
             for response in operation["responses"].values():
-                if response.get("content", {}).get("application/json") == problem:
-                    response["content"] = {problems.MEDIA_TYPE: problem}
+                if (shape := response.get("content", {}).get("application/json")) in shapes:
+                    response["content"] = {problems.MEDIA_TYPE: shape}
     return document
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, Field
 
-from app.api.auth import Admin, Reader
+from app.api.auth import Admin, Reader, Writer
 from app.api.services import Services, ServicesDep, StoreDep
 from app.api.transactions import TransactionOut, registers_of
+from app.csms.corrections import Corrections
+from app.csms.known_passport import Source, known_passport
 from app.csms.passwords import generate_password, hash_password
 from app.db.records import EvseStatus, Station
 from app.problem_json.fields import Edge
@@ -25,6 +27,36 @@ class EvseOut(BaseModel):
     error_code: str | None
     status_at: datetime | None
     transaction: TransactionOut | None = Field(description="the running one")
+
+
+class AcceptedOut(BaseModel):
+    """One value of a station's passport."""
+
+    value: bool | int | float | str | list[str]
+    source: Source = Field(description="what it comes from; a later one in this list of words wins")
+    detail: str | None = Field(description="the station's key, the quirk's issue, or when it was found out")
+
+
+class ProbeStepOut(BaseModel):
+    name: str
+    limits_a: list[float]
+    unit: Literal["A", "W"]
+    kind: Literal["Absolute", "Recurring", "Relative"]
+    answer: str = Field(description="accepted, or what the station answered instead")
+    reported: Literal["applied", "contradicted", "silent"] | None = Field(description="by its composite schedule")
+    cleared: str | None = Field(description="cleared, unknown to it, or what the station answered instead")
+
+
+class ProbeOut(BaseModel):
+    """What was tried at a charging station, and what that proves."""
+
+    charging_station_id: str
+    evse_id: int
+    at: datetime
+    low_a: float = Field(description="no profile of the probe allowed more, A per phase")
+    steps: list[ProbeStepOut]
+    found: Corrections = Field(description="what is now known of its passport; null: nothing new")
+    ended_early: str | None = Field(description="why not everything was tried")
 
 
 class ChargingStationOut(BaseModel):
@@ -80,6 +112,10 @@ class ChargingStationOut(BaseModel):
         )
 
 
+class OneChargingStationOut(ChargingStationOut):
+    accepts: dict[str, AcceptedOut] = Field(description="what it is taken to accept, and where each value comes from")
+
+
 class PasswordIn(Edge):
     password: str = Field(min_length=16, max_length=40, description="16 to 40 characters, as OCPP security has it")
 
@@ -103,10 +139,34 @@ async def list_stations(
 
 
 @router.get("/{charging_station_id}")
-async def get_station(charging_station_id: str, services: ServicesDep, _: Reader) -> ChargingStationOut:
-    """One charging station."""
+async def get_station(charging_station_id: str, services: ServicesDep, _: Reader) -> OneChargingStationOut:
+    """One charging station, with what it accepts."""
     station = await services.store.station(charging_station_id)
-    return (await _described(services, [station], station.site_id))[0]
+    [row] = await _described(services, [station], station.site_id)
+    document = (await services.store.site(station.site_id)).station(charging_station_id)
+    known = known_passport(station, document, services.clock.now())
+    accepts = {name: AcceptedOut.model_validate(value) for name, value in known.as_json().items()}
+    return OneChargingStationOut(**row.model_dump(), accepts=accepts)
+
+
+@router.post("/{charging_station_id}/probe")
+async def probe_station(charging_station_id: str, services: ServicesDep, _: Writer) -> ProbeOut:
+    """Find out by harmless charging profiles what the station takes; each is read back and cleared again.
+
+    None allows more than what holds already, and each ends by itself within minutes. Refused while a transaction
+    runs at the station, while it holds a plan, in shadow mode, and where it has no stack level above its fallback's.
+    """
+    station = await services.store.station(charging_station_id)
+    report = await services.probe(await services.store.site(station.site_id), charging_station_id)
+    return ProbeOut(
+        charging_station_id=report.station_id,
+        evse_id=report.evse_id,
+        at=report.at,
+        low_a=report.low_a,
+        steps=[ProbeStepOut.model_validate(step.as_json()) for step in report.steps],
+        found=report.found,
+        ended_early=report.ended_early,
+    )
 
 
 @router.put("/{charging_station_id}/password", status_code=HTTPStatus.NO_CONTENT)

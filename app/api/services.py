@@ -8,11 +8,14 @@ from typing import Annotated, Literal, Protocol
 from fastapi import Depends, Request
 
 from app.clock import Clock
+from app.commands import Commands
 from app.csms.connector import CsmsConnector
 from app.csms.enrolment import Enrolment
+from app.csms.remote.remotes import Remotes
 from app.db.records import Plan
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
+from app.dispatch.probe import ProbeReport
 from app.events import Events
 from app.keys import Keys
 from app.settings import Settings
@@ -41,8 +44,11 @@ class Services:
     planner: Planning
     simulator: Simulator
     certify: Callable[[Site], Awaitable[Certificate]]
+    probe: Callable[[Site, str], Awaitable[ProbeReport]]
+    commands: Commands
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
+    remotes: Remotes | None = None  # None: there is no other CSMS
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 

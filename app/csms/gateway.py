@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 from app.clock import Clock
 from app.csms import v2, v16
 from app.csms.admission import Admission
-from app.csms.connector import ChargingProfile, CompositeSchedule, Passport, Purpose, RateUnit
+from app.csms.connector import ChargingProfile, CompositeSchedule, OcppVersion, Passport, Purpose, RateUnit
 from app.csms.enrolment import Enrolment
 from app.csms.frames import Json
 from app.csms.handshake import choose_subprotocol, identity_of
@@ -230,7 +230,7 @@ class Gateway:
 
     # --- plain OCPP
 
-    def version(self, station_id: str) -> str:
+    def version(self, station_id: str) -> OcppVersion:
         """The version that the station speaks now, e.g. ``2.0.1``; raises `StationOfflineError`."""
         return self._connected(station_id)[0].wire.version
 

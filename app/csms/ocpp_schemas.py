@@ -23,7 +23,15 @@ V21_ACTIONS = frozenset(str(action.value) for action in Action21) | {"NotifyPeri
 
 
 class SchemaError(ValueError):
-    """A message of ours that is not OCPP: a mistake of this service or of its caller's values."""
+    """A message of ours that is not OCPP: a mistake of this service or of its caller's values.
+
+    `field` is the path within the payload, e.g. ``csChargingProfiles.chargingSchedule.duration``; empty: all of it.
+    """
+
+    def __init__(self, text: str, field: str = "", message: str = "") -> None:
+        self.field = field
+        self.message = message or text
+        super().__init__(text)
 
 
 async def check_call(action: str, payload: Json, version: str = "1.6") -> None:
@@ -56,4 +64,9 @@ async def _check(message: ocpp.messages.Call | ocpp.messages.CallResult, version
         await ocpp.messages.validate_payload(message, version)
     except (OCPPError, TypeError, ValueError) as error:
         cause = getattr(error, "details", {}).get("cause", error)
-        raise SchemaError(f"{message.action}: {str(cause)[:300]}") from error
+        found = error.__cause__ or error.__context__  # what jsonschema said, which knows where
+        path = "".join(
+            f"[{step}]" if isinstance(step, int) else f".{step}" for step in getattr(found, "absolute_path", ())
+        )
+        said = str(getattr(found, "message", cause))[:300]
+        raise SchemaError(f"{message.action}: {str(cause)[:300]}", path.removeprefix("."), said) from error

@@ -30,8 +30,14 @@ async def read_back(
     now: datetime,
     voltage_v: float,
     phases: int,
+    honest: bool = True,
 ) -> Verdict:
-    """One GetCompositeSchedule over the rest of the profile. Never raises a station's error: no proof is an answer."""
+    """One GetCompositeSchedule over the rest of the profile. Never raises a station's error: no proof is an answer.
+
+    A station that is not `honest` is not asked: what it reports proves nothing, either way.
+    """
+    if not honest:
+        return Verdict("silent", "its reports are known to prove nothing")
     end = end_of(profile)
     duration_s = LONGEST_QUESTION_S if end is None else int((end - now).total_seconds())
     try:

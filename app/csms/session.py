@@ -7,7 +7,7 @@ and a handler could not dead-lock even if it called back.
 
 import asyncio
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +34,7 @@ from app.csms.frames import (
     result_frame,
 )
 from app.csms.key_changes import KeyChanges, new_key_of
+from app.csms.ocpp_schemas import SchemaError, check_call
 from app.csms.outbox import Outbox
 from app.csms.tls import SecurityProfile
 from app.csms.wire import WIRE_16, Wire
@@ -44,6 +45,7 @@ MAX_WAITING_CALLS = 64  # OCPP allows one; beyond this the socket is read no fur
 MAX_MALFORMED = 30  # in MALFORMED_WINDOW; then the connection is closed with 1008, policy violation
 MALFORMED_WINDOW = timedelta(seconds=60)
 MAX_LOGGED_VIOLATIONS = 100  # different ones a connection; all are counted
+MAX_SCHEMA_CHECKS = 20  # of each action a connection: a station writes its messages in one way
 POLICY_VIOLATION = 1008
 
 log = structlog.get_logger(__name__)
@@ -139,6 +141,7 @@ class Session:
         self._unanswered = 0  # calls in the queue, and the one in work
         self._malformed_at: deque[datetime] = deque(maxlen=MAX_MALFORMED)
         self._logged: set[str] = set()
+        self._schema_checks: Counter[str] = Counter()
 
     @property
     def is_open(self) -> bool:
@@ -279,7 +282,7 @@ class Session:
 
     async def _answer(self, dialect: Dialect, call: Call | Send, received_at: datetime) -> None:
         answer = Answer({})
-        is_send = isinstance(call, Send)
+        is_send, noted = isinstance(call, Send), self.violations
         request = Call(call.message_id, call.action, call.payload) if isinstance(call, Send) else call
         try:
             answer = await dialect.answer(request, received_at)
@@ -294,6 +297,18 @@ class Session:
             log.exception("ocpp.handler_failed", station=self.station_id, action=call.action)
             frame = error_frame(call.message_id, "InternalError", "the message could not be processed")
         await self._deliver(None if is_send else frame, answer.events)
+        if self.violations == noted:
+            await self._note_schema(request)
+
+    async def _note_schema(self, call: Call) -> None:
+        """Record what was forgiven without a word: the answer is on its way, and nobody waits for this."""
+        if self._schema_checks[call.action] >= MAX_SCHEMA_CHECKS:
+            return
+        self._schema_checks[call.action] += 1
+        try:
+            await check_call(call.action, call.payload, self.wire.version)
+        except SchemaError as error:
+            self.note_violations([f"{error.field or 'payload'}: {error.message}"], call.action)
 
     async def _deliver(self, frame: str | None, events: tuple[Event, ...]) -> None:
         if frame is not None:

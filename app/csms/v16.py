@@ -11,7 +11,7 @@ from app.csms.lenient import quote
 from app.csms.ocpp_schemas import SchemaError, check_call
 from app.csms.session import Answer, Session
 from app.csms.v16_messages import StationMessages
-from app.csms.v16_passport import PASSPORT_KEYS, passport_json, passport_of, stored_passport
+from app.csms.v16_passport import PASSPORT_KEYS, keep_passport, passport_of, stored_passport
 from app.csms.v16_profiles import UnreadableScheduleError, profile_json, read_composite
 from app.db.store import Store
 from app.errors import (
@@ -137,7 +137,7 @@ class V16:
             station = await self._store.station(self._session.station_id)
         except (StoreUnavailableError, NotFoundError):
             return None
-        return stored_passport(station.passport, station.booted_at)
+        return stored_passport(station.passport, station.booted_at, station.firmware)
 
     async def _read_passport(self) -> Passport:
         try:
@@ -148,9 +148,7 @@ class V16:
             configuration = {} if error.code.startswith("Not") else await self.get_configuration(())
         passport = passport_of(configuration)
         try:
-            await self._store.update_station(
-                self._session.station_id, passport=passport_json(passport, self._clock.now())
-            )
+            await keep_passport(self._store, self._session.station_id, passport, self._clock.now())
         except (StoreUnavailableError, NotFoundError):
             log.warning("ocpp.passport_not_stored", station=self._session.station_id)
         return passport

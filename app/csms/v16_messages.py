@@ -17,6 +17,7 @@ from app.csms.heartbeat import heartbeat_interval_s
 from app.csms.hot_messages import HotMessages
 from app.csms.lenient import quote, read_count, read_text
 from app.csms.live_values import Live, LiveValues
+from app.csms.notices import keep_notice
 from app.csms.ocpp_schemas import V16_ACTIONS
 from app.csms.session import Answer, CallRefusedError, Session
 from app.csms.timestamps import MessageTime, iso_utc, message_time
@@ -40,15 +41,21 @@ _STATUSES = (
 )
 _STATUS_BY_LOWER = {status.lower(): status for status in _STATUSES}
 
-# What is acknowledged and nothing more.
+# What is kept as a notice and acknowledged; what it means is an operator's business.
+_NOTICED = frozenset(
+    {
+        "DiagnosticsStatusNotification",
+        "FirmwareStatusNotification",
+        "LogStatusNotification",
+        "SecurityEventNotification",
+        "SignedFirmwareStatusNotification",
+    }
+)
+
+# There is no certificate authority behind this service, and no trade with vendors' data.
 _FIXED_ANSWERS: dict[str, Json] = {
     "DataTransfer": {"status": "UnknownVendorId"},
-    "DiagnosticsStatusNotification": {},
-    "FirmwareStatusNotification": {},
-    "LogStatusNotification": {},
-    "SecurityEventNotification": {},
     "SignCertificate": {"status": "Rejected"},
-    "SignedFirmwareStatusNotification": {},
 }
 
 log = structlog.get_logger(__name__)
@@ -85,6 +92,9 @@ class StationMessages:
         """Raises `CallRefusedError` for what is no message of a station; database errors mean: send it again."""
         if call.action in self._handlers:
             return await self._handlers[call.action](call.payload, received_at)
+        if call.action in _NOTICED:
+            noticed = await keep_notice(self._store, self._station_id, call.action, call.payload, received_at)
+            return Answer({}, (noticed,))
         if call.action in _FIXED_ANSWERS:
             return Answer(_FIXED_ANSWERS[call.action])
         if call.action in V16_ACTIONS:

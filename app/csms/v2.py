@@ -25,7 +25,7 @@ from app.csms.v2_profiles import (
 )
 from app.csms.v2_reports import Reports
 from app.csms.v2_version import V21, V201, Version
-from app.csms.v16_passport import passport_json, stored_passport
+from app.csms.v16_passport import keep_passport, stored_passport
 from app.csms.v16_profiles import UnreadableScheduleError
 from app.db.records import StationVariable
 from app.db.store import Store
@@ -286,8 +286,8 @@ class V2:
             variables = await self._store.variables(self._station_id, component=v2_device_model.SMART_CHARGING)
         except (StoreUnavailableError, NotFoundError):
             return None
-        booted_at = None if station.booted_at is None else station.booted_at.replace(microsecond=0)  # as it was stored
-        if station.ocpp_version != self.version.number or stored_passport(station.passport, booted_at) is None:
+        read = stored_passport(station.passport, station.booted_at, station.firmware)
+        if station.ocpp_version != self.version.number or read is None:
             return None
         return v2_device_model.passport_of(variables, self.version)
 
@@ -306,7 +306,7 @@ class V2:
             log.warning("ocpp.variables_refused", station=self._station_id, code=error.code)
         passport = v2_device_model.passport_of(rows, self.version)
         try:
-            await self._store.update_station(self._station_id, passport=passport_json(passport, self._clock.now()))
+            await keep_passport(self._store, self._station_id, passport, self._clock.now())
         except (StoreUnavailableError, NotFoundError):
             log.warning("ocpp.passport_not_stored", station=self._station_id)
         return passport

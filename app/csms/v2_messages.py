@@ -7,7 +7,6 @@ What it got wrong is counted and logged; what changes nothing else is kept as a 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-import msgspec
 import structlog
 
 from app.clock import Clock
@@ -16,7 +15,9 @@ from app.csms.frames import Call, Json
 from app.csms.heartbeat import heartbeat_interval_s
 from app.csms.lenient import quote, read_count, read_text
 from app.csms.live_values import LiveValues
+from app.csms.notices import keep_notice
 from app.csms.ocpp_schemas import V21_ACTIONS, V201_ACTIONS, SchemaError, check_call
+from app.csms.reservations import end_reservation, reservation_id_of
 from app.csms.session import Answer, CallRefusedError, Session
 from app.csms.timestamps import MessageTime, iso_utc, message_time
 from app.csms.v2_held import HeldProfiles
@@ -26,13 +27,10 @@ from app.csms.v2_statuses import CONNECTOR_STATUS_BY_LOWER, EvseStatuses
 from app.csms.v2_transactions import Transactions, id_token_info
 from app.csms.v2_version import Version
 from app.csms.wire import FORMAT, OCCURRENCE
-from app.db.records import StationNotice
 from app.db.store import Store
 from app.errors import NotFoundError, StoreUnavailableError
-from app.events import Event, PriorityChargingChanged, StationBooted, StationNoticed
+from app.events import Event, PriorityChargingChanged, StationBooted
 from app.settings import Settings
-
-MAX_NOTICE_BYTES = 16 * 1024  # of the payload that is kept
 
 # What is kept as a notice and acknowledged; what it means is an operator's business.
 _NOTICED = frozenset(
@@ -44,7 +42,6 @@ _NOTICED = frozenset(
         "NotifyDERStartStop",
         "NotifySettlement",
         "PublishFirmwareStatusNotification",
-        "ReservationStatusUpdate",
         "SecurityEventNotification",
     }
 )
@@ -114,6 +111,7 @@ class StationMessages:
             "NotifyPriorityCharging": self._priority_charging,
             "NotifyReport": self._device_model,
             "PullDynamicScheduleUpdate": self._dynamic_schedule,
+            "ReservationStatusUpdate": self._reservation,
             "ReportChargingProfiles": limits.reported_profiles,
             "StatusNotification": self._status,
             "TransactionEvent": self.transactions.event,
@@ -282,12 +280,16 @@ class StationMessages:
         evse_id = read_count(payload.get("evseId"))
         return Answer(answer if evse_id is None else answer | {"evseId": evse_id})
 
+    async def _reservation(self, payload: Json, received_at: datetime) -> Answer:
+        """Expired, removed, or used by nobody: no car is expected for it any more."""
+        events: list[Event] = [await self._noticed("ReservationStatusUpdate", payload, received_at)]
+        reservation_id = reservation_id_of(payload)
+        if reservation_id is None:
+            said = f"reservationId {quote(payload.get('reservationId'))} is no number"
+            self._session.note_violations([said], "ReservationStatusUpdate")
+        elif ended := await end_reservation(self._store, self._station_id, reservation_id, received_at):
+            events.append(ended)
+        return Answer({}, tuple(events))
+
     async def _noticed(self, action: str, payload: Json, received_at: datetime) -> Event:
-        size = len(msgspec.json.encode(payload))
-        kept = payload if size <= MAX_NOTICE_BYTES else {"bytes": size, "note": "too large to keep"}
-        try:
-            await self._store.add_notice(StationNotice(self._station_id, received_at, action, kept))
-        except (StoreUnavailableError, NotFoundError) as error:
-            log.error("ocpp.notice_not_stored", station=self._station_id, action=action, reason=str(error))
-        log.info("ocpp.notice", station=self._station_id, action=action)
-        return StationNoticed(self._station_id, action, received_at)
+        return await keep_notice(self._store, self._station_id, action, payload, received_at)

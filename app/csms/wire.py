@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from app.csms.connector import OcppVersion
+
 # Why a frame is refused, in the words of 2.x; `Wire.code` gives the version's own.
 FORMAT = "FormatViolation"
 RPC_FRAMEWORK = "RpcFrameworkError"
@@ -16,7 +18,7 @@ UNREADABLE = "unreadable"  # no word of OCPP's: bytes that are no JSON
 class Wire:
     """One version. `spelling` maps the words above, and those of 2.x, to the version's where they differ."""
 
-    version: str
+    version: OcppVersion
     max_frame_bytes: int
     max_depth: int
     spelling: Mapping[str, str] = field(default_factory=dict)

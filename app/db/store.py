@@ -23,6 +23,7 @@ from app.db.site_rows import SiteRows
 from app.db.station_report_rows import StationReportRows
 from app.db.together import Together
 from app.db.transaction_event_rows import TransactionEventRows
+from app.db.transaction_name_rows import TransactionNameRows
 from app.db.transaction_rows import TransactionRows
 from app.db.writer import MeterValueWriter
 
@@ -32,6 +33,7 @@ class Store(
     StationReportRows,
     TransactionRows,
     TransactionEventRows,
+    TransactionNameRows,
     MeterValueRows,
     SeriesRows,
     PlanRows,

@@ -1,23 +1,32 @@
-"""The charging profiles that a simulated station holds, by the rules of OCPP 1.6 (edition 2, section 3.13).
+"""The charging profiles that a simulated station holds, by the rules of OCPP 1.6 (section 3.13), 2.0.1 and 2.1 (K01).
 
 Written from the specification and on purpose apart from `app.csms`: two readings of the same rules find each
-other's mistakes. Currents are A per phase; a limit in W is the sum of all phases.
+other's mistakes. Currents are A per phase; a limit in W is the sum of all phases. Purposes have their 1.6 names.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
-CHARGE_POINT_MAX = "ChargePointMaxProfile"
+CHARGE_POINT_MAX = "ChargePointMaxProfile"  # 2.x: ChargingStationMaxProfile
 TX_DEFAULT = "TxDefaultProfile"
 TX = "TxProfile"
-PURPOSES = (CHARGE_POINT_MAX, TX_DEFAULT, TX)
-RECURRENCE = {"Daily": timedelta(days=1), "Weekly": timedelta(weeks=1)}
-PHASES_ASSUMED = 3  # section 7.14: where a number of phases is needed and none is given
+EXTERNAL = "ChargingStationExternalConstraints"  # 2.x: set at the station's place, never by a CSMS
+PRIORITY = "PriorityCharging"  # 2.1
+LOCAL_GENERATION = "LocalGeneration"  # 2.1
+PURPOSES = {
+    "1.6": frozenset({CHARGE_POINT_MAX, TX_DEFAULT, TX}),
+    "2.0.1": frozenset({CHARGE_POINT_MAX, TX_DEFAULT, TX}),
+    "2.1": frozenset({CHARGE_POINT_MAX, TX_DEFAULT, TX, PRIORITY, LOCAL_GENERATION}),
+}
+OF_THE_STATION = frozenset({CHARGE_POINT_MAX, EXTERNAL, LOCAL_GENERATION})
+PHASES_ASSUMED = 3  # 1.6 section 7.14: where a number of phases is needed and none is given
 
 Unit = Literal["A", "W"]
+Version = Literal["1.6", "2.0.1", "2.1"]
+TransactionId = int | str  # 1.6: the service's number; 2.x: the station's own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class HeldProfile:
-    """One installed profile. `start` None: its schedule starts with the transaction."""
+    """One installed profile. `start` None: its schedule starts with the transaction.
+
+    `not_before`: or, in 2.x, when it was received, if that was later. `max_offline`: it says nothing any more when
+    the station has been offline that long.
+    """
 
     profile_id: int
     connector_id: int
@@ -54,7 +67,18 @@ class HeldProfile:
     recurrence: timedelta | None = None
     valid_from: datetime | None = None
     valid_to: datetime | None = None
-    transaction_id: int | None = None
+    transaction_id: TransactionId | None = None
+    not_before: datetime | None = None
+    max_offline: timedelta | None = None
+    is_dynamic: bool = False
+
+    def describe(self) -> str:
+        """In one line."""
+        place = "the station" if self.connector_id == 0 else f"EVSE {self.connector_id}"
+        start = "its start" if self.start is None else f"{self.start:%H:%M:%S}"
+        steps = ", ".join(f"+{begin_s} s {limit.value:g} {limit.unit}" for begin_s, limit in self.periods[:4])
+        more = f" and {len(self.periods) - 4} more" if len(self.periods) > 4 else ""
+        return f"{self.purpose} {self.profile_id} for {place}, level {self.stack_level}, from {start}: {steps}{more}"
 
     def limit_at(self, moment: datetime, transaction_start: datetime | None) -> Limit | None:
         """What it says at `moment`; None while it is not valid, not begun or over."""
@@ -80,6 +104,8 @@ class HeldProfile:
 
     def _begun(self, moment: datetime, transaction_start: datetime | None) -> datetime | None:
         start = self.start or transaction_start
+        if start is not None and self.start is None and self.not_before is not None:
+            start = max(start, self.not_before)
         if start is None or moment < start:
             return None
         if self.recurrence is None:
@@ -98,43 +124,82 @@ class Capability:
 
 
 class ProfilesHeld:
-    """The profiles of one station. All moments are the station's own clock, aware UTC."""
+    """The profiles of one station. All moments are the station's own clock, aware UTC.
 
-    def __init__(self, capability: Capability) -> None:
+    `offline_since` and `priority` (connectors that charge by their PriorityCharging profile) are the station's to set.
+    """
+
+    def __init__(self, capability: Capability, version: Version = "1.6") -> None:
         self.capability = capability
+        self.version = version
+        self.offline_since: datetime | None = None
+        self.priority: set[int] = set()
         self._profiles: tuple[HeldProfile, ...] = ()
 
     def __iter__(self) -> Iterator[HeldProfile]:
         return iter(self._profiles)
 
-    def install(self, profile: HeldProfile, running_transaction: int | None) -> bool:
-        """Hold `profile`, in place of one with its id or its purpose, stack level and connector; False: declined."""
-        if self._reason_to_decline(profile, running_transaction) is not None:
+    def install(self, profile: HeldProfile, running_transaction: TransactionId | None) -> bool:
+        """Hold `profile`, in place of those that it replaces; False: declined."""
+        if self.reason_to_decline(profile, running_transaction) is not None:
             return False
-        self._profiles = (*(held for held in self._profiles if not _replaces(profile, held)), profile)
+        self._profiles = (*(held for held in self._profiles if not self._replaces(profile, held)), profile)
         return True
 
-    def _reason_to_decline(self, profile: HeldProfile, running_transaction: int | None) -> str | None:
+    def constrain(self, profile: HeldProfile) -> None:
+        """An external constraint, set at the station's place; no CSMS can set or clear it."""
+        self._profiles = (*(held for held in self._profiles if held.profile_id != profile.profile_id), profile)
+
+    def release(self) -> bool:
+        """End every external constraint; False: there was none."""
+        kept = tuple(held for held in self._profiles if held.purpose != EXTERNAL)
+        found, self._profiles = len(kept) < len(self._profiles), kept
+        return found
+
+    def update(self, profile_id: int, limit: Limit, since: datetime) -> bool:
+        """2.1's UpdateDynamicSchedule; False: there is no such Dynamic profile."""
+        held = next((held for held in self._profiles if held.profile_id == profile_id and held.is_dynamic), None)
+        if held is None:
+            return False
+        changed = replace(held, start=since, periods=((0, limit),))
+        self._profiles = tuple(changed if one is held else one for one in self._profiles)
+        return True
+
+    def reason_to_decline(self, profile: HeldProfile, running_transaction: TransactionId | None) -> str | None:
+        """A reasonCode in the words of 2.1's appendix; None: it can be held."""
         starts = [begin_s for begin_s, _ in profile.periods]
-        others = [held for held in self._profiles if not _replaces(profile, held)]
+        others = [held for held in self._profiles if not self._replaces(profile, held) and held.purpose != EXTERNAL]
+        level = profile.stack_level
         reasons = {
-            "too many periods": len(starts) > self.capability.max_periods,
-            "no period at its start": not starts or starts[0] != 0,
-            "periods out of order": any(late <= early for early, late in pairwise(starts)),
-            "unit": any(limit.unit not in self.capability.units for _, limit in profile.periods),
-            "negative limit": any(limit.value < 0 for _, limit in profile.periods),
-            "purpose": profile.purpose not in PURPOSES,
-            "stack level": not 0 <= profile.stack_level <= self.capability.max_stack_level,
-            "station limit on a connector": profile.purpose == CHARGE_POINT_MAX and profile.connector_id != 0,
-            "too many profiles": len(others) >= self.capability.max_profiles,
-            "no such transaction": profile.purpose == TX
+            "UnsupportedPurpose": profile.purpose not in PURPOSES[self.version],
+            "UnsupportedRateUnit": any(limit.unit not in self.capability.units for _, limit in profile.periods),
+            "InvalidStackLevel": not 0 <= level <= self.capability.max_stack_level,
+            "InvalidSchedule": (
+                len(starts) > self.capability.max_periods
+                or not starts
+                or starts[0] != 0
+                or any(late <= early for early, late in pairwise(starts))
+                or any(limit.value < 0 for _, limit in profile.periods)
+            ),
+            "InvalidProfile": profile.purpose in OF_THE_STATION and profile.connector_id != 0,
+            "TxNotFound": profile.purpose == TX
             and (
                 profile.connector_id == 0
                 or running_transaction is None
                 or profile.transaction_id not in (None, running_transaction)
             ),
+            "DuplicateProfile": self.version != "1.6" and any(_conflicts(profile, held) for held in others),
+            "OutOfMemory": len(others) >= self.capability.max_profiles,
         }
         return next((reason for reason, holds in reasons.items() if holds), None)
+
+    def _replaces(self, new: HeldProfile, held: HeldProfile) -> bool:
+        """The same id always; in 1.6 also the same purpose, stack level and connector. 2.x refuses that instead."""
+        if held.purpose == EXTERNAL:
+            return False
+        if new.profile_id == held.profile_id:
+            return True
+        return self.version == "1.6" and _place(new) == _place(held)
 
     def clear(
         self,
@@ -145,31 +210,65 @@ class ProfilesHeld:
         stack_level: int | None = None,
     ) -> bool:
         """Drop what matches every given field; with an id, all others are ignored (errata 3.25). False: none did."""
-        wanted = {"connector_id": connector_id, "purpose": purpose, "stack_level": stack_level}
         if profile_id is not None:
-            wanted = {"profile_id": profile_id}
-        kept = tuple(
+            connector_id = purpose = stack_level = None
+        found = self.matching(
+            profile_ids=None if profile_id is None else {profile_id},
+            connector_id=connector_id,
+            purpose=purpose,
+            stack_level=stack_level,
+        )
+        gone = [held for held in found if held.purpose != EXTERNAL]
+        self._profiles = tuple(held for held in self._profiles if held not in gone)
+        return bool(gone)
+
+    def matching(
+        self,
+        *,
+        profile_ids: Collection[int] | None = None,
+        connector_id: int | None = None,
+        purpose: str | None = None,
+        stack_level: int | None = None,
+    ) -> list[HeldProfile]:
+        """Those that have every given field."""
+        return [
             held
             for held in self._profiles
-            if any(value is not None and getattr(held, name) != value for name, value in wanted.items())
-        )
-        found = len(kept) < len(self._profiles)
-        self._profiles = kept
-        return found
+            if (profile_ids is None or held.profile_id in profile_ids)
+            and connector_id in (None, held.connector_id)
+            and purpose in (None, held.purpose)
+            and stack_level in (None, held.stack_level)
+        ]
+
+    def forget_all(self) -> None:
+        self._profiles = ()
 
     def end_transaction(self, connector_id: int) -> None:
-        """A TxProfile ends with its transaction."""
+        """A TxProfile ends with its transaction, and so does priority charging."""
         self.clear(connector_id=connector_id, purpose=TX)
+        self.priority.discard(connector_id)
 
     def limit_at(self, connector_id: int, moment: datetime, transaction_start: datetime | None) -> Limit | None:
         """TxProfile, where none speaks TxDefaultProfile; None: nothing limits this connector."""
-        return self._prevailing(TX, (connector_id,), moment, transaction_start) or self._prevailing(
-            TX_DEFAULT, (0, connector_id), moment, transaction_start
+        own = (0, connector_id)
+        chosen = (
+            self._prevailing(PRIORITY, own, moment, transaction_start) if connector_id in self.priority else None,
+            self._prevailing(TX, (connector_id,), moment, transaction_start),
+            self._prevailing(TX_DEFAULT, own, moment, transaction_start),
         )
+        return next((limit for limit in chosen if limit is not None), None)
 
-    def station_limit_at(self, moment: datetime) -> Limit | None:
-        """ChargePointMaxProfile: for the sum of all connectors."""
-        return self._prevailing(CHARGE_POINT_MAX, (0,), moment, None)
+    def station_power_w(self, moment: datetime, voltage_v: float, phases: int) -> float | None:
+        """For the sum of all connectors: the station's maximum with local generation on top, and what is external."""
+        limits_w = []
+        cap = self._prevailing(CHARGE_POINT_MAX, (0,), moment, None)
+        if cap is not None:
+            extra = self._prevailing(LOCAL_GENERATION, (0,), moment, None)
+            limits_w.append(sum(limit.power_w(voltage_v, phases) for limit in (cap, extra) if limit is not None))
+        external = self._prevailing(EXTERNAL, (0,), moment, None)
+        if external is not None:
+            limits_w.append(external.power_w(voltage_v, phases))
+        return min(limits_w, default=None)
 
     def boundaries(
         self, connector_id: int, begin: datetime, end: datetime, transaction_start: datetime | None
@@ -179,57 +278,43 @@ class ProfilesHeld:
             moment
             for held in self._profiles
             if held.connector_id in (0, connector_id)
-            for moment in held.boundaries(begin, end, transaction_start)
-            if begin < moment < end
+            for moment in (*held.boundaries(begin, end, transaction_start), self._offline_end(held))
+            if moment is not None and begin < moment < end
         }
         return [begin, *sorted(moments)]
+
+    def _offline_end(self, held: HeldProfile) -> datetime | None:
+        if self.offline_since is None or held.max_offline is None:
+            return None
+        return self.offline_since + held.max_offline
 
     def _prevailing(
         self, purpose: str, connectors: tuple[int, ...], moment: datetime, transaction_start: datetime | None
     ) -> Limit | None:
         """The highest stack level that says something now; on a tie the connector's own overrules the station's."""
         for held in sorted(self._profiles, key=lambda held: (held.stack_level, held.connector_id), reverse=True):
-            if held.purpose == purpose and held.connector_id in connectors:
-                limit = held.limit_at(moment, transaction_start)
-                if limit is not None:
-                    return limit
+            if held.purpose != purpose or held.connector_id not in connectors:
+                continue
+            ends = self._offline_end(held)
+            limit = held.limit_at(moment, transaction_start) if ends is None or moment < ends else None
+            if limit is not None:
+                return limit
         return None
 
 
-def read_profile(connector_id: int, message: Mapping[str, Any]) -> HeldProfile:
-    """A `csChargingProfiles` as the `ocpp` package hands it over: snake_case keys, checked by its schema."""
-    schedule = message["charging_schedule"]
-    starts_with_transaction = message["charging_profile_kind"] == "Relative" or "start_schedule" not in schedule
-    return HeldProfile(
-        profile_id=message["charging_profile_id"],
-        connector_id=connector_id,
-        stack_level=message["stack_level"],
-        purpose=message["charging_profile_purpose"],
-        start=None if starts_with_transaction else _moment(schedule["start_schedule"]),
-        periods=tuple(
-            (int(period["start_period"]), _limit(period, schedule["charging_rate_unit"]))
-            for period in schedule["charging_schedule_period"]
-        ),
-        duration_s=schedule.get("duration"),
-        recurrence=RECURRENCE.get(message.get("recurrency_kind", "Daily"))
-        if message["charging_profile_kind"] == "Recurring"
-        else None,
-        valid_from=_moment(message["valid_from"]) if "valid_from" in message else None,
-        valid_to=_moment(message["valid_to"]) if "valid_to" in message else None,
-        transaction_id=message.get("transaction_id"),
+def _place(profile: HeldProfile) -> tuple[str, int, int]:
+    return profile.purpose, profile.stack_level, profile.connector_id
+
+
+def _conflicts(new: HeldProfile, held: HeldProfile) -> bool:
+    """2.x: another id at the same place and time (FR.06, FR.39, and FR.52/53: EVSE 0 is every EVSE)."""
+    if (new.purpose, new.stack_level) != (held.purpose, held.stack_level):
+        return False
+    if new.purpose == TX:
+        return new.transaction_id == held.transaction_id
+    same_place = new.connector_id == held.connector_id or (
+        new.purpose == TX_DEFAULT and 0 in (new.connector_id, held.connector_id)
     )
-
-
-def _replaces(new: HeldProfile, held: HeldProfile) -> bool:
-    return new.profile_id == held.profile_id or (
-        (new.purpose, new.stack_level, new.connector_id) == (held.purpose, held.stack_level, held.connector_id)
-    )
-
-
-def _limit(period: Mapping[str, Any], unit: Unit) -> Limit:
-    return Limit(float(period["limit"]), unit, period.get("number_phases"))
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    new_ends_first = new.valid_to is not None and held.valid_from is not None and new.valid_to <= held.valid_from
+    held_ends_first = held.valid_to is not None and new.valid_from is not None and held.valid_to <= new.valid_from
+    return same_place and not new_ends_first and not held_ends_first

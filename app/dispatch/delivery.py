@@ -4,40 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.csms.connector import ChargingProfile, Passport, Purpose, RateUnit
-from app.csms.profiles import Tail, cautious_steps, preferred_unit, profile_of_steps, profile_to_json
+from app.csms.composite import end_of
+from app.csms.connector import ChargingProfile, Passport, Purpose
+from app.csms.profiles import SEND_AHEAD, Compiled, Tail, cautious_steps, compile_steps, profile_to_json
 from app.csms.steps import Steps, pointwise
 from app.db.records import HELD, Delivery, DeliveryState, Transaction
 from app.dispatch.in_force import Book, Wiring, remaining
-from optimizer.domain import PHASES, Problem, Schedule, Session
+from app.dispatch.ladder import Recipe
+from app.site import split_evse_key
+from optimizer.domain import CONNECTION, PHASES, Problem, Schedule, Session
 
 PLAN_PROFILE_ID = 100  # plus the EVSE's number: always the same, so that a new plan replaces the last one
-PLAN_STACK_LEVEL = 1
 SAME_A = 0.05  # what flooring in W or in A may differ
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """One way of writing a profile that a station may accept."""
-
-    unit: RateUnit
-    stack_level: int
-    max_periods: int
-
-
-def ladder(passport: Passport, *, is_dc: bool) -> tuple[Recipe, ...]:
-    """From what the passport promises down to what hardly any station refuses: the other unit, level 0, one period."""
-    unit = preferred_unit(passport, is_dc=is_dc)
-    other = RateUnit.A if unit is RateUnit.W else RateUnit.W
-    level, periods = min(PLAN_STACK_LEVEL, passport.max_stack_level), passport.max_periods
-    rungs = (
-        Recipe(unit, level, periods),
-        Recipe(other, level, periods),
-        Recipe(unit, 0, periods),
-        Recipe(unit, 0, 1),
-        Recipe(other, 0, 1),
-    )
-    return tuple(dict.fromkeys(rungs))
 
 
 @dataclass(slots=True, eq=False)
@@ -45,16 +23,19 @@ class Job:
     """What is to become of one EVSE, and what has become of it so far.
 
     `plan` is the limit in A per phase; `reserved_a` is what the plan counts this EVSE with whatever it does.
+    `transaction` None: the vehicle is only expected. `fallback_a` is the one that the EVSE has confirmed.
     """
 
     key: str
-    transaction: Transaction
+    transaction: Transaction | None
     wiring: Wiring
+    passport: Passport
     vehicle_phases: int | None
     plan: Steps
     recipes: Sequence[Recipe]
     reserved_a: float
     now: datetime
+    fallback_a: float | None = None
     state: DeliveryState = "planned"
     detail: str | None = None
     sent: ChargingProfile | None = None
@@ -62,27 +43,31 @@ class Job:
     wanted: ChargingProfile = field(init=False)
 
     def __post_init__(self) -> None:
-        self.wanted = self.compile(self.plan, self.recipes[0], "end")
+        self.wanted = self.compile(self.plan, self.recipes[0], "end").profile
 
     @property
     def station_id(self) -> str:
-        return self.transaction.station_id
+        return split_evse_key(self.key)[0]
 
     @property
     def evse_id(self) -> int:
-        return self.transaction.evse_id
+        return split_evse_key(self.key)[1]
 
-    def compile(self, steps: Steps, recipe: Recipe, tail: Tail) -> ChargingProfile:
-        return profile_of_steps(
+    def compile(self, steps: Steps, recipe: Recipe, tail: Tail) -> Compiled:
+        """In the form of one rung. What takes the fallback's place goes on as the fallback, or as 0."""
+        own = None if self.transaction is None else self.transaction.transaction_id
+        replaces_fallback = recipe.purpose is Purpose.TX_DEFAULT and recipe.stack_level == 0
+        return compile_steps(
             steps,
-            passport=Passport(max_periods=recipe.max_periods),
-            purpose=Purpose.TX,
+            passport=recipe.narrowed(self.passport),
+            purpose=recipe.purpose,
             stack_level=recipe.stack_level,
             profile_id=PLAN_PROFILE_ID + self.evse_id,
-            transaction_id=self.transaction.transaction_id,
+            transaction_id=own if recipe.purpose is Purpose.TX else None,
             electrics=self.wiring.electrics(self.vehicle_phases),
             unit=recipe.unit,
             tail=tail,
+            afterwards_a=(self.fallback_a or 0.0) if replaces_fallback else None,
         )
 
     def lowers(self, book: Book) -> bool:
@@ -115,11 +100,12 @@ class Job:
         held = holding.profile
         if held is None or holding.state not in HELD:
             return None
-        if held.transaction_id != wanted.transaction_id or held.unit != wanted.unit:
+        if held.transaction_id != wanted.transaction_id or held.unit != wanted.unit or held.purpose != wanted.purpose:
             return None
-        if remaining(held, self.now) < remaining(wanted, self.now) / 2 or self.exceeds_its_share(book):
+        left, wished = remaining(held, self.now), remaining(wanted, self.now)
+        if left < wished / 2 or left <= SEND_AHEAD < wished or self.exceeds_its_share(book):
             return None
-        end = min(profile.valid_to for profile in (held, wanted) if profile.valid_to is not None)
+        end = min((end for profile in (held, wanted) if (end := end_of(profile)) is not None), default=self.plan.end)
         old, new = (book.curve_of(self.key, profile, self.wiring, self.now, end) for profile in (held, wanted))
         return None if old.exceeds(new, SAME_A) or new.exceeds(old, SAME_A) else held
 
@@ -135,7 +121,7 @@ class Job:
     def _curves(self, book: Book) -> tuple[Steps, Steps]:
         """What it may hold and what it is to hold, until the last of both ends."""
         wanted = self.wanted
-        ends = [end for end in (wanted.valid_to, book.end(self.key)) if end is not None]
+        ends = [end for end in (end_of(wanted) or self.plan.end, book.end(self.key)) if end is not None]
         held = book.curve(self.key, self.wiring, self.now, max(ends))
         return held, book.curve_of(self.key, wanted, self.wiring, self.now, max(ends))
 
@@ -169,12 +155,14 @@ def planned_steps(
 
 def job_of(
     key: str,
-    transaction: Transaction,
+    transaction: Transaction | None,
     wiring: Wiring,
+    passport: Passport,
     problem: Problem,
     plan: Steps,
     recipes: Sequence[Recipe],
     *,
+    fallback_a: float | None,
     now: datetime,
 ) -> Job:
     session = _session(problem, key, now)
@@ -182,12 +170,36 @@ def job_of(
         key=key,
         transaction=transaction,
         wiring=wiring,
+        passport=passport,
         vehicle_phases=None if session is None else session.vehicle_phases,
         plan=plan,
         recipes=recipes,
         reserved_a=_reserved_a(problem, key),
         now=now,
+        fallback_a=fallback_a,
     )
+
+
+def expected_soon(problem: Problem, now: datetime, until: datetime) -> frozenset[str]:
+    """EVSEs at which nobody stands yet, and somebody is expected before `until`."""
+    sessions = [_session(problem, evse.evse_id, now) for evse in problem.evses]
+    return frozenset(one.evse_id for one in sessions if one is not None and now < one.arrival < until)
+
+
+def share_a_fuse(problem: Problem, one: Job, other: Job) -> bool:
+    return bool(_fuses(problem, one) & _fuses(problem, other))
+
+
+def _fuses(problem: Problem, job: Job) -> set[str]:
+    """The circuits with a rating above the job's EVSE; the connection too, if it has one."""
+    rated = {
+        circuit.circuit_id
+        for circuit in problem.circuits
+        if circuit.max_power_kw is not None or circuit.max_current_a is not None
+    }
+    if problem.connection.max_import_kw is not None or problem.connection.max_current_a is not None:
+        rated.add(CONNECTION)
+    return rated & {CONNECTION, *problem.ancestors(problem.evse(job.key).circuit_id)}
 
 
 def _session(problem: Problem, key: str, now: datetime) -> Session | None:

@@ -7,25 +7,28 @@ verifiably made room. What every EVSE may be executing is kept in `app.dispatch.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from app.clock import Clock
-from app.csms.connector import CsmsConnector
-from app.csms.profiles import profile_from_json
+from app.csms.connector import CsmsConnector, Passport
 from app.db.records import HELD, Delivery, Transaction
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
-from app.dispatch.delivery import Job, job_of, planned_steps
-from app.dispatch.fuses import Fuses
+from app.dispatch.delivery import Job, share_a_fuse
+from app.dispatch.drafts import Drafts
+from app.dispatch.failures import Failures
 from app.dispatch.guarantee import WATCHED, Guarantee
-from app.dispatch.in_force import Book, Holding, Limit, Wiring, wiring_of
+from app.dispatch.in_force import Book, Limit, Wiring, restored_holding, wiring_of
 from app.dispatch.messenger import Messenger
+from app.dispatch.passports import Passports
 from app.dispatch.patience import Patience
 from app.dispatch.preparer import Preparer
+from app.dispatch.probe import Prober, ProbeReport
 from app.dispatch.witness import Witness
 from app.errors import AppError, NotFoundError
 from app.events import (
@@ -38,11 +41,10 @@ from app.events import (
     TransactionStopped,
 )
 from app.site import ChargingStationDocument, Site, evse_key, split_evse_key
-from optimizer.domain import CONNECTION, Problem, Schedule
+from optimizer.domain import Problem, Schedule
 
 log = structlog.get_logger()
 
-FAILURES = 3
 READ_BACK_EVERY = timedelta(minutes=10)
 
 
@@ -60,16 +62,19 @@ class Dispatcher:
         self._events = events
         self._clock = clock
         self._book = Book()
-        self._messenger = Messenger(connector, self._book, clock)
+        self._passports = Passports(connector, store, clock)
+        self._messenger = Messenger(connector, self._book, clock, self._passports)
         self._guarantee = Guarantee(connector, store, clock, self._book, watched=watched)
-        self._preparer = Preparer(connector, store, clock, self._book, self._guarantee)
+        self._drafts = Drafts(clock, self._book, self._guarantee, self._passports)
+        self._preparer = Preparer(connector, store, clock, self._book, self._guarantee, self._passports)
+        self._prober = Prober(connector, store, clock, self._book, self._passports)
         self._witness = Witness(connector, store, events, clock, self._book, self._wiring)
         self._sites: dict[str, Site] = {}  # by station
         self._restored: set[str] = set()
         self._patience = Patience()
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._failures: dict[str, tuple[int, str]] = {}
+        self._failures = Failures()
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -86,7 +91,7 @@ class Dispatcher:
         await self._preparer.restore(site)
         for delivery in await self._store.deliveries_in_force(site.id):
             key = evse_key(delivery.station_id, delivery.evse_id)
-            if key not in self._book and (holding := _restored_holding(delivery, running)) is not None:
+            if key not in self._book and (holding := restored_holding(delivery, running)) is not None:
                 self._book.put(key, holding)
                 self._witness.expect(key, delivery)
         self._restored.add(site.id)
@@ -108,6 +113,14 @@ class Dispatcher:
             raise NotFoundError("evse", evse_key(station_id, evse_id))
         return self._book.worst_case_a(evse_key(station_id, evse_id), wiring, start, end)
 
+    def passport(self, station_id: str) -> Passport:
+        """What the station accepts, as far as it is known; the defaults before it ever was."""
+        return self._passports[station_id]
+
+    def watched_until(self, now: datetime) -> datetime:
+        """How far a plan that is sent now holds by more than what is safe without anybody watching."""
+        return self._guarantee.watched_until(now)
+
     def disobedient(self) -> dict[str, str]:
         """EVSEs that draw more than they may, with the evidence."""
         return {key: fault.reason for key, fault in self._witness.faults.items()}
@@ -115,11 +128,11 @@ class Dispatcher:
     def uncontrollable(self) -> dict[str, str]:
         """EVSEs that no plan should count on, with the reason: reserve their worst case and plan the others.
 
-        They disobey, decline every form of profile, or did not verifiably lower `FAILURES` times in a row. Declined
-        profiles are forgotten with the transaction and at the next connection.
+        An operator says that they take no profiles, or they disobey, decline every form of profile, or did not
+        verifiably lower several times in a row; the last are tried again after a while. All but the operator's word
+        is forgotten with the transaction and at the next connection.
         """
-        failing = {key: reason for key, (count, reason) in self._failures.items() if count >= FAILURES}
-        return failing | self.disobedient()
+        return self._passports.unwilling() | self._failures.given_up(self._clock.now()) | self.disobedient()
 
     async def certificate(self, site: Site) -> Certificate:
         """What is proven of the site now, whichever links drop from here on."""
@@ -136,11 +149,23 @@ class Dispatcher:
                 await self._prepare(site, station_id)
 
     async def _prepare(self, site: Site, station_id: str) -> None:
-        self._messenger.forget(station_id)
         document = site.station(station_id)
         for evse in document.evses if document else ():
-            self._failures.pop(evse_key(station_id, evse.id), None)
+            self._failures.forget(evse_key(station_id, evse.id))
         await self._preparer.prepare(site, station_id)
+
+    async def probe(self, site: Site, station_id: str) -> ProbeReport:
+        """Find out by harmless trials what the station takes. Raises as `Prober`.
+
+        Where something may have been left behind, the station is prepared anew with the next reconciliation.
+        """
+        await self.restore(site)
+        async with self._turns[station_id]:
+            with self._clock.hold():
+                report = await self._prober.probe(site, station_id)
+        if report.ended_early is not None:
+            self._preparer.forget(station_id)
+        return report
 
     async def reconcile(self, site: Site) -> bool:
         """Compare what connected stations should hold with what they do; whether a plan must be sent anew.
@@ -156,10 +181,11 @@ class Dispatcher:
             for station in site.charging_stations:
                 if station.id in connected:
                     tasks.create_task(self._reconcile_station(site, station, fallbacks_a))
-        doubted = [key for key in own if key in self._witness.in_doubt() and split_evse_key(key)[0] in connected]
-        for key in set(own) - set(doubted):
+        unsettled = self._witness.in_doubt() | self._messenger.running_out(now)
+        wanting = [key for key in own if key in unsettled and split_evse_key(key)[0] in connected]
+        for key in set(own) - set(wanting):
             self._patience.forget(key)
-        due = [key for key in doubted if self._patience.is_due(key, now)]
+        due = [key for key in wanting if self._patience.is_due(key, now)]
         return bool(due)
 
     async def _reconcile_station(
@@ -196,6 +222,19 @@ class Dispatcher:
             log.warning("lost its profile", evse=key, detail=verdict.detail)
             self._witness.contradict(key, verdict.detail)
 
+    @asynccontextmanager
+    async def by_hand(self, site: Site, station_id: str) -> AsyncIterator[tuple[str, ...]]:
+        """The time in which an operator changes what a station holds; yields the EVSEs that are in doubt from then on:
+        each counts with all its hardware until `reconcile` has cleared the station and had its plan sent anew."""
+        await self.restore(site)
+        async with self._turns[station_id]:
+            keys = self._preparer.distrust(site, station_id)
+            for name in (station_id, *keys):
+                self._patience.forget(name)  # whatever was tried before has nothing to do with this
+            for key in keys:
+                self._witness.contradict(key, "an operator may have changed its limits")
+            yield keys
+
     # --- a plan
 
     async def send(
@@ -208,12 +247,14 @@ class Dispatcher:
     ) -> list[Delivery]:
         """Send each running transaction its part of the plan (EVSE key -> transaction); what became of each.
 
-        EVSEs without a transaction get nothing: their fallback holds.
+        EVSEs whose vehicle is expected soon get theirs too, above the fallback, where the station has a level for it.
+        All others get nothing: their fallback holds.
         """
         await self.restore(site)
         unready = await self._prepare_those_that_are_not(site, transactions)
-        jobs = self._jobs(site, await self._guarantee.fuses(site), problem, schedule, transactions)
         connected = self._connector.connected()
+        able = connected & self._preparer.prepared
+        jobs = await self._drafts.jobs(site, problem, schedule, transactions, able=able)
         for job in jobs:
             held = None if job.key in self._witness.faults else job.held_already(self._book)
             if job.station_id not in connected:
@@ -241,38 +282,12 @@ class Dispatcher:
         fault = self._witness.faults.get(job.key)
         if fault is not None and job.state in HELD:
             job.settle("ignored", fault.reason)
-        if job.state == "rejected":
-            self._failures[job.key] = (FAILURES, f"declines every profile: {job.detail}")
+        if job.state == "rejected" and job.transaction is not None:
+            self._failures.declines(job.key, str(job.detail))
         elif job.exceeds_its_share(self._book):
-            count, _ = self._failures.get(job.key, (0, ""))
-            self._failures[job.key] = (count + 1, f"{job.state}: {job.detail}")
+            self._failures.count(job.key, f"{job.state}: {job.detail}", self._clock.now())
         else:
-            self._failures.pop(job.key, None)
-
-    def _jobs(
-        self,
-        site: Site,
-        fuses: Fuses,
-        problem: Problem,
-        schedule: Schedule,
-        transactions: Mapping[str, Transaction],
-    ) -> list[Job]:
-        now = self._clock.now()
-        if problem.horizon.end <= now:
-            return []
-        wirings = {key: fuses.wirings[key] for key in transactions if key in fuses.wirings and key in schedule.power_kw}
-        valid_until = self._guarantee.watched_until(now)
-        planned = {
-            key: planned_steps(key, wiring, problem, schedule, now=now, valid_until=valid_until)
-            for key, wiring in wirings.items()
-        }
-        plans = self._guarantee.guarded(site, fuses, planned, now)
-        jobs = []
-        for key, plan in plans.items():
-            transaction, wiring = transactions[key], wirings[key]
-            recipes = self._messenger.recipes(key, self._preparer.passport(transaction.station_id), is_dc=wiring.is_dc)
-            jobs.append(job_of(key, transaction, wiring, problem, plan, recipes, now=now))
-        return jobs
+            self._failures.forget(job.key)
 
     async def _announce(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> None:
         """As unknown, ahead of the first message: a crash in between must not leave only the old state behind."""
@@ -293,7 +308,7 @@ class Dispatcher:
         raising = []
         now = self._clock.now()
         for job in moving:
-            in_the_way = [other.key for other in stuck if other is not job and _share_a_fuse(problem, job, other)]
+            in_the_way = [other.key for other in stuck if other is not job and share_a_fuse(problem, job, other)]
             if job.is_settled or job in stuck:
                 continue
             if in_the_way and job.raises(self._book):
@@ -353,7 +368,7 @@ class Dispatcher:
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
                 self._witness.dismiss(evse_key(station_id, evse_id))
-                self._failures.pop(evse_key(station_id, evse_id), None)
+                self._failures.forget(evse_key(station_id, evse_id))
             case _:
                 pass
 
@@ -368,30 +383,3 @@ class Dispatcher:
     def _wiring(self, station_id: str, evse_id: int) -> Wiring | None:
         site = self._sites.get(station_id)
         return None if site is None else wiring_of(site, station_id, evse_id)
-
-
-def _restored_holding(delivery: Delivery, running: set[int]) -> Holding | None:
-    """What a stored delivery says of its EVSE; None where its transaction is over, and the plan with it."""
-    if delivery.profile is None:
-        return None
-    profile = profile_from_json(delivery.profile)
-    if profile.transaction_id is not None and profile.transaction_id not in running:
-        return None
-    certain = delivery.state in HELD
-    return Holding((profile,), delivery.state, delivery.at, unbounded=not certain)
-
-
-def _share_a_fuse(problem: Problem, one: Job, other: Job) -> bool:
-    return bool(_fuses(problem, one) & _fuses(problem, other))
-
-
-def _fuses(problem: Problem, job: Job) -> set[str]:
-    """The circuits with a rating above the job's EVSE; the connection too, if it has one."""
-    rated = {
-        circuit.circuit_id
-        for circuit in problem.circuits
-        if circuit.max_power_kw is not None or circuit.max_current_a is not None
-    }
-    if problem.connection.max_import_kw is not None or problem.connection.max_current_a is not None:
-        rated.add(CONNECTION)
-    return rated & {CONNECTION, *problem.ancestors(problem.evse(job.key).circuit_id)}

@@ -55,7 +55,7 @@ class FallbackInstaller:
         confirmed = await self._install_once(station_id, passport, outlets, now)
         if len(confirmed) < len(outlets):
             # Something of an earlier master may lie above ours: away with every plan, the station's maximum stays.
-            await self._clear(station_id)
+            await self.clear(station_id)
             confirmed |= await self._install_once(station_id, passport, outlets, now)
         for outlet in outlets:
             if outlet.evse_id in confirmed:
@@ -77,7 +77,7 @@ class FallbackInstaller:
         confirmed = {}
         for outlet in outlets:
             taken = held[outlet.evse_id]
-            if taken is not None and await self._is_held(station_id, outlet, taken, now):
+            if taken is not None and await self._is_held(station_id, passport, outlet, taken, now):
                 confirmed[outlet.evse_id] = outlet.current_a
         return confirmed
 
@@ -104,8 +104,12 @@ class FallbackInstaller:
                 return profile
         return None
 
-    async def _is_held(self, station_id: str, outlet: _Outlet, profile: ChargingProfile, now: datetime) -> bool:
+    async def _is_held(
+        self, station_id: str, passport: Passport, outlet: _Outlet, profile: ChargingProfile, now: datetime
+    ) -> bool:
         """A station that will not say is believed; one that says otherwise is not, unless it names its plan."""
+        if not passport.honest_readback:
+            return True
         verdict = await self._ask(station_id, outlet, profile, now)
         if verdict.state != "contradicted":
             return True
@@ -126,9 +130,13 @@ class FallbackInstaller:
             phases=outlet.wiring.phases,
         )
 
-    async def _clear(self, station_id: str) -> None:
-        for purpose in (Purpose.TX_DEFAULT, Purpose.TX):
+    async def clear(self, station_id: str, purposes: Sequence[Purpose] = (Purpose.TX_DEFAULT, Purpose.TX)) -> bool:
+        """Away with every profile of these purposes; whether the station answered that none is left."""
+        is_clear = True
+        for purpose in purposes:
             try:
                 await self._connector.clear_charging_profile(station_id, purpose=purpose)
             except (ProfileRejectedError, CallFailedError, OutcomeUnknownError) as error:
                 log.info("profiles not cleared", station=station_id, purpose=purpose, error=str(error))
+                is_clear = False
+        return is_clear

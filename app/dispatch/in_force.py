@@ -10,9 +10,9 @@ from typing import Literal
 
 from app.csms.composite import composite, current_at, end_of
 from app.csms.connector import ChargingProfile
-from app.csms.profiles import Electrics
+from app.csms.profiles import Electrics, profile_from_json
 from app.csms.steps import Steps, pointwise
-from app.db.records import DeliveryState
+from app.db.records import HELD, Delivery, DeliveryState
 from app.site import Site, split_evse_key
 
 Source = Literal["plan", "fallback", "hardware", "measured"]
@@ -95,6 +95,17 @@ class Holding:
         )
 
 
+def restored_holding(delivery: Delivery, running: set[int]) -> Holding | None:
+    """What a stored delivery says of its EVSE; None where its transaction is over, and the plan with it."""
+    if delivery.profile is None:
+        return None
+    profile = profile_from_json(delivery.profile)
+    if profile.transaction_id is not None and profile.transaction_id not in running:
+        return None
+    certain = delivery.state in HELD
+    return Holding((profile,), delivery.state, delivery.at, unbounded=not certain)
+
+
 class Book:
     """Holdings and fallbacks by EVSE key (``cs01/1``)."""
 
@@ -139,6 +150,17 @@ class Book:
         for key, holding in self._holdings.items():
             if split_evse_key(key)[0] == station_id and None not in holding.candidates:
                 self._holdings[key] = replace(holding, candidates=(None, *holding.candidates))
+
+    def distrust(self, key: str, now: datetime) -> None:
+        """Somebody else may have changed what it holds: it counts with all its hardware until it was told anew."""
+        holding = self.holding(key)
+        candidates = (None, *(held for held in holding.candidates if held is not None))
+        self._holdings[key] = replace(holding, candidates=candidates, state="contradicted", since=now, unbounded=True)
+        self.doubt_fallback(key)
+
+    def clear(self, key: str) -> None:
+        """It holds no plan: its fallback is what counts."""
+        self._holdings[key] = Holding()
 
     def limit(self, key: str, wiring: Wiring, moment: datetime) -> Limit:
         """The most that it may be drawing at `moment`."""

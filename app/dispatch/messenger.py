@@ -1,20 +1,32 @@
 """Gets one profile to one EVSE: the first rung of the ladder that the station accepts, read back, judged."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import structlog
 
 from app.clock import Clock
-from app.csms.connector import ChargingProfile, CsmsConnector, Passport
-from app.csms.profiles import Tail
+from app.csms.connector import ChargingProfile, CsmsConnector, Purpose
+from app.csms.profiles import Compiled, Tail
 from app.csms.readback import Verdict, read_back
 from app.csms.steps import Steps
 from app.db.records import HELD
 from app.dispatch.budget import WriteBudget
-from app.dispatch.delivery import Job, Recipe, ladder
+from app.dispatch.delivery import Job
 from app.dispatch.in_force import Book, Holding, Wiring, remaining
-from app.errors import CallFailedError, OutcomeUnknownError, ProfileRejectedError, StationOfflineError
+from app.dispatch.ladder import Recipe
+from app.dispatch.passports import Passports
+from app.errors import (
+    AppError,
+    CallFailedError,
+    InvalidInputError,
+    OutcomeUnknownError,
+    ProfileRejectedError,
+    StationOfflineError,
+)
 from app.site import split_evse_key
+
+log = structlog.get_logger()
 
 ABOUT_TO_END = timedelta(minutes=2)  # a report on what is left of a profile is no use then
 SENDINGS = 2  # a station that reports something else is told once more, and then not believed
@@ -23,22 +35,20 @@ SENDINGS = 2  # a station that reports something else is told once more, and the
 class Messenger:
     """Writes into the book before it sends, and again when it knows: whatever fails, the book is never too low."""
 
-    def __init__(self, connector: CsmsConnector, book: Book, clock: Clock) -> None:
+    def __init__(self, connector: CsmsConnector, book: Book, clock: Clock, passports: Passports) -> None:
         self._connector = connector
         self._book = book
         self._clock = clock
+        self._passports = passports
+        self._next_by: dict[str, tuple[ChargingProfile, datetime]] = {}  # of profiles that end before their plan does
         self.budget = WriteBudget()
-        self._accepted: dict[str, Recipe] = {}  # by EVSE key
 
-    def recipes(self, key: str, passport: Passport, *, is_dc: bool) -> Sequence[Recipe]:
-        """The ladder, from the rung that this EVSE accepted last."""
-        rungs = ladder(passport, is_dc=is_dc)
-        known = self._accepted.get(key)
-        return rungs[rungs.index(known) :] if known in rungs else rungs
-
-    def forget(self, station_id: str) -> None:
-        """It may be another firmware by now."""
-        self._accepted = {key: recipe for key, recipe in self._accepted.items() if split_evse_key(key)[0] != station_id}
+    def running_out(self, now: datetime) -> frozenset[str]:
+        """EVSEs whose profile holds the first part of their plan, which ends soon: they need the next one."""
+        for key, (profile, _) in list(self._next_by.items()):
+            if self._book.holding(key).profile != profile:
+                del self._next_by[key]
+        return frozenset(key for key, (_, moment) in self._next_by.items() if moment <= now)
 
     async def lower(self, job: Job) -> None:
         """The first wave: the lower of old and new. Where that is the plan, the job is done with it."""
@@ -54,18 +64,46 @@ class Messenger:
         job.is_settled = True
 
     async def _deliver(self, job: Job, steps: Steps, tail: Tail) -> None:
-        refusal = ""
+        refusal, declined = "", list[ChargingProfile]()
         for recipe in job.recipes:
-            before = self._book.holding(job.key)
+            before, compiled = self._book.holding(job.key), job.compile(steps, recipe, tail)
+            if compiled.profile in declined:  # a plan of two periods is the same in five as in twenty
+                continue
             try:
-                await self._send(job, job.compile(steps, recipe, tail))
-            except (ProfileRejectedError, CallFailedError) as error:
-                self._book.put(job.key, before)  # a station that declines keeps what it has
+                await self._send(job, compiled.profile)
+            except (ProfileRejectedError, CallFailedError, InvalidInputError) as error:
+                self._book.put(job.key, before)  # a station that declines, or was never sent it, keeps what it has
                 refusal = str(error)
+                declined.append(compiled.profile)
             else:
-                self._accepted[job.key] = recipe
+                await self._remember(job, recipe, compiled, before, was_declined=bool(declined))
                 return
         job.settle("rejected", refusal)
+
+    async def _remember(
+        self, job: Job, recipe: Recipe, compiled: Compiled, before: Holding, *, was_declined: bool
+    ) -> None:
+        """What it took teaches how to write for it; what it takes only a part of has to be followed up in time."""
+        self._next_by.pop(job.key, None)
+        if job.state not in HELD:
+            return
+        if not compiled.covers:
+            self._next_by[job.key] = (compiled.profile, compiled.send_next_by)
+        try:
+            if was_declined:
+                await self._passports.learn(job.station_id, recipe.lesson(job.recipes[0], job.passport))
+            if compiled.profile.purpose is Purpose.TX:
+                await self._clear_expectation(job, before)
+        except AppError as error:  # the plan itself is where it should be
+            log.warning("not tidied up", evse=job.key, error=str(error))
+
+    async def _clear_expectation(self, job: Job, before: Holding) -> None:
+        """A plan from before the vehicle came would hold again when it leaves, on stations that go by the place."""
+        for held in before.candidates:
+            if held is not None and held.purpose is Purpose.TX_DEFAULT and held.stack_level > 0:
+                await self._connector.clear_charging_profile(
+                    job.station_id, evse_id=job.evse_id, purpose=held.purpose, stack_level=held.stack_level
+                )
 
     async def _send(self, job: Job, profile: ChargingProfile) -> None:
         """Set, read back, book. Raises only where the station declined."""
@@ -112,7 +150,14 @@ class Messenger:
         if profile is None or holding.state not in HELD or remaining(profile, now) < ABOUT_TO_END:
             return None
         verdict = await read_back(
-            self._connector, station_id, evse_id, profile, now=now, voltage_v=wiring.voltage_v, phases=wiring.phases
+            self._connector,
+            station_id,
+            evse_id,
+            profile,
+            now=now,
+            voltage_v=wiring.voltage_v,
+            phases=wiring.phases,
+            honest=self._passports[station_id].honest_readback,
         )
         if verdict.state == "contradicted" and self._book.holding(key) == holding:
             doubtful = replace(
@@ -130,4 +175,5 @@ class Messenger:
             now=self._clock.now(),
             voltage_v=job.wiring.voltage_v,
             phases=job.wiring.phases,
+            honest=job.passport.honest_readback,
         )

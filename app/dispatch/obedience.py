@@ -34,8 +34,12 @@ class Obedience:
 
     def observe(self, key: str, drawn_a: float, allowed_a: float) -> bool:
         """Take one sample; True when the verdict on this EVSE has changed or its fault has grown."""
-        if drawn_a <= allowed_a + max(TOLERANCE_A, TOLERANCE_SHARE * allowed_a):
+        highest_a = allowed_a + max(TOLERANCE_A, TOLERANCE_SHARE * allowed_a)
+        if drawn_a <= highest_a:
             self._above.pop(key, None)
+            fault = self.faults.get(key)
+            if fault is not None and highest_a >= fault.drawn_a:
+                return False  # its limit has risen to what it draws anyway: that is no proof that it obeys
             self._within[key] = self._within.get(key, 0) + 1
             return self._within[key] >= SAMPLES and self.faults.pop(key, None) is not None
         self._within.pop(key, None)

@@ -9,6 +9,8 @@ import numpy as np
 
 from app.cdr import total_power_w
 from app.clock import Clock
+from app.csms.connector import Passport, PauseMethod
+from app.csms.limits import LEAST_CURRENT_A
 from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
 from app.gather.beliefs import Beliefs, scenarios
@@ -46,9 +48,14 @@ class KnowsLimits(Protocol):
 
     def uncontrollable(self) -> Mapping[str, str]: ...
 
+    def passport(self, station_id: str) -> Passport: ...
+
 
 class FallbackOnly:
-    """For what-if: an EVSE that is not planned draws its fallback at the most."""
+    """For what-if: an EVSE that is not planned draws its fallback at the most, and takes every limit."""
+
+    def passport(self, *_: object) -> Passport:
+        return Passport()
 
     def worst_case_a(self, site: Site, *_: object) -> float:
         return site.fallback_current_a
@@ -131,7 +138,9 @@ class Gatherer:
                 for circuit in site.circuits
             ),
             evses=tuple(
-                _evse(station.id, evse, in_force) for station in site.charging_stations for evse in station.evses
+                _evse(station.id, evse, in_force, self._limits.passport(station.id))
+                for station in site.charging_stations
+                for evse in station.evses
             ),
             sessions=tuple(sessions),
             base_load_kw=_scaled(signals.base_load_kw, what_if.base_load_factor),
@@ -271,7 +280,10 @@ class Gatherer:
         return float(from_power(power_w).between(edges_s)[0]) if power_w else 0.0
 
     def _reservations(self, site: Site, planned: set[str], now: datetime, end: datetime) -> list[Reservation]:
-        """Current that EVSEs outside this plan may draw: offline, unverified, or idle with a fallback."""
+        """Current that EVSEs outside this plan may draw: offline, unverified, or idle with a fallback.
+
+        And what an EVSE of the plan draws where it is to pause, if its station cannot be told to.
+        """
         # A site in shadow mode is never sent its fallbacks; it shows what would be if it were.
         limits = self._limits if site.mode == "optimised" else FallbackOnly()
         connected = self._connected()
@@ -281,6 +293,10 @@ class Gatherer:
                 continue
             for evse in station.evses:
                 if evse_key(station.id, evse.id) in planned:
+                    if (pause_a := _while_paused_a(evse, limits.passport(station.id))) > 0:
+                        reservations.append(
+                            Reservation(_on_phases(evse, pause_a), evse_id=evse_key(station.id, evse.id))
+                        )
                     continue
                 worst_a = limits.worst_case_a(site, station.id, evse.id, now, end)
                 if worst_a > 0:
@@ -308,18 +324,27 @@ def _warnings(site: Site, problem: Problem) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _evse(station_id: str, evse: EvseDocument, in_force: Mapping[str, Series]) -> Evse:
+def _evse(station_id: str, evse: EvseDocument, in_force: Mapping[str, Series], passport: Passport) -> Evse:
+    least_a = max(evse.min_current_a, passport.min_limit_a)
     return Evse(
         evse_id=evse_key(station_id, evse.id),
         circuit_id=evse.circuit or "connection",
         phases=evse.phases,
         max_current_a=None if evse.max_power_kw is not None else evse.max_current_a,
         max_power_kw=evse.max_power_kw,
-        min_current_a=evse.min_current_a,
-        current_step_a=evse.current_step_a,
+        min_current_a=least_a if evse.max_current_a is None else min(least_a, evse.max_current_a),
+        current_step_a=max(1.0, evse.current_step_a) if passport.decimals == 0 else evse.current_step_a,
         efficiency=evse.efficiency,
         planned_kw=in_force.get(evse_key(station_id, evse.id)),
     )
+
+
+def _while_paused_a(evse: EvseDocument, passport: Passport) -> float:
+    """What a station that takes no limit of 0 is told where the plan is 0."""
+    if passport.pause is PauseMethod.ZERO:
+        return 0.0
+    least_a = passport.min_limit_a or LEAST_CURRENT_A
+    return least_a if evse.max_current_a is None else min(least_a, evse.max_current_a)
 
 
 def _on_phases(evse: EvseDocument, current_a: float) -> PhaseCurrents:

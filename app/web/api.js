@@ -28,6 +28,7 @@ export const api = {
   wishes: (site) => call("GET", `/v1/sites/${id(site)}/sessions`),
   stations: (site) => call("GET", `/v1/charging-stations?site_id=${id(site)}`),
   transactions: (site) => call("GET", `/v1/transactions?site_id=${id(site)}&running=true`),
+  certificate: (site) => call("GET", `/v1/sites/${id(site)}/certificate`),
   plan: (site) => call("POST", `/v1/sites/${id(site)}/schedules`, { dispatch: true }),
   // null: the site has no plan yet, which is no error and is not asked for as one
   latestPlan: async (site) => {

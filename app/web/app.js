@@ -1,6 +1,7 @@
 // The dashboard: one site, now and planned. It knows nothing that the public API does not say.
 
 import { api } from "./api.js";
+import { showCertificate } from "./certificate.js";
 import { ago, chip, dayAndTime, duration, element, money, number } from "./format.js";
 import { draw } from "./plan-chart.js";
 import { showStations } from "./stations.js";
@@ -91,13 +92,15 @@ async function refresh() {
   const mine = ++turn;
   const { id } = site;
   try {
-    const [now, plan, stations, transactions, wishes] = await Promise.all([
-      api.now(id), api.latestPlan(id), api.stations(id), api.transactions(id), api.wishes(id),
+    const [now, plan, stations, transactions, wishes, certificate] = await Promise.all([
+      api.now(id), api.latestPlan(id), api.stations(id), api.transactions(id), api.wishes(id), api.certificate(id),
     ]);
     if (mine !== turn || site === null) return;
     get("clock").textContent = `${dayAndTime(now.at, site.time_zone)} · ${site.time_zone}`;
     showNow(now, plan);
     showStations(get("stations"), get("stations-summary"), site, { now, plan, stations, transactions, wishes });
+    showCertificate(
+      get("certificate-status"), get("certificate"), get("certificate-rests-on"), certificate, site.time_zone);
     await showPlan(plan, now.at);
     get("error").textContent = "";
   } catch (error) {

@@ -12,10 +12,9 @@ def power_balance(plan: Plan) -> Iterator[Violation]:
     A vehicle that comes with a probability counts with it, as in every mean.
     """
     problem, schedule = plan.problem, plan.schedule
-    evses = {evse.evse_id: evse for evse in problem.evses}
     vehicles_kwh = [0.0] * problem.horizon.slots
     for session in problem.sessions:
-        for slot, taken_kwh in metered_kwh(plan, session, evses[session.evse_id]).items():
+        for slot, taken_kwh in metered_kwh(plan, session).items():
             vehicles_kwh[slot] += taken_kwh * session.probability
     for slot, hours in enumerate(plan.hours):
         if hours == 0:

@@ -41,7 +41,7 @@ def costs(plan: Plan) -> Iterator[Violation]:
     for session in problem.sessions:
         evse = evses[session.evse_id]
         if session.v2g is not None:
-            given_kwh = sum(max(0.0, -energy_kwh) for energy_kwh in metered_kwh(plan, session, evse).values())
+            given_kwh = sum(max(0.0, -energy_kwh) for energy_kwh in metered_kwh(plan, session).values())
             wear += given_kwh * session.probability * session.v2g.wear_price_per_kwh
         if session.scenarios and problem.unmet_price_per_kwh is not None:
             unmet += expected_unmet_kwh(plan, session, evse) * problem.unmet_price_per_kwh

@@ -35,7 +35,9 @@ class Plan:
     hours: Sequence[float]  # per slot, what is left of it after `now`
     present: dict[str, dict[int, list[tuple[Session, float]]]]  # EVSE -> slot -> (session, hours present)
     draws: dict[str, list[Draw]]  # EVSE -> slots in which it draws
-    parents: dict[str, str | None]
+    above: dict[str, frozenset[str]]  # circuit -> itself and all circuits above it
+    evses_below: dict[str, list[Evse]]  # circuit or connection -> who loads it
+    metered: dict[str, dict[int, float]]  # session -> slot -> kWh that the EVSE's meter sees
 
     @classmethod
     def read(cls, problem: Problem, schedule: Schedule) -> "Plan":
@@ -43,6 +45,7 @@ class Plan:
         for session in problem.sessions:
             for slot, hours in _presence(problem, session):
                 present[session.evse_id].setdefault(slot, []).append((session, hours))
+        above = _above(problem)
         return cls(
             problem=problem,
             schedule=schedule,
@@ -51,7 +54,9 @@ class Plan:
             draws={
                 evse.evse_id: list(_draws(problem, schedule, evse, present[evse.evse_id])) for evse in problem.evses
             },
-            parents={circuit.circuit_id: circuit.parent for circuit in problem.circuits},
+            above=above,
+            evses_below=_evses_below(problem, above),
+            metered=_metered(schedule, present),
         )
 
     @property
@@ -61,13 +66,40 @@ class Plan:
 
     def is_below(self, circuit_id: str | None, above: str) -> bool:
         """Whether what hangs on `circuit_id` also loads the circuit or connection `above`."""
-        if above == CONNECTION:
-            return True
-        while circuit_id is not None and circuit_id != CONNECTION:
-            if circuit_id == above:
-                return True
-            circuit_id = self.parents[circuit_id]
-        return False
+        return above == CONNECTION or above in self.above.get(circuit_id or CONNECTION, ())
+
+
+def _above(problem: Problem) -> dict[str, frozenset[str]]:
+    parents = {circuit.circuit_id: circuit.parent for circuit in problem.circuits}
+    found: dict[str, frozenset[str]] = {}
+    for circuit_id in parents:
+        path, at = set(), circuit_id
+        while at in parents:
+            path.add(at)
+            at = parents[at] or CONNECTION
+        found[circuit_id] = frozenset(path)
+    return found
+
+
+def _evses_below(problem: Problem, above: Mapping[str, frozenset[str]]) -> dict[str, list[Evse]]:
+    below: dict[str, list[Evse]] = {}
+    for evse in problem.evses:
+        for where in (CONNECTION, *above.get(evse.circuit_id, ())):
+            below.setdefault(where, []).append(evse)
+    return below
+
+
+def _metered(
+    schedule: Schedule, present: Mapping[str, Mapping[int, Sequence[tuple[Session, float]]]]
+) -> dict[str, dict[int, float]]:
+    """Per session and slot: power × the time the vehicle is there, below 0 if it gives."""
+    energy_kwh: dict[str, dict[int, float]] = {}
+    for evse_id, slots in present.items():
+        power_kw = schedule.power_kw[evse_id]
+        for slot, there in slots.items():
+            for session, hours in there:
+                energy_kwh.setdefault(session.session_id, {})[slot] = power_kw[slot] * hours
+    return energy_kwh
 
 
 def _hours_left(problem: Problem, slot: int) -> float:
@@ -84,11 +116,13 @@ def _presence(problem: Problem, session: Session) -> Iterator[tuple[int, float]]
         return
     comes_h, goes_h = ((moment - horizon.start).total_seconds() / 3600 for moment in (comes, goes))
     first = (comes - horizon.start) // timedelta(minutes=horizon.slot_minutes)
+    slot_h = horizon.slot_minutes / 60
     for slot in range(first, horizon.slots):
         opens_h, closes_h = slot * horizon.slot_minutes / 60, (slot + 1) * horizon.slot_minutes / 60
         if opens_h >= goes_h:
             return
-        hours = min(goes_h, closes_h) - max(comes_h, opens_h)
+        whole = comes_h <= opens_h and closes_h <= goes_h
+        hours = slot_h if whole else min(goes_h, closes_h) - max(comes_h, opens_h)
         if hours > BLINK_H:
             yield slot, hours
 
@@ -98,7 +132,10 @@ def _draws(
 ) -> Iterator[Draw]:
     voltage_v = problem.connection.voltage_v
     currents_a = schedule.current_a[evse.evse_id]
-    for slot, power_kw in enumerate(schedule.power_kw[evse.evse_id]):
+    powers_kw = schedule.power_kw[evse.evse_id]
+    if not any(powers_kw) and not any(currents_a or ()):
+        return
+    for slot, power_kw in enumerate(powers_kw):
         if power_kw == 0 and (currents_a is None or currents_a[slot] == 0):
             continue
         if currents_a is None:
@@ -155,15 +192,9 @@ def full_power_kw(problem: Problem, session: Session, evse: Evse) -> float:
     return full_kw
 
 
-def metered_kwh(plan: Plan, session: Session, evse: Evse) -> Mapping[int, float]:
+def metered_kwh(plan: Plan, session: Session) -> Mapping[int, float]:
     """Per slot, the energy that the EVSE's meter sees: power × the time the vehicle is there, below 0 if it gives."""
-    power_kw = plan.schedule.power_kw[evse.evse_id]
-    return {
-        slot: power_kw[slot] * hours
-        for slot, there in plan.present[evse.evse_id].items()
-        for other, hours in there
-        if other.session_id == session.session_id
-    }
+    return plan.metered.get(session.session_id, {})
 
 
 def delivered_kwh(plan: Plan, session: Session, evse: Evse, before: datetime | None = None) -> float:
@@ -172,7 +203,7 @@ def delivered_kwh(plan: Plan, session: Session, evse: Evse, before: datetime | N
     A kWh that is given costs the vehicle 1/η, and bringing that back takes 1/η² at the meter.
     """
     total_kwh = 0.0
-    for slot, energy_kwh in metered_kwh(plan, session, evse).items():
+    for slot, energy_kwh in metered_kwh(plan, session).items():
         counted_kwh = energy_kwh if energy_kwh >= 0 else energy_kwh / evse.efficiency**2
         total_kwh += counted_kwh * (1.0 if before is None else _share_before(plan.problem, session, slot, before))
     return total_kwh

@@ -39,13 +39,14 @@ def drawing_side(plan: Plan) -> Iterator[Violation]:
         for slot in range(problem.horizon.slots):
             if plan.hours[slot] == 0:
                 continue
-            if max_kw is not None:
+            if max_kw is not None and _exceeds(max_kw, idle_kw[slot], moved_kw[slot]):
                 limit = _Limit(power_rule, where, "kW", max_kw, slot)
                 yield from limit.beyond(idle=idle_kw[slot], moved=moved_kw[slot])
             if max_a is not None:
                 for index, phase in enumerate(PHASES):
-                    limit = _Limit(current_rule, where, "A", max_a, slot, phase)
-                    yield from limit.beyond(idle=idle_a[slot][index], moved=moved_a[slot][index])
+                    if _exceeds(max_a, idle_a[slot][index], moved_a[slot][index]):
+                        limit = _Limit(current_rule, where, "A", max_a, slot, phase)
+                        yield from limit.beyond(idle=idle_a[slot][index], moved=moved_a[slot][index])
 
 
 def _idle_current(plan: Plan, where: str) -> list[list[float]]:
@@ -63,9 +64,10 @@ def _idle_current(plan: Plan, where: str) -> list[list[float]]:
         if plan.is_below(home, where):
             always = [a + b for a, b in zip(always, reservation.current_a, strict=True)]
     flowing = [list(always) for _ in range(problem.horizon.slots)]
-    for evse in problem.evses:
-        if plan.is_below(evse.circuit_id, where):
-            _add(flowing[plan.first], _open_current(evse))
+    first = plan.first
+    for evse in plan.evses_below.get(where, ()):
+        if may_still_draw(evse) is not None:
+            _add(flowing[first], _open_current(evse))
     if where == CONNECTION:
         kw_of_one_a = problem.connection.voltage_v / 1000
         for currents, base_kw in zip(flowing, _high_base_load_kw(problem), strict=True):
@@ -108,9 +110,7 @@ def _moved(plan: Plan, where: str) -> tuple[list[float], list[list[float]]]:
     problem = plan.problem
     power_kw = [0.0] * problem.horizon.slots
     current_a = [[0.0, 0.0, 0.0] for _ in power_kw]
-    for evse in problem.evses:
-        if not plan.is_below(evse.circuit_id, where):
-            continue
+    for evse in plan.evses_below.get(where, ()):
         for draw in _planned_draws(plan, evse):
             power_kw[draw.slot] += draw.power_kw
             _add(current_a[draw.slot], draw.current_a)
@@ -161,6 +161,11 @@ def shared_power(plan: Plan) -> Iterator[Violation]:
                 yield from limit.beyond(idle=idle[slot][index], moved=moved[slot][index])
 
 
+def _exceeds(most: float, idle: float, moved: float) -> bool:
+    """Whether there is anything to look at: nearly always there is not."""
+    return idle > most or idle + moved > most
+
+
 @dataclass(frozen=True, slots=True)
 class _Limit:
     rule: str
@@ -207,13 +212,14 @@ def feeding_side(plan: Plan) -> Iterator[Violation]:
                 moved_kw += left_kw
                 _add(moved_a, [left_kw / 3 * amps_per_kw] * 3)
                 base_kw = _low_base_load_kw(problem, slot)
-            if max_kw is not None:
+            if max_kw is not None and _exceeds(max_kw, idle_kw - base_kw, moved_kw):
                 yield from _Limit(power_rule, where, "kW", max_kw, slot).beyond(idle=idle_kw - base_kw, moved=moved_kw)
             if max_a is not None:
                 for index, phase in enumerate(PHASES):
                     idle_a = (idle_kw / 3 - base_kw * problem.base_load_phase_share[index]) * amps_per_kw
-                    limit = _Limit(current_rule, where, "A", max_a, slot, phase)
-                    yield from limit.beyond(idle=idle_a, moved=moved_a[index])
+                    if _exceeds(max_a, idle_a, moved_a[index]):
+                        limit = _Limit(current_rule, where, "A", max_a, slot, phase)
+                        yield from limit.beyond(idle=idle_a, moved=moved_a[index])
 
 
 def _given(plan: Plan, where: str) -> tuple[list[float], list[list[float]]]:
@@ -227,10 +233,9 @@ def _given(plan: Plan, where: str) -> tuple[list[float], list[list[float]]]:
                 feed_kw = max(0.0, -signed_kw)
                 power_kw[slot] += feed_kw
                 _add(current_a[slot], [feed_kw * 1000 / problem.connection.voltage_v / 3] * 3)
-    for evse in problem.evses:
-        if plan.is_below(evse.circuit_id, where):
-            for draw in plan.draws[evse.evse_id]:
-                if draw.power_kw < 0:
-                    power_kw[draw.slot] -= draw.power_kw
-                    _add(current_a[draw.slot], [-amps for amps in draw.current_a])
+    for evse in plan.evses_below.get(where, ()):
+        for draw in plan.draws[evse.evse_id]:
+            if draw.power_kw < 0:
+                power_kw[draw.slot] -= draw.power_kw
+                _add(current_a[draw.slot], [-amps for amps in draw.current_a])
     return power_kw, current_a

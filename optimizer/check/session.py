@@ -83,7 +83,7 @@ def vehicle_battery(plan: Plan) -> Iterator[Violation]:
             continue
         tolerance_kwh = slack(session.capacity_kwh)
         held_kwh = session.soc * session.capacity_kwh
-        for slot, energy_kwh in sorted(metered_kwh(plan, session, evse).items()):
+        for slot, energy_kwh in sorted(metered_kwh(plan, session).items()):
             gain = evse.efficiency if energy_kwh >= 0 else 1 / evse.efficiency
             held_kwh += energy_kwh * gain
             power_kw = plan.schedule.power_kw[evse.evse_id][slot]

@@ -219,10 +219,10 @@ class Crowd:
         site, charge = self._site, self._site.charge
         plan_kw = stretch.of_columns(self._power_kw)
         self._set(columns, np.zeros(columns.size))
-        slots = charge.slot[columns].tolist()
+        slots = charge.slot[columns]
         price, free_kw, room_kw = (np.zeros(charge.columns) for _ in range(3))
-        price[columns] = [self._meter.price(slot) for slot in slots]
-        slack_kw = np.array([self._meter.slack_kw(slot) for slot in slots])
+        price[columns] = self._meter.price(slots)
+        slack_kw = self._meter.slack_kw(slots)
         free_kw[columns] = np.maximum(slack_kw, 0.0) / np.maximum(charge.present[columns], 1e-6)
         room_kw[columns] = np.clip(self._room_kw(columns), 0.0, charge.max_kw[columns])
         view = View(
@@ -256,9 +256,7 @@ class Crowd:
         slots, present = charge.slot[columns], charge.present[columns]
         drawn_kw = np.maximum(power_kw, 0.0) - np.maximum(old_kw, 0.0)
         self._left[nodes[:, None], :, slots] -= self._per_kw[columns] * drawn_kw[:, None]
-        for slot, change_kw in zip(slots.tolist(), ((power_kw - old_kw) * present).tolist(), strict=True):
-            if change_kw != 0:
-                self._meter.add(slot, change_kw)
+        self._meter.add(slots, (power_kw - old_kw) * present)
         self._power_kw[columns] = power_kw
 
 

@@ -99,6 +99,12 @@ class SegmentDoor:
         _, target = np.unique(label, return_inverse=True)
         return cls(door, target, scale, shut)
 
+    def mark(self) -> None:
+        self.door.mark()
+
+    def back(self) -> None:
+        self.door.back()
+
     def solve(
         self, program: Program, *, time_limit_s: float, absolute_gap: float = 0.0, feasible_start: bool = False
     ) -> Solution:

@@ -4,11 +4,14 @@ On request only: it solves the money program once more for its duals, and a few 
 """
 
 from collections import defaultdict
+from collections.abc import Collection
+from math import inf
+from time import perf_counter
 
 import numpy as np
 
 from optimizer.arrays import Floats
-from optimizer.domain import Problem, Schedule
+from optimizer.domain import Problem, Schedule, Session
 from optimizer.explain.prices import Prices, headroom_kw, planned_kw, prices_of, site_binding
 from optimizer.explain.reasons import (
     Binding,
@@ -38,17 +41,27 @@ __all__ = [
 ]
 
 UNMET_WISH_KWH = 0.01  # less is no wish that failed, but rounding
-MOST_REPAIRED = 10  # each takes a few dozen solves; ask by EVSE for the others
+MOST_REPAIRED = 10  # each takes a dozen solves; ask by EVSE for the others
 
 
-def explain(problem: Problem, schedule: Schedule, *, evse_id: str | None = None) -> Explanation:
+def explain(
+    problem: Problem,
+    schedule: Schedule,
+    *,
+    evse_id: str | None = None,
+    sought: Collection[str] | None = None,
+    patience_s: float = inf,
+) -> Explanation:
     """The reasons of a plan, for one EVSE or for all; unmet wishes with what would meet them, the largest first.
 
-    Repairs are sought for the `MOST_REPAIRED` largest. Raise `SolverError` when the schedule breaks the problem's
-    rules, or the solver gives no answer in time; `KeyError` when the problem has no such EVSE.
+    Repairs are sought for the `MOST_REPAIRED` largest, or for those of the sessions that `sought` names; after
+    `patience_s` seconds none but the first is begun. `Explanation.sought` says for which they were. Raise
+    `SolverError` when the schedule breaks the problem's rules, or the solver gives no answer in time; `KeyError` when
+    the problem has no such EVSE.
     """
     if evse_id is not None and evse_id not in schedule.power_kw:
         raise KeyError(evse_id)
+    began = perf_counter()
     site = Site.of(problem)
     variables = Variables.of(site)
     shadow = shadow_of(site, variables, schedule, time_limit_s=problem.settings.time_limit_s)
@@ -71,7 +84,14 @@ def explain(problem: Problem, schedule: Schedule, *, evse_id: str | None = None)
         for number, session in enumerate(problem.sessions)
         if evse_id in (None, session.evse_id)
     }
-    return Explanation(problem.currency, evses, sessions, binding, _unmet(problem, schedule, evse_id))
+    short = _short(problem, schedule, evse_id)
+    wanted = short[:MOST_REPAIRED] if sought is None else [one for one in short if one.session_id in sought]
+    found = _remedies(problem, schedule, wanted, until=began + patience_s)
+    unmet = tuple(
+        UnmetWish(one.session_id, schedule.sessions[one.session_id].unmet_kwh, found.get(one.session_id, ()))
+        for one in short
+    )
+    return Explanation(problem.currency, evses, sessions, binding, unmet, tuple(found))
 
 
 def _slots(
@@ -119,19 +139,25 @@ def _next_best(site: Site, prices: Prices, room_kw: Floats, session: int) -> Nex
     )
 
 
-def _unmet(problem: Problem, schedule: Schedule, evse_id: str | None) -> tuple[UnmetWish, ...]:
-    short = sorted(
-        (
-            (schedule.sessions[session.session_id].unmet_kwh, session)
-            for session in problem.sessions
-            if evse_id in (None, session.evse_id) and schedule.sessions[session.session_id].unmet_kwh > UNMET_WISH_KWH
-        ),
-        key=lambda one: -one[0],
+def _short(problem: Problem, schedule: Schedule, evse_id: str | None) -> list[Session]:
+    """Who goes short, the largest unmet wish first."""
+    unmet_kwh = {name: result.unmet_kwh for name, result in schedule.sessions.items()}
+    there = (one for one in problem.sessions if evse_id in (None, one.evse_id))
+    return sorted(
+        (one for one in there if unmet_kwh[one.session_id] > UNMET_WISH_KWH), key=lambda one: -unmet_kwh[one.session_id]
     )
+
+
+def _remedies(
+    problem: Problem, schedule: Schedule, short: list[Session], *, until: float
+) -> dict[str, tuple[Repair, ...]]:
+    """By session, of these in turn, the first in any case; no further one once `perf_counter` is beyond `until`."""
     if not short:
-        return ()
+        return {}
     plan = Plan.of(problem, schedule)
-    return tuple(
-        UnmetWish(session.session_id, unmet_kwh, repairs(plan, session) if rank < MOST_REPAIRED else ())
-        for rank, (unmet_kwh, session) in enumerate(short)
-    )
+    found: dict[str, tuple[Repair, ...]] = {}
+    for session in short:
+        if found and perf_counter() > until:
+            break
+        found[session.session_id] = repairs(plan, session)
+    return found

@@ -114,7 +114,8 @@ class UnmetWish:
 class Explanation:
     """Why a schedule is as it is: by EVSE and slot, by session, and by wish that was not met.
 
-    `binding` holds every limit of the site that costs money, with the price of one kWh through it.
+    `binding` holds every limit of the site that costs money, with the price of one kWh through it; `sought` the
+    sessions whose wishes were looked into: for the others there was no time.
     """
 
     currency: str
@@ -122,6 +123,7 @@ class Explanation:
     sessions: Mapping[str, SessionReason]
     binding: tuple[Binding, ...]
     unmet: tuple[UnmetWish, ...]
+    sought: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and text."""

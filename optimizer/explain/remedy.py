@@ -16,12 +16,14 @@ from optimizer.domain import CONNECTION, Problem, Schedule, Session
 from optimizer.doors import HighsDoor
 from optimizer.errors import SolverError
 from optimizer.explain.reasons import Repair
-from optimizer.objectives import money
+from optimizer.objectives import head_start, money
+from optimizer.presence import full_power_kw
 from optimizer.program import Site, Variables, assemble
 from optimizer.service import UNMET_NOISE_KWH
 
 ENERGY_STEP_KWH = 0.01  # the grid on which a change is proposed: what a person would type
 POWER_STEP_KW = 0.1
+SHORTEST_STAY_H = 0.1
 MOST_STEPS = 1 << 14  # 1.6 MW more at a circuit: beyond, it is another site
 
 
@@ -58,7 +60,9 @@ def leave_later(plan: Plan, session: Session) -> Repair | None:
     def later(minutes: int) -> Problem:
         return _with(plan.problem, replace(session, departure=session.departure + timedelta(minutes=minutes)))
 
-    minutes = _fewest(lambda count: money_when_met(plan, later(count), session) is not None, most)
+    power_kw = max(full_power_kw(plan.problem)[plan.problem.sessions.index(session)], POWER_STEP_KW)
+    guess = ceil(plan.unmet_kwh[session.session_id] / power_kw * 60)
+    minutes = _fewest(lambda count: money_when_met(plan, later(count), session) is not None, most, guess)
     if minutes is None:
         return None
     stay_min = (session.departure - session.arrival) / timedelta(minutes=1)
@@ -134,16 +138,21 @@ def _least_money(
     floors = site.milestones.floors
     floor_kwh = np.array([floors_kwh[session.session_id] for session in problem.sessions])
     upper[v.behind[floors]] = floor_kwh[site.milestones.session[floors]] + UNMET_NOISE_KWH
-    return HighsDoor().solve(replace(program, upper=upper), time_limit_s=time_limit_s).objective
+    program, door = replace(program, upper=upper), HighsDoor()
+    door.solve(replace(program, cost=program.cost + head_start(site, v)), time_limit_s=time_limit_s)  # the quicker way
+    return door.solve(program, time_limit_s=time_limit_s, feasible_start=True).objective
 
 
 def _more_power_at(plan: Plan, session: Session, where: str) -> Repair | None:
     limit_kw = _limit_kw(plan.problem, where)
     if limit_kw is None:
         return None
+    stay_h = (session.departure - max(session.arrival, plan.problem.horizon.first_moment)) / timedelta(hours=1)
+    guess = ceil(plan.unmet_kwh[session.session_id] / max(stay_h, SHORTEST_STAY_H) / POWER_STEP_KW)
     steps = _fewest(
         lambda count: money_when_met(plan, raised(plan.problem, where, count * POWER_STEP_KW), session) is not None,
         MOST_STEPS,
+        guess,
     )
     if steps is None:
         return None
@@ -181,14 +190,18 @@ def _free_until(problem: Problem, session: Session) -> datetime:
     return min((*after, problem.horizon.end))
 
 
-def _fewest(helps: Callable[[int], bool], most: int) -> int | None:
-    """The smallest count in 1 … `most` that helps, where more never helps less; None when even `most` does not."""
-    if most < 1 or not helps(most):
+def _fewest(helps: Callable[[int], bool], most: int, guess: int) -> int | None:
+    """The smallest count in 1 … `most` that helps, where more never helps less; None when even `most` does not.
+
+    From a guess upwards by doubling, then halving: that a count does not help is seen sooner than that it does.
+    """
+    if most < 1:
         return None
-    low, high = 0, 1  # double, then halve: a small change is the likely one
-    while high < most and not helps(high):
-        low, high = high, high * 2
-    high = min(high, most)
+    low, high = 0, min(max(guess, 1), most)
+    while not helps(high):
+        if high == most:
+            return None
+        low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if helps(middle) else (middle, high)

@@ -17,6 +17,7 @@ from optimizer.program import Program, Site, Variables, assemble
 from optimizer.service import UNMET_NOISE_KWH
 
 PRICE_NOISE = 1e-7  # currency per kWh: the noise of duals, far below any tariff's last digit
+ROUNDED_KWH = 1e-8  # the numbers of a schedule have nine digits
 NEXT_KW = 1e-4  # more base load in every slot: the duals are then those of the next kWh, not of the last one
 
 
@@ -87,14 +88,17 @@ def shadow_of(site: Site, v: Variables, schedule: Schedule, *, time_limit_s: flo
 
 
 def at_unmet(site: Site, v: Variables, schedule: Schedule) -> Program:
-    """The money program in which every session goes without what it does in the schedule, neither more nor less."""
+    """The money program in which every session goes without what it does in the schedule, neither more nor less.
+
+    Give or take what a schedule's numbers are rounded by: a vehicle that is there for seconds gets little more.
+    """
     program = assemble(site, v, ALL, money(site, v))
     results = [schedule.sessions[session.session_id] for session in site.problem.sessions]
     unmet_kwh = np.minimum(np.array([result.unmet_kwh for result in results], dtype=float), site.needs.owed_kwh)
     floor_kwh = np.array([result.floor_unmet_kwh for result in results], dtype=float)
     lower, upper = program.lower.copy(), program.upper.copy()
     lower[v.unmet] = np.maximum(unmet_kwh - UNMET_NOISE_KWH, 0.0)
-    upper[v.unmet] = unmet_kwh
+    upper[v.unmet] = np.minimum(unmet_kwh + ROUNDED_KWH, site.needs.owed_kwh)
     floors = site.milestones.floors
     upper[v.behind[floors]] = floor_kwh[site.milestones.session[floors]] + UNMET_NOISE_KWH
     return replace(program, lower=lower, upper=upper)

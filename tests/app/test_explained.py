@@ -251,7 +251,7 @@ def test_the_words_say_who_goes_short_when_who_charges_and_what_limits() -> None
 
     assert "goes 5.52 kWh short; what would help: " in text
     assert "kW more at row" in text
-    assert "01:00 to 02:00  charges 11.0 kW, held back by circuit_current at row L1: a kWh costs 0.3000" in text
+    assert "01:00 to 02:00  charges 5.5 kW, held back by circuit_current at row L1: a kWh costs 0.3000" in text
     assert "circuit_current at row" in text
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.clock import SteppedClock
+from app.csms.connector import Passport
 from app.db.records import Delivery, Plan, Transaction, Wish
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
@@ -21,13 +23,14 @@ from app.events import Event, Events, PlanMade
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gathered, Gatherer, WhatIf
 from app.planner import Planner, solve_in
-from app.problem_json import SessionIn, problem_from_json
+from app.problem_json import SessionIn, problem_from_json, schedule_from_json
 from app.simulate import Scenario, Simulator
 from app.site import Site
 from app.solving import Keeping
 from app.timed_out import TimedOut
 from optimizer.check import violations
 from optimizer.domain import Problem, Schedule, Settings
+from optimizer.errors import SolverError
 from tests.stores import a_store
 
 NOW = datetime(2026, 4, 27, 8, 5, tzinfo=UTC)
@@ -49,6 +52,13 @@ class Dispatched:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Problem, Schedule, Mapping[str, Transaction]]] = []
+        self.accepts = Passport()
+
+    def passport(self, station_id: str) -> Passport:
+        return self.accepts
+
+    def watched_until(self, now: datetime) -> datetime:
+        return now + timedelta(hours=1)
 
     async def send(
         self, site: Site, plan_id: str, problem: Problem, schedule: Schedule, transactions: Mapping[str, Transaction]
@@ -99,6 +109,60 @@ async def test_a_plan_is_made_checked_saved_announced_and_sent(world: World) -> 
     assert schedule.unmet_kwh == pytest.approx(0, abs=1e-3)
     assert not violations(problem, schedule).caused
     assert any(isinstance(event, PlanMade) and event.plan_id == plan_id for event in world.heard)
+
+
+STEPS = [
+    {"start": f"{hour:02d}:{minute:02d}", "price_per_kwh": 0.2 + 0.1 * (minute // 15 % 2)}
+    for hour in range(24)
+    for minute in (0, 15, 30, 45)
+]
+RESTLESS = {"kind": "time_of_use", "periods": [{"steps": STEPS}]}
+
+
+def changes(schedule: Schedule, until: int) -> int:
+    power_kw = schedule.power_kw["cs1/1"][:until]
+    return sum(later != earlier for earlier, later in pairwise(power_kw))
+
+
+async def test_a_plan_is_told_in_as_many_periods_as_its_stations_hold(tmp_path: Path) -> None:
+    async with a_world(tmp_path, tariff=RESTLESS) as world:
+        await world.planner.plan("depot")
+        world.dispatcher.accepts = Passport(known=True, max_periods=3)
+
+        plan = await world.planner.plan("depot")
+
+        free, told = (schedule for _, _, schedule, _ in world.dispatcher.sent)
+        assert changes(free, 16) > 3
+        assert changes(told, 16) <= 1
+        assert plan.provenance["compression"]["max_periods"] == {"cs1/1": 2}
+        assert schedule_from_json(plan.schedule).power_kw == told.power_kw
+        assert not violations(world.dispatcher.sent[1][1], told).caused
+
+
+async def test_stations_of_one_period_are_told_the_watched_hour(tmp_path: Path) -> None:
+    async with a_world(tmp_path, tariff=RESTLESS) as world:
+        world.dispatcher.accepts = Passport(known=True)
+
+        plan = await world.planner.plan("depot")
+
+        assert changes(world.dispatcher.sent[0][2], 4) == 0
+        assert plan.provenance["compression"]["until"] == (NOW + timedelta(hours=1)).isoformat()
+
+
+async def test_a_plan_that_cannot_be_told_in_few_periods_is_sent_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise SolverError("no plan in so few periods keeps every rule")
+
+    monkeypatch.setattr("app.planner.compress", broken)
+    async with a_world(tmp_path, tariff=RESTLESS) as world:
+        world.dispatcher.accepts = Passport(known=True)
+
+        plan = await world.planner.plan("depot")
+
+        assert changes(world.dispatcher.sent[0][2], 16) > 3
+        assert "compression" not in plan.provenance
 
 
 async def test_a_saved_plan_can_be_solved_again_from_what_was_saved(world: World) -> None:

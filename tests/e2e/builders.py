@@ -255,7 +255,7 @@ def transaction_id(station: SimulatedStation) -> int:
     """Of the transaction that runs at EVSE 1, as the service named it."""
     running = station.transaction(1)
     assert running is not None
-    assert running.transaction_id is not None
+    assert isinstance(running.transaction_id, int)
     return running.transaction_id
 
 

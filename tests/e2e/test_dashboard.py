@@ -98,6 +98,22 @@ async def test_the_table_shows_what_was_sent_verified_and_drawn(tmp_path: Path, 
         assert browsing.troubles == []
 
 
+async def test_the_fail_safe_certificate_is_shown_with_what_it_rests_on(tmp_path: Path, browsing: Browsing) -> None:
+    async with a_depot(tmp_path) as depot:
+        await depot.arrive("cs01")
+        await depot.verified_plan("cs01")
+        certificate = await depot.get(f"{depot.path}/certificate")
+
+        await log_in(browsing.page, depot)
+
+        fuses = {fuse["circuit_id"]: fuse for fuse in certificate["fuses"]}
+        await expect(browsing.page.locator("#certificate tbody tr")).to_have_count(len(fuses))
+        await expect(browsing.page.locator("#certificate-rests-on li")).to_have_text(certificate["assumptions"])
+        expected = "whichever links drop" if certificate["holds"] else "holds from|not proven"
+        await expect(browsing.page.locator("#certificate-status .chip")).to_have_text(re.compile(expected))
+        assert browsing.troubles == []
+
+
 async def test_events_refresh_the_page_by_themselves(tmp_path: Path, browsing: Browsing) -> None:
     async with a_depot(tmp_path) as depot:
         await depot.arrive("cs01")

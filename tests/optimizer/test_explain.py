@@ -28,6 +28,8 @@ from tests.optimizer.builders import a_battery, a_problem, a_session, an_evse, p
 from tests.optimizer.test_laws import law
 
 ONE_PHASE_KW = 3.68  # 16 A at 230 V
+LITTLE_KWH = 0.001
+LAST = 99
 
 
 def explained(problem: Problem) -> Explanation:
@@ -329,13 +331,18 @@ def repaired(problem: Problem, session: Session, repair: Repair) -> Problem:
 
 
 def others_content(problem: Problem, schedule: Schedule, session: Session) -> Problem:
-    """Everybody else asks for what the plan gives them: the room that is left belongs to one wish."""
-    sessions = tuple(
-        one
-        if one == session
-        else replace(one, required_energy_kwh=schedule.sessions[one.session_id].planned_energy_kwh)
-        for one in problem.sessions
-    )
+    """Everybody else asks for what the plan gives them: the room that is left belongs to one wish.
+
+    Who gets nothing still wishes for something, last of all: who wants nothing would block a slot that two stays share.
+    """
+
+    def content(one: Session) -> Session:
+        planned_kwh = schedule.sessions[one.session_id].planned_energy_kwh
+        if planned_kwh > 0:
+            return replace(one, required_energy_kwh=planned_kwh)
+        return replace(one, required_energy_kwh=min(one.required_energy_kwh, LITTLE_KWH), priority=LAST)
+
+    sessions = tuple(one if one == session else content(one) for one in problem.sessions)
     return replace(problem, sessions=sessions)
 
 
@@ -353,6 +360,27 @@ def test_every_repair_meets_its_wish_when_it_is_solved_again(problem: Problem) -
             again = solve(repaired(others_content(problem, schedule, session), session, repair))
 
             assert again.sessions[wish.session_id].unmet_kwh < 0.02, repair
+
+
+def test_a_stay_of_seconds_in_a_slot_that_two_share_has_reasons_too() -> None:
+    def a_stay(name: str, begin_s: int, end_s: int, kwh: float, max_power_kw: float | None = None) -> Session:
+        start = a_problem().horizon.start
+        return replace(
+            a_session(name, required_energy_kwh=kwh, vehicle_phases=2, max_power_kw=max_power_kw),
+            arrival=start + timedelta(seconds=begin_s),
+            departure=start + timedelta(seconds=end_s),
+        )
+
+    problem = a_problem(
+        prices=[0.143, 0.0, 0.0, 0.0, 0.226],
+        slot_minutes=5,
+        evses=[an_evse(max_current_a=10, min_current_a=0.0, current_step_a=0.001)],
+        sessions=[a_stay("tx-1", 0, 7, 0.1), a_stay("tx-2", 288, 1201, 1.0, max_power_kw=3.7)],
+    )
+
+    reasons = explained(problem)
+
+    assert [wish.session_id for wish in reasons.unmet] == ["tx-1", "tx-2"]
 
 
 def test_a_floor_makes_the_early_slots_worth_more() -> None:

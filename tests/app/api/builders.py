@@ -18,10 +18,12 @@ from app.api.optimize import EXAMPLE as PROBLEM
 from app.api.services import Services
 from app.api.sites import EXAMPLE as SITE
 from app.clock import Clock, SteppedClock
-from app.csms.connector import CsmsConnector
+from app.commands import Commands
+from app.csms.connector import CsmsConnector, OcppVersion
 from app.db.records import Json, Plan
 from app.db.store import Store
 from app.dispatch import Dispatcher
+from app.errors import StationOfflineError
 from app.events import Event, Events
 from app.keys import Keys
 from app.metrics import Metrics
@@ -62,9 +64,24 @@ class FakeConnector:
 
     def __init__(self) -> None:
         self.online: frozenset[str] = frozenset()
+        self.versions: dict[str, OcppVersion] = {}  # 1.6 where nothing else is said
+        self.replies: dict[str, Json | Exception] = {}  # by action; Accepted where nothing else is said
+        self.sent: list[tuple[str, str, Json]] = []
 
     def connected(self) -> frozenset[str]:
         return self.online
+
+    def version(self, station_id: str) -> OcppVersion:
+        if station_id not in self.online:
+            raise StationOfflineError(station_id)
+        return self.versions.get(station_id, "1.6")
+
+    async def call(self, station_id: str, action: str, payload: Json, *, timeout_s: float | None = None) -> Json:
+        self.sent.append((station_id, action, payload))
+        reply = self.replies.get(action, {"status": "Accepted"})
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
 
 @dataclass
@@ -97,6 +114,9 @@ async def an_api(*, site: Json | None = SITE, **settings: Any) -> AsyncIterator[
         events, keys, connector = Events(), Keys(store, clock), FakeConnector()
         executor = ThreadPoolExecutor(1)  # starts no thread before the first solve
         planner = FakePlanner(store, clock)
+        dispatcher = Dispatcher(cast(CsmsConnector, connector), store, events, clock)
+        for known in await store.sites():
+            await dispatcher.restore(known)
         services = Services(
             settings=Settings(**settings),
             clock=clock,
@@ -106,7 +126,9 @@ async def an_api(*, site: Json | None = SITE, **settings: Any) -> AsyncIterator[
             connector=cast(CsmsConnector, connector),
             planner=planner,
             simulator=Simulator(store, clock, executor, horizon=timedelta(hours=4)),
-            certify=Dispatcher(cast(CsmsConnector, connector), store, events, clock).certificate,
+            certify=dispatcher.certificate,
+            probe=dispatcher.probe,
+            commands=Commands(lambda _: connector, dispatcher, store, events, clock),
             ocpp_port=lambda: 9000,
         )
         app = create_api(services, Metrics(events, cast(CsmsConnector, connector)), session_secret=b"for tests")

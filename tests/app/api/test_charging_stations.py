@@ -1,8 +1,13 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from app.csms.passwords import verify
+from app.csms.v16_passport import passport_json, passport_of
 from app.db.records import EvseStatus, MeterValue
-from tests.app.api.builders import NOW, an_api, wrong
+from app.dispatch import Dispatcher
+from app.events import Events
+from tests.app.api.builders import NOW, SITE, an_api, wrong
+from tests.fakes_connector import FakeConnector as FakeStations
 
 PATH = "/v1/charging-stations"
 
@@ -78,6 +83,67 @@ async def test_a_chosen_password_is_kept_as_a_hash() -> None:
         assert response.status_code == 204
         assert stored is not None
         assert verify(b"correct-horse-42", stored)
+
+
+async def test_a_station_shows_what_it_accepts_and_where_each_value_comes_from() -> None:
+    async with an_api() as api:
+        read = passport_of({"ChargingScheduleMaxPeriods": "9"})
+        await api.store.update_station("cs01", vendor="ABB", model="Terra AC", passport=passport_json(read, NOW))
+
+        accepts = (await api.client.get(f"{PATH}/cs01")).json()["accepts"]
+
+        assert accepts["max_periods"] == {"value": 9, "source": "station", "detail": "ChargingScheduleMaxPeriods"}
+        assert accepts["pause"] == {"value": "minimum", "source": "quirk", "detail": "evcc-io/evcc#15493"}
+        assert accepts["units"] == {"value": ["A"], "source": "default", "detail": None}
+
+
+async def test_an_operator_overrides_what_a_station_accepts_in_the_site_document() -> None:
+    stations = [SITE["charging_stations"][0] | {"profile": {"units": ["W"], "max_periods": 2}}]
+    async with an_api(site=SITE | {"charging_stations": stations}) as api:
+        accepts = (await api.client.get(f"{PATH}/cs01")).json()["accepts"]
+
+        assert accepts["units"] == {"value": ["W"], "source": "override", "detail": None}
+        assert accepts["max_periods"]["value"] == 2
+
+
+async def test_a_wrong_override_is_refused_by_its_field() -> None:
+    stations = [SITE["charging_stations"][0] | {"profile": {"units": ["V"]}}]
+    async with an_api() as api:
+        problem = await api.client.put("/v1/sites/depot", json=SITE | {"charging_stations": stations})
+
+        assert "profile.units" in str(wrong(problem, 422))
+
+
+async def test_a_probe_answers_with_its_steps_and_what_they_prove() -> None:
+    async with an_api() as api:
+        connector = FakeStations(api.clock)
+        connector.add("cs01")
+        events = Events()
+        dispatcher = Dispatcher(connector, api.store, events, api.clock)
+        api.app.state.services = replace(api.app.state.services, connector=connector, probe=dispatcher.probe)
+        await dispatcher.prepare(await api.store.site("depot"), "cs01")
+
+        report = (await api.client.post(f"{PATH}/cs01/probe")).json()
+
+        assert report["ended_early"] is None
+        assert report["steps"][0] == {
+            "name": "limits in A",
+            "limits_a": [report["low_a"]],
+            "unit": "A",
+            "kind": "Absolute",
+            "answer": "accepted",
+            "reported": "applied",
+            "cleared": "cleared",
+        }
+        assert report["found"]["units"] == ["A", "W"]
+        accepts = (await api.client.get(f"{PATH}/cs01")).json()["accepts"]
+        assert accepts["kinds"]["source"] == "probe"
+
+
+async def test_a_probe_is_refused_at_a_station_that_is_away_and_to_a_key_that_may_only_read() -> None:
+    async with an_api() as api:
+        wrong(await api.client.post(f"{PATH}/cs01/probe"), 409)
+        wrong(await api.client.post(f"{PATH}/cs01/probe", headers=await api.as_("read")), 403)
 
 
 async def test_an_unknown_station_is_a_problem() -> None:

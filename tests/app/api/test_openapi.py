@@ -74,7 +74,8 @@ def test_the_document_has_no_dangling_reference() -> None:
 async def test_an_example_works_as_it_stands(method: str, path: str, content_type: str, value: Any) -> None:
     async with an_api(site=None if (method, path) == ("POST", "/v1/sites") else EXAMPLE_SITE) as api:
         api.app.state.services.enrolment.note(Applicant("cs07", "10.0.0.7", NOW, NOW))
-        path = path.format(site_id="depot", charging_station_id="cs01", applicant_id="cs07")
+        api.connector.online = frozenset({"cs01"})
+        path = path.format(site_id="depot", charging_station_id="cs01", applicant_id="cs07", action="TriggerMessage")
         body: dict[str, Any] = {"content": value} if isinstance(value, str) else {"json": value}
 
         response = await api.client.request(method, path, headers={"content-type": content_type}, **body)

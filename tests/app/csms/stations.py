@@ -69,6 +69,7 @@ class Station:
         self.connection = connection
         self.answers: dict[str, Any] = {}
         self.asked: list[tuple[str, Json]] = []
+        self.asked_ids: list[str] = []
         self.frames: asyncio.Queue[list[Any]] = asyncio.Queue()  # whatever else came in
         self._ids = count(1)
         self._waiting: dict[str, asyncio.Future[list[Any]]] = {}
@@ -109,6 +110,7 @@ class Station:
 
     async def _answer(self, message_id: str, action: str, payload: Json) -> None:
         self.asked.append((action, payload))
+        self.asked_ids.append(message_id)
         answer = self.answers.get(action, [4, "NotImplemented", "", {}])
         if callable(answer):
             answer = answer(payload)

@@ -360,6 +360,19 @@ async def test_the_passport_outlives_a_reconnect_but_no_boot(gateway: Gateway, s
         assert (await gateway.passport(STATION)).max_periods == 5
 
 
+async def test_the_passport_is_kept_with_its_firmware_beside_what_else_is_known(gateway: Gateway, store: Store) -> None:
+    boot = {"chargePointVendor": "V", "chargePointModel": "M", "firmwareVersion": "1.0"}
+    await store.update_station(STATION, passport={"learned": {"settings": {}}})
+    async with connected(gateway) as station:
+        station.answers["GetConfiguration"] = FULL
+        await station.call("BootNotification", boot)
+
+        await gateway.passport(STATION)
+
+    kept = (await store.station(STATION)).passport
+    assert (kept["firmware"], kept["max_periods"], kept["learned"]) == ("1.0", 24, {"settings": {}})
+
+
 async def test_a_station_that_has_no_configuration_gets_the_safe_defaults(gateway: Gateway, station: Station) -> None:
     station.answers["GetConfiguration"] = [4, "NotImplemented", "", {}]
 

@@ -129,7 +129,7 @@ async def test_the_needs_of_a_vehicle_end_as_a_profile_of_its_transaction_and_a_
     for action, payload in station.asked:
         await check_call(action, payload, version.number)
     (delivery,) = await store.deliveries(plan.plan_id)
-    assert (delivery.state, delivery.evse_id) == ("verified", 1)
+    assert (delivery.state, delivery.evse_id) == ("applied", 1)
     (session,) = plan.problem["sessions"]
     assert session["required_energy_kwh"] == pytest.approx(20)
     assert session["vehicle_phases"] == 3

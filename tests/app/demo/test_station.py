@@ -11,6 +11,7 @@ from ocpp.exceptions import PropertyConstraintViolationError
 from ocpp.v16 import call
 
 from app.clock import SteppedClock
+from app.demo.faults import Fault
 from app.demo.profiles_held import Capability, Limit
 from app.demo.station import SimulatedStation
 from tests.app.demo.builders import MIDNIGHT, a_car, a_station, connected
@@ -177,7 +178,7 @@ async def test_says_what_it_takes_and_lets_its_interval_be_changed(
         assert [(row["key"], row["value"]) for row in reply.configuration_key] == [("ChargingScheduleMaxPeriods", "24")]
         assert reply.unknown_key == ["NoSuchKey"]
         assert changes == ["Accepted", "Rejected", "NotSupported"]
-        assert station.configuration()["MeterValueSampleInterval"] == "30"
+        assert station.sample_interval_s == 30
 
 
 async def test_a_car_that_leaves_ends_its_transaction_and_its_profile(
@@ -267,12 +268,12 @@ async def test_two_connectors_share_the_limit_of_their_station(clock: SteppedClo
 
 class TestFaults:
     async def test_rejects_every_profile(self, clock: SteppedClock, station: SimulatedStation) -> None:
-        station.faults.reject_profiles = True
+        station.faults.switch_on(Fault.REJECTS_PROFILES)
         async with SmallCsms.open(clock) as csms, connected(station, csms):
             assert await csms.set_profile(wire_profile()) == "Rejected"
 
     async def test_accepts_and_ignores(self, clock: SteppedClock, station: SimulatedStation) -> None:
-        station.faults.ignore_profiles = True
+        station.faults.switch_on(Fault.IGNORES_PROFILES)
         async with SmallCsms.open(clock) as csms, connected(station, csms):
             assert await csms.set_profile(wire_profile()) == "Accepted"
             assert list(station.profiles) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.csms.connector import ChargingProfile, Purpose
 from app.csms.profiles import profile_from_json
-from app.errors import InvalidInputError
+from app.errors import StoreUnavailableError
 from app.events import DeliveryChanged, Event, TransactionStopped
 from app.site import Site
 from optimizer.domain import (
@@ -260,7 +260,7 @@ async def test_one_stations_trouble_is_not_the_others() -> None:
     await world.send({1: 16, 2: 16})
 
     def refuse(profile: ChargingProfile) -> bool:
-        raise InvalidInputError("profile", "is no profile")
+        raise StoreUnavailableError("does not answer")
 
     world.station(1).switches(1).reject = refuse
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.csms.connector import Passport, Period, Purpose, RateUnit
+from app.csms.connector import ChargingProfile, Passport, Period, Purpose, RateUnit
+from app.errors import InvalidInputError
 from tests.app.dispatch.world import START, a_world, limits
 
 
@@ -14,8 +15,20 @@ async def test_climbs_down_the_ladder_until_the_station_accepts() -> None:
 
     deliveries = await world.send({1: [16] * 4 + [6] * 4})
 
-    tried = [(profile.unit, profile.stack_level, len(profile.periods)) for _, profile in world.station(1).sent[1:]]
-    assert tried == [(RateUnit.A, 1, 2), (RateUnit.W, 1, 2), (RateUnit.A, 0, 2), (RateUnit.A, 0, 1)]
+    tried = [
+        (one.unit, one.purpose.value, one.kind.value, one.stack_level, len(one.periods))
+        for _, one in world.station(1).sent[1:]
+    ]
+    assert tried == [
+        (RateUnit.A, "TxProfile", "Absolute", 1, 2),
+        (RateUnit.W, "TxProfile", "Absolute", 1, 2),
+        (RateUnit.A, "TxProfile", "Absolute", 0, 2),
+        (RateUnit.A, "TxProfile", "Relative", 1, 1),
+        (RateUnit.A, "TxDefaultProfile", "Absolute", 1, 2),
+        (RateUnit.W, "TxDefaultProfile", "Absolute", 1, 2),
+        (RateUnit.A, "TxProfile", "Absolute", 1, 1),
+        (RateUnit.A, "TxProfile", "Absolute", 0, 1),
+    ]
     assert deliveries[1].state == "applied"
     assert limits(deliveries[1]) == [16]
 
@@ -112,3 +125,19 @@ async def test_an_unknown_passport_gets_single_periods_in_amperes() -> None:
 
     assert deliveries[1].state == "applied"
     assert limits(deliveries[1]) == [16]
+
+
+async def test_a_form_that_its_protocol_cannot_express_is_passed_over() -> None:
+    world = a_world(1)
+
+    def inexpressible(profile: ChargingProfile) -> bool:
+        if profile.unit is RateUnit.A and profile.purpose is Purpose.TX:
+            raise InvalidInputError("chargingProfile.chargingSchedule", "is nothing that this version can say")
+        return False
+
+    world.station(1).switches(1).reject = inexpressible
+
+    deliveries = await world.send({1: 16})
+
+    assert deliveries[1].state == "applied"
+    assert world.dispatcher.in_force("cs1", 1, START).current_a == 16

@@ -10,7 +10,7 @@ from app.csms.profiles import profile_from_json
 from app.db.records import Delivery, Station, Transaction
 from app.db.store import Store
 from app.dispatch import Dispatcher
-from app.events import Events, MeterValuesReceived
+from app.events import Events, MeterValuesReceived, TransactionStopped
 from app.site import Site, evse_key
 from optimizer.domain import (
     PHASES,
@@ -88,7 +88,10 @@ class World:
             "horizon": Horizon(start, 15, SLOTS),
             "connection": Connection(),
             "circuits": (Circuit("fuse", max_current_a=FUSE_A),),
-            "evses": tuple(Evse(key, "fuse", PHASES, max_current_a=32.0) for key in self.transactions),
+            "evses": tuple(
+                Evse(evse_key(station.id, 1), "fuse", PHASES, max_current_a=32.0)
+                for station in self.site.charging_stations
+            ),
             "sessions": tuple(
                 Session(key, key, START, START + timedelta(days=1), 50, vehicle_phases=3) for key in self.transactions
             ),
@@ -118,11 +121,20 @@ class World:
             peak_kw={},
             cost=Cost(),
         )
-        transactions = {key: self.transactions[key] for key in by_key}
+        transactions = {key: self.transactions[key] for key in by_key if key in self.transactions}
         deliveries = await self.dispatcher.send(
             self.site, f"plan-{self.plans}", self.problem(**more), schedule, transactions
         )
         return {int(delivery.station_id[2:]): delivery for delivery in deliveries}
+
+    def leave(self, number: int) -> None:
+        """The vehicle drives away."""
+        transaction = self.transactions.pop(f"cs{number}/1")
+        self.store.running.remove(transaction)
+        self.station(number).stop_transaction(1)
+        self.events.publish(
+            TransactionStopped(f"cs{number}", 1, transaction.transaction_id, self.clock.now(), live=True)
+        )
 
     def restarted(self) -> Dispatcher:
         """A new process over the same store and stations."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.clock import SteppedClock
+from app.csms.connector import Passport, PauseMethod
 from app.db.records import EvseStatus, MeterValue, Reading, StoredSeries, Wish
 from app.db.store import Store
 from app.gather import FallbackOnly, Gatherer, WhatIf
@@ -146,6 +147,30 @@ async def test_a_station_that_is_not_connected_is_named_with_what_it_is_counted_
     gathered = await a_gatherer(store, ("cs01",), limits=NeverSeen()).gather(await store.site("depot"))
 
     assert "not under control, so counted at what they may draw: cs02/1 32 A" in gathered.warnings
+
+
+async def test_a_plan_keeps_to_the_least_limit_and_the_decimals_of_a_station(store: Store) -> None:
+    class Particular(FallbackOnly):
+        def passport(self, *station_id: object) -> Passport:
+            return Passport(min_limit_a=8.0, decimals=0) if station_id == ("cs01",) else Passport()
+
+    gathered = await a_gatherer(store, limits=Particular()).gather(await store.site("depot"))
+
+    assert [evse.min_current_a for evse in gathered.problem.evses] == [8.0, 6.0]
+    assert [evse.current_step_a for evse in gathered.problem.evses] == [1.0, 0.1]
+
+
+async def test_what_a_station_draws_that_cannot_pause_is_reserved_beside_its_plan(store: Store) -> None:
+    class Restless(FallbackOnly):
+        def passport(self, *_: object) -> Passport:
+            return Passport(pause=PauseMethod.MINIMUM, min_limit_a=7.0)
+
+    await a_car(store)
+
+    problem = (await a_gatherer(store, limits=Restless()).gather(await store.site("depot"))).problem
+
+    assert [session.evse_id for session in problem.sessions] == ["cs01/1"]
+    assert {one.evse_id: max(one.current_a) for one in problem.reservations} == {"cs01/1": 7.0, "cs02/1": 6.0}
 
 
 async def test_an_isolated_station_reserves_nothing_until_it_connects(store: Store) -> None:
