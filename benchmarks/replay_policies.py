@@ -211,11 +211,11 @@ class Beliefs:
 def month_of_history(past: pd.DataFrame, month: Month) -> list[Stay]:
     """The sessions of the weeks before, as stays on whole quarter hours."""
     recent = past[past["arrival"] >= pd.Timestamp(month.start) - (WEEKS + 1) * pd.Timedelta(weeks=1)]
+    max_kw = np.minimum(recent["max_kw"].fillna(USUAL_KW).to_numpy(dtype=float), MOST_KW)
+    arrival, departure = recent["arrival"].dt.ceil("15min"), recent["departure"].dt.floor("15min")
     return [
-        Stay(
-            row.arrival.ceil("15min").to_pydatetime(), row.departure.floor("15min").to_pydatetime(), row.energy_kwh, kw
-        )
-        for row, kw in zip(recent.itertuples(), np.minimum(recent["max_kw"].fillna(USUAL_KW), MOST_KW), strict=True)
+        Stay(came.to_pydatetime(), went.to_pydatetime(), float(energy_kwh), float(kw))
+        for came, went, energy_kwh, kw in zip(arrival, departure, recent["energy_kwh"], max_kw, strict=True)
     ]
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from forecasts.errors import SeriesError
 from forecasts.local_days import is_off_day, local_dates, local_times
@@ -200,7 +201,7 @@ class SessionModel:
             weight *= np.where(self.user == arrived.user_id, SAME_USER, 1.0)
         return np.asarray(weight)
 
-    def _when(self, arrival: pd.DatetimeIndex) -> tuple[FloatArray, FloatArray]:
+    def _when(self, arrival: pd.DatetimeIndex) -> tuple[FloatArray, NDArray[np.bool_]]:
         local = local_times(arrival, self.time_zone)
         hour = np.asarray(local.hour + local.minute / 60, dtype=float)
         return hour, is_off_day(local_dates(arrival, self.time_zone), *self._place)
@@ -212,8 +213,9 @@ def completed_before(history: pd.DataFrame, issued_at: datetime, time_zone: str)
         return history
     arrival = pd.DatetimeIndex(history["arrival"])
     today = local_dates(pd.DatetimeIndex([pd.Timestamp(issued_at).tz_convert("UTC")]), time_zone)[0]
-    ended = (pd.DatetimeIndex(history["departure"]) <= issued_at) & (local_dates(arrival, time_zone) < today)
-    return history[ended]
+    ended = np.asarray(pd.DatetimeIndex(history["departure"]) <= pd.Timestamp(issued_at))
+    known: pd.DataFrame = history.loc[ended & (local_dates(arrival, time_zone) < today)]
+    return known
 
 
 def weighted_quantile(values: FloatArray, weights: FloatArray, q: float) -> float:
@@ -234,4 +236,4 @@ def _apart(known: FloatArray, asked: float, scale: float) -> FloatArray:
 def _hours_between(start: pd.Series, end: pd.Series) -> FloatArray:
     """NaN where an end is not known."""
     first, last = (pd.to_datetime(moments, utc=True).reset_index(drop=True) for moments in (start, end))
-    return ((last - first) / pd.Timedelta(hours=1)).to_numpy(dtype=float)
+    return np.asarray((last - first) / pd.Timedelta(hours=1), dtype=np.float64)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.replay_policies import Beliefs, Known, Stated, replay
+from benchmarks.replay_policies import Beliefs, Known, Policy, Stated, replay
 from benchmarks.replayed import Month, month_of, perfect_foresight, uncontrolled
 
 
@@ -47,9 +47,13 @@ def test_perfect_foresight_serves_everybody_at_the_least_cost(month: Month) -> N
 
 @pytest.mark.parametrize("name", ["truth", "stated", "beliefs"])
 def test_no_policy_beats_foresight_or_gives_more_than_is_wanted(month: Month, name: str) -> None:
-    policy = {"truth": Known(month), "stated": Stated(month), "beliefs": Beliefs(month, made().iloc[:0], None, None)}
+    policies: dict[str, Policy] = {
+        "truth": Known(month),
+        "stated": Stated(month),
+        "beliefs": Beliefs(month, made().iloc[:0], None, None),
+    }
 
-    outcome = replay(month, policy[name])
+    outcome = replay(month, policies[name])
 
     assert outcome.score(month).total >= perfect_foresight(month).score(month).total - 1e-6
     assert (outcome.delivered_kwh <= month.energy_kwh + 1e-6).all()

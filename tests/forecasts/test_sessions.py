@@ -170,16 +170,16 @@ def test_three_weeks_of_a_workplace_forecast_the_fourth() -> None:
     known = SessionModel(rows, time_zone="America/Los_Angeles", issued_at=issued_at, country="US", subdivision="CA")
     stay_h, energy_kwh, stay_median, median_kwh, high_kwh = [], [], [], [], []
 
-    for row in rows[rows["arrival"] >= issued_at].itertuples():
+    for row in rows[rows["arrival"] >= issued_at].to_dict("records"):
         belief = known.belief(
             Arrived(
-                row.arrival.to_pydatetime(),
-                stated_departure=None if pd.isna(row.stated_departure) else row.stated_departure.to_pydatetime(),
-                requested_kwh=None if pd.isna(row.requested_kwh) else row.requested_kwh,
+                row["arrival"].to_pydatetime(),
+                stated_departure=None if pd.isna(row["stated_departure"]) else row["stated_departure"].to_pydatetime(),
+                requested_kwh=None if pd.isna(row["requested_kwh"]) else row["requested_kwh"],
             )
         )
-        stay_h.append((row.departure - row.arrival) / timedelta(hours=1))
-        energy_kwh.append(row.energy_kwh)
+        stay_h.append((row["departure"] - row["arrival"]) / timedelta(hours=1))
+        energy_kwh.append(row["energy_kwh"])
         stay_median.append(belief.stay_quantile_h(0.5))
         median_kwh.append(belief.energy_quantile_kwh(0.5))
         high_kwh.append(belief.energy_quantile_kwh(0.9))
