@@ -29,6 +29,7 @@ WEEK_SLOTS = 7 * 96
 WEEKS = 5
 MOST_SLOTS = 2 * 96  # a plan looks two days ahead at the most
 SCENARIOS = 8
+LEAST_NEED_KWH = 1e-6  # who has all that it wants is offered nothing; what sums leave over is no need
 UNMET_PRICE = 3.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
 
 
@@ -73,6 +74,11 @@ def replay(month: Month, policy: Policy, progress: Callable[[str], None] = lambd
         if not there.size:
             continue
         wanted = policy.wants(slot, [Present(int(car), float(taken[car])) for car in there])
+        wanted = replace(
+            wanted, sessions=tuple(one for one in wanted.sessions if one.required_energy_kwh > LEAST_NEED_KWH)
+        )
+        if not wanted.sessions:
+            continue
         for car, offered_kw in _offers(month, slot, peak_kw, wanted).items():
             drawn_kw = min(offered_kw, (month.energy_kwh[car] - taken[car]) / SLOT_H)
             taken[car] += drawn_kw * SLOT_H
