@@ -132,6 +132,16 @@ class SessionDefaults(Document):
         description="How long before its stated departure a car should be ready, where that is possible. In the "
         "ACN-Data sample of a workplace 15 % of the drivers leave at least 1.6 h before the time they state.",
     )
+    wishes_bind: bool = Field(
+        default=True,
+        description="True: what a driver states is a promise. False: it is a hint, and the plan weighs how such stays "
+        "went before: see docs/forecasts.md.",
+    )
+    unmet_price_per_kwh: Positive = Field(
+        default=4.0,
+        description="Where wishes do not bind: what a kWh is worth that a car is expected to leave without, in the "
+        "site's currency.",
+    )
 
 
 class Site(Document):

@@ -13,6 +13,7 @@ from app.csms.connector import Passport, PauseMethod
 from app.csms.limits import LEAST_CURRENT_A
 from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
+from app.gather.beliefs import Beliefs, scenarios
 from app.gather.charged import POWER, REGISTER, from_power
 from app.gather.demand import DemandCharges, floored
 from app.gather.history import History
@@ -30,6 +31,7 @@ from optimizer.domain import (
     PhaseCurrents,
     Problem,
     Reservation,
+    Scenario,
     Series,
     Session,
 )
@@ -106,6 +108,7 @@ class Gatherer:
         history = History(store)
         self._signals = SignalSource(store, history)
         self._demand_charges = DemandCharges(history)
+        self._beliefs = Beliefs(store)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
@@ -154,6 +157,9 @@ class Gatherer:
             reservations=tuple(self._reservations(site, planned, now, horizon.end)),
             currency=site.currency,
             time_zone=site.time_zone,
+            unmet_price_per_kwh=(
+                site.session_defaults.unmet_price_per_kwh if any(session.scenarios for session in sessions) else None
+            ),
         )
         transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
         own = {evse.evse_id for evse in problem.evses}
@@ -175,8 +181,17 @@ class Gatherer:
         wishes = await self._store.wishes(site.id, active_at=now - RECENT)
         meant = {row.transaction_id: wish_of(row, wishes, recent) for row in reachable}
         seen = await self._seen(site, reachable, meant, statuses, now)
+        believed = await self._believed(site, reachable, meant, seen, now)
         sessions = [
-            running_session(site, row, meant[row.transaction_id], seen[row.transaction_id], now) for row in reachable
+            running_session(
+                site,
+                row,
+                meant[row.transaction_id],
+                seen[row.transaction_id],
+                now,
+                believed.get(row.transaction_id, ()),
+            )
+            for row in reachable
         ]
         there = {evse_key(row.station_id, row.evse_id) for row in running}
         announced = [
@@ -186,6 +201,23 @@ class Gatherer:
             if _is_free(site, wish, there) and can_be_told(wish.station_id, wish.evse_id)
         ]
         return reachable, sessions + expected_sessions(announced, recent, now, end)
+
+    async def _believed(
+        self,
+        site: Site,
+        running: Sequence[Transaction],
+        meant: Mapping[int, Wish | None],
+        seen: Mapping[int, Seen],
+        now: datetime,
+    ) -> dict[int, tuple[Scenario, ...]]:
+        """How each stay may go on, by transaction; nothing where what drivers state binds."""
+        if site.session_defaults.wishes_bind or not running:
+            return {}
+        model = await self._beliefs.model(site, now)
+        return {
+            row.transaction_id: scenarios(model, row, meant[row.transaction_id], seen[row.transaction_id], now)
+            for row in running
+        }
 
     async def _running(self, site: Site, statuses: Mapping[tuple[str, int], EvseStatus]) -> list[Transaction]:
         """The transaction of each EVSE at which a car stands.

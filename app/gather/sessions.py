@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from app.db.records import EvseStatus, Transaction, Wish
 from app.site import Site, evse_key
-from optimizer.domain import Session
+from optimizer.domain import Scenario, Session
 
 WISH_WAITS = timedelta(hours=24)  # a wish said before the car came belongs to the first car within a day
 NO_SHOW_AFTER = timedelta(minutes=30)
@@ -52,8 +52,31 @@ def wish_of(transaction: Transaction, wishes: Sequence[Wish], recent: Sequence[T
     return None
 
 
-def running_session(site: Site, transaction: Transaction, wish: Wish | None, seen: Seen, now: datetime) -> Session:
-    """The session of a car that is there. `required_energy_kwh` is what it still needs."""
+def running_session(
+    site: Site,
+    transaction: Transaction,
+    wish: Wish | None,
+    seen: Seen,
+    now: datetime,
+    believed: Sequence[Scenario] = (),
+) -> Session:
+    """The session of a car that is there. `required_energy_kwh` is what it still needs.
+
+    `believed` is how its stay may go on, where the site says that what drivers state does not bind. A car that takes
+    nothing is planned without: nothing is known of when it wants more.
+    """
+    if believed and not seen.takes_none:
+        return Session(
+            session_id=f"tx-{transaction.transaction_id}",
+            evse_id=evse_key(transaction.station_id, transaction.evse_id),
+            arrival=min(transaction.started_at, now),
+            departure=max(scenario.departure for scenario in believed),
+            required_energy_kwh=max(scenario.required_energy_kwh for scenario in believed),
+            max_power_kw=wish.max_power_kw if wish else None,
+            vehicle_phases=wish.vehicle_phases if wish and wish.vehicle_phases else seen.phases,
+            priority=wish.priority if wish else 1,
+            scenarios=tuple(believed),
+        )
     if wish is not None:
         required_kwh = max(0.0, wish.required_energy_kwh - (seen.delivered_kwh - seen.before_wish_kwh))
         departure = _ready_by(site, transaction, wish, required_kwh, seen, now)

@@ -1,0 +1,72 @@
+"""The replay on a made month of a few days: its ends hold every policy, and no policy sees what it may not."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.replay_policies import Beliefs, Known, Policy, Stated, replay
+from benchmarks.replayed import Month, month_of, perfect_foresight, uncontrolled
+
+
+def made(days: int = 4, cars: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    rows = []
+    for day in range(days):
+        for car in range(cars):
+            arrival = pd.Timestamp("2024-03-04 08:00", tz="UTC") + pd.Timedelta(days=day, minutes=20 * car)
+            stay_h = 6 + 3 * rng.random()
+            rows.append(
+                {
+                    "session_id": f"{day}-{car}",
+                    "evse_id": f"e{car}",
+                    "user_id": None,
+                    "arrival": arrival,
+                    "departure": arrival + pd.Timedelta(hours=stay_h),
+                    "energy_kwh": 6 + 10 * rng.random(),
+                    "max_kw": 6.6,
+                    "requested_kwh": 20.0,
+                    "stated_departure": arrival + pd.Timedelta(hours=8),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def month() -> Month:
+    return month_of(made(), date(2024, 3, 4), date(2024, 3, 9), "UTC")
+
+
+def test_perfect_foresight_serves_everybody_at_the_least_cost(month: Month) -> None:
+    best, worst = perfect_foresight(month), uncontrolled(month)
+
+    np.testing.assert_allclose(best.delivered_kwh, month.energy_kwh)
+    assert best.score(month).total < worst.score(month).total
+
+
+@pytest.mark.parametrize("name", ["truth", "stated", "beliefs"])
+def test_no_policy_beats_foresight_or_gives_more_than_is_wanted(month: Month, name: str) -> None:
+    policies: dict[str, Policy] = {
+        "truth": Known(month),
+        "stated": Stated(month),
+        "beliefs": Beliefs(month, made().iloc[:0], None, None),
+    }
+
+    outcome = replay(month, policies[name])
+
+    assert outcome.score(month).total >= perfect_foresight(month).score(month).total - 1e-6
+    assert (outcome.delivered_kwh <= month.energy_kwh + 1e-6).all()
+    assert outcome.power_kw.sum() / 4 == pytest.approx(outcome.delivered_kwh.sum())
+
+
+def test_what_comes_later_changes_nothing_before(month: Month) -> None:
+    rows = made()
+    later = rows["arrival"] >= pd.Timestamp("2024-03-06", tz="UTC")
+    changed = rows.assign(energy_kwh=rows["energy_kwh"].where(~later, 2 * rows["energy_kwh"]))
+    other = month_of(changed, date(2024, 3, 4), date(2024, 3, 9), "UTC")
+
+    one = replay(month, Beliefs(month, rows.iloc[:0], None, None))
+    two = replay(other, Beliefs(other, rows.iloc[:0], None, None))
+
+    np.testing.assert_array_equal(one.power_kw[: 2 * 96], two.power_kw[: 2 * 96])
