@@ -16,10 +16,12 @@ from app.db.records import Plan
 from app.db.store import Store
 from app.errors import AppError, NotFoundError
 from app.events import (
+    ChargingLimitChanged,
     Event,
     Events,
     MeterValuesReceived,
     ObedienceChanged,
+    PriorityChargingChanged,
     SiteChanged,
     StationBooted,
     StationConnected,
@@ -108,6 +110,8 @@ class Control:
                 | TransactionStopped(live=True)
                 | StationDisconnected()
                 | ObedienceChanged()
+                | ChargingLimitChanged()
+                | PriorityChargingChanged()
             ):
                 await self._mark_station(event.station_id)
             case WishChanged() | SiteChanged():

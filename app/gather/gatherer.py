@@ -16,6 +16,7 @@ from app.db.store import Store
 from app.gather.beliefs import Beliefs, scenarios
 from app.gather.charged import POWER, REGISTER, from_power
 from app.gather.demand import DemandCharges, floored
+from app.gather.external_limits import external_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
@@ -125,6 +126,8 @@ class Gatherer:
         # A what-if asks what would be best, not what is nearest to today's plan.
         last = None if is_what_if else await self._store.latest_plan(site.id)
         in_force = planned_kw(last, horizon, sessions)
+        told = await self._store.charging_limits(site_id=site.id)
+        external = external_limits(site, told, now, horizon.start + timedelta(minutes=site.slot_minutes))
         problem = Problem(
             horizon=horizon,
             connection=Connection(
@@ -138,7 +141,9 @@ class Gatherer:
                 for circuit in site.circuits
             ),
             evses=tuple(
-                _evse(station.id, evse, in_force, self._limits.passport(station.id))
+                external.within(
+                    _evse(station.id, evse, in_force, self._limits.passport(station.id)), site.connection.voltage_v
+                )
                 for station in site.charging_stations
                 for evse in station.evses
             ),
