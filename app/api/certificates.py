@@ -1,14 +1,14 @@
 """`/v1/sites/{id}/certificate`: what is proven of the site's fuses, whichever links drop."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reader
 from app.api.services import ServicesDep, StoreDep
-from app.dispatch.certificate import Certificate, CertifiedFuse
+from app.dispatch.certificate import certificate_to_json
 
 router = APIRouter(prefix="/v1/sites", tags=["sites"])
 
@@ -25,20 +25,6 @@ class CertifiedFuseOut(BaseModel):
     margin: float | None = Field(description="rating less base and charging; negative: so much too much")
     worst_at: datetime
     holds_from: datetime | None = Field(description="from then on it holds for good; null: it does not")
-
-    @classmethod
-    def of(cls, fuse: CertifiedFuse) -> Self:
-        return cls(
-            circuit_id=fuse.circuit_id,
-            phase=fuse.phase,
-            unit="kW" if fuse.phase is None else "A",
-            rating=fuse.rating,
-            base=fuse.base,
-            charging=fuse.charging,
-            margin=fuse.margin,
-            worst_at=fuse.worst_at,
-            holds_from=fuse.holds_from,
-        )
 
 
 class CertificateOut(BaseModel):
@@ -58,24 +44,17 @@ class CertificateOut(BaseModel):
     base_source: Literal["configured", "observed"] | None
     assumptions: list[str] = Field(description="what the proof rests on")
 
-    @classmethod
-    def of(cls, certificate: Certificate) -> Self:
-        return cls(
-            site_id=certificate.site_id,
-            made_at=certificate.made_at,
-            holds=certificate.holds,
-            holds_from=certificate.holds_from,
-            fuses=[CertifiedFuseOut.of(fuse) for fuse in certificate.fuses],
-            fallback_a=dict(certificate.fallback_a),
-            unlimited=list(certificate.unlimited),
-            isolated=list(certificate.isolated),
-            max_base_load_kw=certificate.max_base_load_kw,
-            base_source=certificate.base_source,
-            assumptions=list(certificate.assumptions),
-        )
-
 
 @router.get("/{site_id}/certificate")
 async def get_certificate(site_id: str, store: StoreDep, services: ServicesDep, _: Reader) -> CertificateOut:
     """What happens on every fuse if all links drop now, the service itself included, and what that rests on."""
-    return CertificateOut.of(await services.certify(await store.site(site_id)))
+    return CertificateOut.model_validate(certificate_to_json(await services.certify(await store.site(site_id))))
+
+
+@router.get("/{site_id}/certificates")
+async def get_certificates(
+    site_id: str, store: StoreDep, _: Reader, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> list[CertificateOut]:
+    """What was proven before, newest first: one for each time that it changed."""
+    await store.site(site_id)
+    return [CertificateOut.model_validate(document) for document in await store.certificates(site_id, limit)]

@@ -367,3 +367,12 @@ tariffs = Table(
     Column("since", UtcDateTime, primary_key=True),
     Column("tariff", JSON, nullable=False),
 )
+
+# What was proven of a site's fuses, whenever that changed.
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("site_id", String, primary_key=True),
+    Column("made_at", UtcDateTime, primary_key=True),
+    Column("document", JSON, nullable=False),
+)

@@ -6,9 +6,9 @@ once. The building counts with its maximum, no quantile. What the proof rests on
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -105,6 +105,28 @@ def certify(
         base_source=base_source,
         assumptions=_assumptions(fallback_a, isolated, max_base_load_kw, base_source),
     )
+
+
+def certificate_to_json(certificate: Certificate) -> dict[str, Any]:
+    """As it is stored and shown: times in ISO 8601."""
+    document = asdict(certificate) | {
+        "made_at": certificate.made_at.isoformat(),
+        "holds": certificate.holds,
+        "holds_from": _iso(certificate.holds_from),
+        "fuses": [
+            asdict(fuse)
+            | {"margin": fuse.margin, "worst_at": fuse.worst_at.isoformat(), "holds_from": _iso(fuse.holds_from)}
+            for fuse in certificate.fuses
+        ],
+    }
+    return {
+        name: dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
+        for name, value in document.items()
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _certified(fuse: Fuse, charging: Floats, moments: list[datetime]) -> CertifiedFuse:

@@ -7,6 +7,8 @@ import structlog
 
 from app.clock import Clock
 from app.db.store import Store
+from app.dispatch.certificate import Certificate
+from app.dispatch.notary import Notary
 from app.errors import AppError
 from app.events import Event, Events, SiteChanged
 from app.site import Site
@@ -18,6 +20,8 @@ EVERY_S = 30.0
 
 class Reconciles(Protocol):
     async def reconcile(self, site: Site) -> bool: ...
+
+    async def certificate(self, site: Site) -> Certificate: ...
 
 
 class Reconciler:
@@ -31,6 +35,7 @@ class Reconciler:
         self._clock = clock
         self._events = events
         self._replan = replan
+        self._notary = Notary(store, dispatcher.certificate)
         self._sites: list[Site] | None = None
 
     async def run(self) -> None:
@@ -58,6 +63,8 @@ class Reconciler:
         try:
             if await self._dispatcher.reconcile(site):
                 self._replan(site.id)
+            with self._clock.hold():
+                await self._notary.attest(site)
         except AppError as error:
             log.warning("not reconciled", site=site.id, error=str(error))
         except Exception:  # one site's bug must not end the loop of all others

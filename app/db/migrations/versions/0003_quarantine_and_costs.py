@@ -1,4 +1,4 @@
-"""What is not believed, what a charge detail record cost, and the tariffs that a site has had."""
+"""What is not believed, what a charge detail record cost, the tariffs that a site has had, its certificates."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -40,4 +40,12 @@ def upgrade() -> None:
         sa.Column("since", UTC, nullable=False),
         sa.Column("tariff", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("site_id", "since", name="pk_tariffs"),
+    )
+
+    op.create_table(
+        "certificates",
+        sa.Column("site_id", sa.String(), nullable=False),
+        sa.Column("made_at", UTC, nullable=False),
+        sa.Column("document", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("site_id", "made_at", name="pk_certificates"),
     )
