@@ -161,6 +161,7 @@ async def test_a_wrong_key_is_refused_in_words_and_logging_out_forgets_a_right_o
         await log_in(page, depot)
         await expect(page.locator("#stations")).to_be_visible()
         await page.click("#logout")
+        await expect(page.locator("#login-form")).to_be_visible()  # a page that is left at once has told nobody
         await page.reload()
 
         await expect(page.locator("#login-form")).to_be_visible()
