@@ -82,13 +82,14 @@ class Planner:
             with self._clock.hold():
                 site = await self._store.site(site_id)
                 gathered = await self._gatherer.gather(site)
-                # Solved and checked, or the fallback with its reason; baselines cost time that a re-plan lacks.
+                # Solved and checked, or the fallback with its reason; baselines and polish cost time a re-plan lacks.
                 schedule = await solve_in(
                     self._executor,
                     gathered.problem,
                     self._solver,
                     baselines=() if kind == "replan" else DEFAULTS,
                     keeping=Keeping(self._timed_out, site_id, self._clock.now()) if self._timed_out else None,
+                    polish=kind != "replan",
                 )
                 schedule, told = await self._in_few_periods(site, gathered.problem, schedule)
                 schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
@@ -133,9 +134,10 @@ async def solve_in(
     *,
     baselines: Collection[str] = DEFAULTS,
     keeping: Keeping | None = None,
+    polish: bool = True,
 ) -> Schedule:
     """Solve in an executor; partial of a top-level function, so that an executor of processes can pickle it."""
-    work = partial(solve, problem, solver=solver, baselines=baselines, keeping=keeping)
+    work = partial(solve, problem, solver=solver, baselines=baselines, keeping=keeping, polish=polish)
     solved = await asyncio.get_running_loop().run_in_executor(executor, work)
     log_kept(problem, solved)
     return solved.schedule

@@ -6,6 +6,7 @@ Top-level functions and plain values only, so that an executor of processes can 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,6 +18,7 @@ from optimizer.domain import Problem, Schedule
 from optimizer.errors import InvalidProblemError
 from optimizer.foresight import perfect_foresight
 from optimizer.optimise import DEFAULT_BASELINES, optimise
+from optimizer.solve import solve as solve_program
 
 log = structlog.get_logger()
 
@@ -59,8 +61,11 @@ def solve(
     solver: str = "highs",
     baselines: Collection[str] = DEFAULTS,
     keeping: Keeping | None = None,
+    polish: bool = True,
 ) -> Solved:
     """`optimise` with the baselines that are named; a time-out's warning says which file holds the problem.
+
+    Without `polish` the answer comes sooner: for a plan that is made anew within the hour anyway.
 
     Raises `InvalidProblemError` for a baseline that nobody knows, or that this problem cannot have.
     """
@@ -77,6 +82,7 @@ def solve(
         problem,
         solver=solver,
         baselines=[name for name in baselines if name != FORESIGHT],
+        solve=partial(solve_program, polish=polish),
         on_timeout=keep,
     )
     if FORESIGHT in baselines:

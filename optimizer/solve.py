@@ -86,11 +86,12 @@ class Rounded:
         return self.cost.minimised + unmet_price(site) * float(worth_a_step.sum())
 
 
-def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
+def solve(problem: Problem, *, solver: str = "highs", polish: bool = True) -> Schedule:
     """The cheapest schedule among those that serve best, within every hard rule, on the chargers' grid.
 
-    `solver` is ``"highs"`` or ``"pulp:NAME"``. Raise `InvalidProblemError` when two sessions are at one EVSE at once,
-    `SolverError` when the solver is missing or gives no usable answer in `Settings.time_limit_s`.
+    `solver` is ``"highs"`` or ``"pulp:NAME"``. Without `polish` a small site's steps are not searched for, which takes
+    seconds and is worth some tenths of a percent. Raise `InvalidProblemError` when two sessions are at one EVSE at
+    once, `SolverError` when the solver is missing or gives no usable answer in `Settings.time_limit_s`.
     """
     started = perf_counter()
     limit = TimeLimit(problem.settings.time_limit_s)
@@ -130,7 +131,7 @@ def solve(problem: Problem, *, solver: str = "highs") -> Schedule:
             run=run,
             run_part=run_part,
             settle=settle,
-            search=search if solver == "highs" else None,
+            search=search if polish and solver == "highs" else None,
             is_over=lambda: limit.is_over,
         )
         seen = flows(site, variables, x, steps * site.charge.step_kw)

@@ -126,3 +126,14 @@ def test_rounding_without_time_gives_nothing_back_and_overloads_nothing() -> Non
     assert (hurried <= arrays.charge.max_steps).all()
     missing = [np.maximum(owed_kwh - arrays.delivered_kwh(s * arrays.charge.step_kw), 0) for s in (hurried, patient)]
     assert missing[0].sum() > missing[1].sum()
+
+
+def test_without_polish_a_plan_comes_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    def searched(*_: object, **__: object) -> None:
+        raise AssertionError("nobody asked for a search")
+
+    monkeypatch.setattr(HighsDoor, "search", searched)
+
+    schedule = solve(site(SIZES["S"], seed=3), polish=False)
+
+    assert schedule.status == "feasible"
