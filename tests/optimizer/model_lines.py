@@ -124,6 +124,7 @@ in slots that are over, as expected without vehicles
 test_answer.py::test_a_slot_that_is_over_shows_what_was_expected_without_vehicles
 
 of each demand charge, the peak so far included
+test_check.py::test_a_running_interval_brings_along_what_it_has_imported
 test_check.py::test_names_the_rule_the_place_and_the_slot
 test_solve.py::test_only_what_exceeds_the_known_peak_costs
 
@@ -256,6 +257,7 @@ Where even equal share were refused, nobody charges
 test_fallback.py::test_where_even_equal_share_is_refused_nobody_charges
 
 Each holds the newest 20, readable by the owner
+test_model_lines.py::test_the_document_knows_the_numbers_of_the_code
 app/test_timed_out.py::test_the_newest_are_kept_and_what_others_wrote_stays
 app/test_timed_out.py::test_only_the_owner_may_read_it
 app/test_timed_out.py::test_what_was_asked_in_passing_never_pushes_out_what_a_site_met

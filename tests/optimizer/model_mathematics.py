@@ -42,26 +42,35 @@ f is the share of a slot in which the vehicle is there, times its probability
 test_laws.py::test_the_meter_sees_an_expected_vehicle_by_its_probability
 
 `power_balance` | slot
+test_optimise.py::test_no_answer_breaks_a_rule_that_the_checker_knows
 test_laws.py::test_what_flows_in_flows_out
 
 `energy_by_departure` | session
+test_rows.py::test_what_is_given_costs_a_need_the_losses_of_both_ways
+test_optimise.py::test_no_answer_breaks_a_rule_that_the_checker_knows
+test_vehicles.py::test_a_vehicle_that_has_given_leaves_with_what_was_promised
 test_vehicles.py::test_no_plan_of_all_that_there_are_undercuts_the_bound
 test_laws.py::test_nobody_gets_more_than_a_step_beyond_the_need_and_what_is_missing_is_reported
 
 `energy_by_moment` | milestone
+test_beliefs.py::test_a_floor_that_is_out_of_reach_is_reported_and_the_rest_is_planned
 test_beliefs.py::test_a_floor_counts_only_what_comes_before_its_moment_within_a_slot
 
 `vehicle_energy` | followed vehicle, slot
+test_optimise.py::test_no_answer_breaks_a_rule_that_the_checker_knows
 test_laws.py::test_a_vehicle_takes_and_gives_what_its_battery_can
 
 `taper` | tapering vehicle, slot
+test_optimise.py::test_no_answer_breaks_a_rule_that_the_checker_knows
 test_vehicles.py::test_a_vehicle_that_is_nearly_full_takes_less_and_less
 
 `circuit_power` | fuse, slot
+test_optimise.py::test_no_answer_breaks_a_rule_that_the_checker_knows
 test_baseline.py::test_program_and_checker_agree_on_what_is_overloaded
 test_cases.py::test_case[104]
 
 `circuit_current` | fuse, phase, slot
+test_optimise.py::test_no_answer_breaks_a_rule_that_the_checker_knows
 test_laws.py::test_no_fuse_carries_more_than_its_rating_and_no_vehicle_adds_to_an_overload
 test_cases.py::test_case[105]
 
@@ -69,9 +78,12 @@ test_cases.py::test_case[105]
 test_laws.py::test_no_export_beyond_the_limit_that_curtailing_and_resting_would_avoid
 
 `battery_energy` | battery, slot
+test_optimise.py::test_no_answer_breaks_a_rule_that_the_checker_knows
 test_laws.py::test_batteries_keep_their_capacity_their_powers_and_what_they_hold
 
 `demand_peak` | demand charge, interval
+test_rows.py::test_an_interval_that_is_running_brings_its_energy_along
+test_cases.py::test_case[038]
 test_program.py::test_a_slot_across_an_interval_boundary_counts_on_both_sides
 test_solve.py::test_the_running_interval_counts_what_it_has_already_imported
 
@@ -113,6 +125,7 @@ test_dive.py::test_only_vehicles_below_the_minimum_and_their_rivals_move
 test_repair.py::test_whoever_is_served_first_keeps_the_room_that_rounding_takes
 
 as two mixed-integer programs
+test_model_lines.py::test_the_document_knows_the_numbers_of_the_code
 test_polish.py::test_a_small_site_whose_peak_suffers_from_rounding_ends_within_three_tenths_of_a_percent
 test_polish.py::test_polished_powers_are_whole_steps_within_the_same_limits_and_the_same_every_time
 test_polish.py::test_only_small_sites_are_polished

@@ -16,9 +16,14 @@ from typing import Any
 import pytest
 
 from app.problem_json import ProblemIn, ScheduleOut, problem_from_json, schedule_to_json
+from app.timed_out import MOST_KEPT
 from optimizer.constraints import ALL
+from optimizer.domain.problem import BASE_LOAD_MARGIN
 from optimizer.errors import InvalidProblemError
 from optimizer.optimise import optimise
+from optimizer.polish import SHORT_KWH, SMALL
+from optimizer.repair import POLISH_GAP, POLISH_MONEY
+from optimizer.solve import DIRECTION_GAP
 from tests.optimizer.model_keys import CHANGES_NO_PLAN, KEYS
 from tests.optimizer.model_lines import LINES, Line
 from tests.optimizer.test_cases import CASES, differences
@@ -122,6 +127,19 @@ def test_every_line_of_the_document_has_its_tests() -> None:
 
 def test_every_row_of_the_program_stands_in_the_document() -> None:
     assert [rule.__name__ for rule in ALL if not re.search(rf"^\|.*`{rule.__name__}`", DOCUMENT, re.MULTILINE)] == []
+
+
+def test_the_document_knows_the_numbers_of_the_code() -> None:
+    numbers = (
+        f"newest {MOST_KEPT}, readable",
+        f"up to {SMALL:,} charge columns",
+        f"more than {POLISH_GAP:.1%} of the gross EV money and {POLISH_MONEY:g} of the currency".replace("%", " %"),
+        f"may lack {SHORT_KWH:g} kWh",
+        f"expected + {BASE_LOAD_MARGIN:.0%}".replace("%", " %"),
+        f"more than {DIRECTION_GAP:.3%} of the gross EV money".replace("%", " %"),
+    )
+
+    assert [number for number in numbers if number not in " ".join(DOCUMENT.split())] == []
 
 
 def test_every_key_of_the_problem_has_a_case_or_changes_no_plan() -> None:
