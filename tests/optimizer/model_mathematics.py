@@ -131,6 +131,9 @@ test_polish.py::test_polished_powers_are_whole_steps_within_the_same_limits_and_
 test_polish.py::test_only_small_sites_are_polished
 test_polish.py::test_a_search_that_runs_out_of_time_gives_nothing_rather_than_what_a_faster_machine_would_not_give
 
+A site's re-plans go without: they come again soon
+test_polish.py::test_without_polish_a_plan_comes_without_a_search
+
 two small weights in one objective do not break ties reliably
 test_preference.py::test_what_is_taken_for_preferred_without_a_second_solve_is
 
