@@ -36,6 +36,7 @@ def test_case(path: Path) -> None:
     schedule = optimise(problem)
 
     assert list(differences(case["expect"], schedule_to_json(schedule), "schedule")) == []
+    assert schedule.status != "fallback" or case["expect"].get("status") == "fallback"
     assert violations(problem, schedule).caused == ()
 
 
