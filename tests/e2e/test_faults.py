@@ -308,4 +308,5 @@ async def test_stations_of_every_version_charge_side_by_side_under_one_fuse(tmp_
 
     assert measured.violations == 0
     assert set(states.values()) <= SETTLED
-    assert all(outlet.energy_kwh > 3.9 for outlet in depot.outlets.values())
+    least_kwh = 6 * 3 * 0.23 / 4  # three phases at 6 A for a slot: a re-plan may leave a remainder below that
+    assert all(outlet.energy_kwh > 4.0 - least_kwh for outlet in depot.outlets.values())
