@@ -18,7 +18,8 @@ from websockets.typing import Subprotocol
 from app.clock import Clock
 from app.csms import v2, v16
 from app.csms.admission import Admission
-from app.csms.connector import ChargingProfile, CompositeSchedule, OcppVersion, Passport, Purpose, RateUnit
+from app.csms.by_dialect import ByDialect
+from app.csms.connector import OcppVersion
 from app.csms.enrolment import Enrolment
 from app.csms.frames import Json
 from app.csms.handshake import choose_subprotocol, identity_of
@@ -64,7 +65,7 @@ COMMANDED_ACTIONS = (
 log = structlog.get_logger(__name__)
 
 
-class Gateway:
+class Gateway(ByDialect):
     """Listens for stations and implements `CsmsConnector`.
 
     ``async with Gateway(store, events, clock, settings) as gateway`` listens on ``gateway.port``.
@@ -172,51 +173,7 @@ class Gateway:
         session, _ = self._sessions.get(station_id, (None, None))
         return session.violations if session else 0
 
-    # --- CsmsConnector
-
-    async def set_charging_profile(self, station_id: str, evse_id: int, profile: ChargingProfile) -> None:
-        """Deliver `profile`; raises `ProfileRejectedError` when the station declines.
-
-        After an `OutcomeUnknownError` the caller reserves the larger limit and reads back. Raises
-        `InvalidInputError` for a profile that 1.6 cannot express.
-        """
-        await self._dialect(station_id).set_charging_profile(evse_id, profile)
-
-    async def clear_charging_profile(
-        self,
-        station_id: str,
-        *,
-        profile_id: int | None = None,
-        evse_id: int | None = None,
-        purpose: Purpose | None = None,
-        stack_level: int | None = None,
-    ) -> bool:
-        return await self._dialect(station_id).clear_charging_profile(profile_id, evse_id, purpose, stack_level)
-
-    async def composite_schedule(
-        self, station_id: str, evse_id: int, duration_s: int, unit: RateUnit | None = None
-    ) -> CompositeSchedule:
-        return await self._dialect(station_id).composite_schedule(evse_id, duration_s, unit)
-
-    async def passport(self, station_id: str) -> Passport:
-        return await self._dialect(station_id).passport()
-
-    async def get_configuration(self, station_id: str, keys: tuple[str, ...] = ()) -> dict[str, str | None]:
-        return await self._dialect(station_id).get_configuration(keys)
-
-    async def change_configuration(self, station_id: str, key: str, value: str) -> str:
-        return await self._dialect(station_id).change_configuration(key, value)
-
-    async def remote_start(
-        self, station_id: str, evse_id: int, id_tag: str, profile: ChargingProfile | None = None
-    ) -> str:
-        return await self._dialect(station_id).remote_start(evse_id, id_tag, profile)
-
-    async def remote_stop(self, station_id: str, transaction_id: int) -> str:
-        return await self._dialect(station_id).remote_stop(transaction_id)
-
-    async def trigger(self, station_id: str, message: str, evse_id: int | None = None) -> str:
-        return await self._dialect(station_id).trigger(message, evse_id)
+    # --- what only some stations can do
 
     def of_2x(self, station_id: str) -> v2.V2:
         """What only 2.x can do: report the installed profiles, take raw and Dynamic ones, charge with priority.

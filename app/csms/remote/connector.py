@@ -12,7 +12,8 @@ from websockets.asyncio.server import ServerConnection
 
 from app.clock import Clock
 from app.csms import v2, v16
-from app.csms.connector import ChargingProfile, CompositeSchedule, OcppVersion, Passport, Purpose, RateUnit
+from app.csms.by_dialect import ByDialect
+from app.csms.connector import OcppVersion
 from app.csms.frames import Json
 from app.csms.lenient import quote, read_count
 from app.csms.ocpp_schemas import load_schemas
@@ -55,7 +56,7 @@ class _Present:
     running: asyncio.Task[None]
 
 
-class RemoteConnector:
+class RemoteConnector(ByDialect):
     """Implements `CsmsConnector` for the stations that `csms` names."""
 
     def __init__(
@@ -136,45 +137,6 @@ class RemoteConnector:
 
     def connected(self) -> frozenset[str]:
         return frozenset(self._present)
-
-    async def set_charging_profile(self, station_id: str, evse_id: int, profile: ChargingProfile) -> None:
-        await self._dialect(station_id).set_charging_profile(evse_id, profile)
-
-    async def clear_charging_profile(
-        self,
-        station_id: str,
-        *,
-        profile_id: int | None = None,
-        evse_id: int | None = None,
-        purpose: Purpose | None = None,
-        stack_level: int | None = None,
-    ) -> bool:
-        return await self._dialect(station_id).clear_charging_profile(profile_id, evse_id, purpose, stack_level)
-
-    async def composite_schedule(
-        self, station_id: str, evse_id: int, duration_s: int, unit: RateUnit | None = None
-    ) -> CompositeSchedule:
-        return await self._dialect(station_id).composite_schedule(evse_id, duration_s, unit)
-
-    async def passport(self, station_id: str) -> Passport:
-        return await self._dialect(station_id).passport()
-
-    async def get_configuration(self, station_id: str, keys: tuple[str, ...] = ()) -> dict[str, str | None]:
-        return await self._dialect(station_id).get_configuration(keys)
-
-    async def change_configuration(self, station_id: str, key: str, value: str) -> str:
-        return await self._dialect(station_id).change_configuration(key, value)
-
-    async def remote_start(
-        self, station_id: str, evse_id: int, id_tag: str, profile: ChargingProfile | None = None
-    ) -> str:
-        return await self._dialect(station_id).remote_start(evse_id, id_tag, profile)
-
-    async def remote_stop(self, station_id: str, transaction_id: int) -> str:
-        return await self._dialect(station_id).remote_stop(transaction_id)
-
-    async def trigger(self, station_id: str, message: str, evse_id: int | None = None) -> str:
-        return await self._dialect(station_id).trigger(message, evse_id)
 
     # --- plain OCPP, as the gateway has it
 
