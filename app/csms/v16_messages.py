@@ -12,6 +12,7 @@ import structlog
 
 from app.clock import Clock
 from app.csms import meter_values
+from app.csms.boot import accept_boot
 from app.csms.frames import Call, Json
 from app.csms.heartbeat import heartbeat_interval_s
 from app.csms.hot_messages import HotMessages
@@ -25,7 +26,7 @@ from app.csms.v16_transactions import Transactions, id_tag_info
 from app.db.records import EvseStatus, MeterValue
 from app.db.store import Store
 from app.errors import NotFoundError, StoreUnavailableError
-from app.events import MeterValuesReceived, StationBooted, StatusChanged
+from app.events import MeterValuesReceived, StatusChanged
 from app.settings import Settings
 
 _STATUSES = (
@@ -110,24 +111,17 @@ class StationMessages:
             if not read_text(payload.get(key)):
                 self._session.note_violations([f"{key} {quote(payload.get(key))} is no name"], "BootNotification")
         serials = (read_text(payload.get(key)) for key in ("chargePointSerialNumber", "chargeBoxSerialNumber"))
-        try:
-            await self._store.update_station(
-                self._station_id,
-                vendor=read_text(payload.get("chargePointVendor")),
-                model=read_text(payload.get("chargePointModel")),
-                serial=next((serial for serial in serials if serial), None),
-                firmware=read_text(payload.get("firmwareVersion")),
-                booted_at=received_at,
-                last_seen_at=received_at,
-            )
-        except (StoreUnavailableError, NotFoundError) as error:
-            log.error("ocpp.boot_not_stored", station=self._station_id, reason=str(error))
-        answer = {
-            "status": "Accepted",
-            "currentTime": iso_utc(self._clock.now()),
-            "interval": self._heartbeat_interval_s,
-        }
-        return Answer(answer, (StationBooted(self._station_id, received_at),))
+        return await accept_boot(
+            self._store,
+            self._clock,
+            self._station_id,
+            received_at,
+            interval_s=self._heartbeat_interval_s,
+            vendor=read_text(payload.get("chargePointVendor")),
+            model=read_text(payload.get("chargePointModel")),
+            serial=next((serial for serial in serials if serial), None),
+            firmware=read_text(payload.get("firmwareVersion")),
+        )
 
     async def _heartbeat(self, _payload: Json, _received_at: datetime) -> Answer:
         return Answer({"currentTime": iso_utc(self._clock.now())})

@@ -11,6 +11,7 @@ import structlog
 
 from app.clock import Clock
 from app.csms import v2_device_model, v2_meter_values
+from app.csms.boot import accept_boot
 from app.csms.frames import Call, Json
 from app.csms.heartbeat import heartbeat_interval_s
 from app.csms.lenient import quote, read_count, read_text
@@ -29,7 +30,7 @@ from app.csms.v2_version import Version
 from app.csms.wire import FORMAT, OCCURRENCE
 from app.db.store import Store
 from app.errors import NotFoundError, StoreUnavailableError
-from app.events import Event, PriorityChargingChanged, StationBooted
+from app.events import Event, PriorityChargingChanged
 from app.settings import Settings
 
 # What is kept as a notice and acknowledged; what it means is an operator's business.
@@ -152,24 +153,17 @@ class StationMessages:
         for key in ("vendorName", "model"):
             if not read_text(said.get(key)):
                 self._session.note_violations([f"{key} {quote(said.get(key))} is no name"], "BootNotification")
-        try:
-            await self._store.update_station(
-                self._station_id,
-                vendor=read_text(said.get("vendorName")),
-                model=read_text(said.get("model")),
-                serial=read_text(said.get("serialNumber")),
-                firmware=read_text(said.get("firmwareVersion")),
-                booted_at=received_at,
-                last_seen_at=received_at,
-            )
-        except (StoreUnavailableError, NotFoundError) as error:
-            log.error("ocpp.boot_not_stored", station=self._station_id, reason=str(error))
-        answer = {
-            "status": "Accepted",
-            "currentTime": iso_utc(self._clock.now()),
-            "interval": self._heartbeat_interval_s,
-        }
-        return Answer(answer, (StationBooted(self._station_id, received_at),))
+        return await accept_boot(
+            self._store,
+            self._clock,
+            self._station_id,
+            received_at,
+            interval_s=self._heartbeat_interval_s,
+            vendor=read_text(said.get("vendorName")),
+            model=read_text(said.get("model")),
+            serial=read_text(said.get("serialNumber")),
+            firmware=read_text(said.get("firmwareVersion")),
+        )
 
     async def _heartbeat(self, _payload: Json, _received_at: datetime) -> Answer:
         return Answer({"currentTime": iso_utc(self._clock.now())})
