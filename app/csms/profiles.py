@@ -29,14 +29,12 @@ __all__ = [
     "Compiled",
     "Electrics",
     "cautious_steps",
-    "compile_profile",
     "compile_steps",
     "fallback_profile",
     "floored",
     "plan_place",
     "preferred_unit",
     "profile_from_json",
-    "profile_of_steps",
     "profile_to_json",
     "recurring_profile",
 ]
@@ -63,44 +61,6 @@ def fallback_profile(
         unit=unit,
         start=start,
         periods=(Period(0, written(current_a, unit, electrics, passport), number_phases(unit, electrics)),),
-    )
-
-
-def compile_profile(
-    limits_a: Sequence[float],
-    *,
-    start: datetime,
-    slot_minutes: int,
-    now: datetime,
-    valid_until: datetime,
-    passport: Passport,
-    purpose: Purpose,
-    stack_level: int,
-    profile_id: int,
-    transaction_id: int | None,
-    voltage_v: float = 230.0,
-    phases: int | None = None,
-    is_dc: bool = False,
-    skew_s: float = 60.0,
-) -> ChargingProfile:
-    """The plan's limits from `now` on as one finite profile: `limits_a[i]` A per phase in the slot i from `start`.
-
-    It ends with `valid_until`, the plan, or where the station's periods run out, whichever comes first. A lowering
-    comes skew_s / 2 ahead of its slot and a raise as much behind: with clocks that differ by no more than `skew_s`
-    no two stations ever hold the high sides of one boundary at once. Raises `ValueError` where 1.6 forbids the
-    combination, or nothing of the plan is left.
-    """
-    steps = cautious_steps(
-        limits_a, start=start, slot_minutes=slot_minutes, now=now, valid_until=valid_until, skew_s=skew_s
-    )
-    return profile_of_steps(
-        steps,
-        passport=passport,
-        purpose=purpose,
-        stack_level=stack_level,
-        profile_id=profile_id,
-        transaction_id=transaction_id,
-        electrics=Electrics(voltage_v, phases, is_dc),
     )
 
 
@@ -224,32 +184,6 @@ def compile_steps(
     per_ampere = 1.0 if unit is RateUnit.A else electrics.watts_per_ampere
     allowed = Steps(curve.moments, tuple(limit / per_ampere for limit in curve.values), curve.end)
     return Compiled(profile, allowed, *_beyond(steps, allowed), covers=curve == whole)
-
-
-def profile_of_steps(
-    steps: Steps,
-    *,
-    passport: Passport,
-    purpose: Purpose,
-    stack_level: int,
-    profile_id: int,
-    transaction_id: int | None,
-    electrics: Electrics,
-    unit: RateUnit | None = None,
-    tail: Tail = "end",
-) -> ChargingProfile:
-    """The profile of `compile_steps` alone."""
-    return compile_steps(
-        steps,
-        passport=passport,
-        purpose=purpose,
-        stack_level=stack_level,
-        profile_id=profile_id,
-        transaction_id=transaction_id,
-        electrics=electrics,
-        unit=unit,
-        tail=tail,
-    ).profile
 
 
 def recurring_profile(

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from app.csms.composite import composite, composite_at, disagreement, end_of, limit_at
 from app.csms.connector import ChargingProfile, CompositeSchedule, Passport, Period, Purpose, RateUnit
-from app.csms.profiles import cautious_steps, compile_profile, fallback_profile, floored
+from app.csms.profiles import cautious_steps, fallback_profile, floored
 from app.csms.steps import Steps, pointwise
+from tests.app.csms.plans import compile_profile
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)

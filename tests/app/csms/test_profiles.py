@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.csms.composite import limit_at
 from app.csms.connector import ChargingProfile, Passport, Period, Purpose, RateUnit
-from app.csms.profiles import compile_profile, fallback_profile, floored, profile_from_json, profile_to_json
+from app.csms.profiles import fallback_profile, floored, profile_from_json, profile_to_json
+from tests.app.csms.plans import compile_profile
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
