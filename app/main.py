@@ -101,7 +101,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             debounce_s=settings.replan_debounce_s,
         )
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
-        nightly = Nightly(store, planner, clock)
+        nightly = Nightly(store, planner, clock, connected=connector.connected)
         settlement = Settlement(store, clock, events)
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)

@@ -6,29 +6,31 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 import structlog
 
 from app.clock import Clock
 from app.csms.connector import Passport
-from app.db.records import Delivery, Json, Plan, Transaction
+from app.db.records import Delivery, Json, Plan, PlanKind, Transaction
 from app.db.store import Store
 from app.events import Events, PlanMade
+from app.executor import SolverDiedError
 from app.few_periods import WINDOW, fits, period_limits, told_in_few_periods
 from app.gather import MAX_TRANSACTIONS, Gatherer
-from app.problem_json import problem_to_json, schedule_to_json
-from app.site import Site
-from app.solving import DEFAULTS, Keeping, log_kept, solve
+from app.ledger import Ledger, Turn
+from app.problem_json import problem_from_json, problem_to_json, schedule_from_json, schedule_to_json
+from app.site import Site, evse_key
+from app.solving import DEFAULTS, Keeping, by_rules, log_kept, solve
 from app.timed_out import TimedOut
 from optimizer.compress import compress
 from optimizer.domain import Problem, Schedule
 
 log = structlog.get_logger()
 
-Kind = Literal["request", "nightly", "replan"]
+Kind = PlanKind
 
 
 class Dispatches(Protocol):
@@ -65,6 +67,7 @@ class Planner:
         executor: Executor,
         solver: str = "highs",
         timed_out: TimedOut | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._store = store
         self._gatherer = gatherer
@@ -74,34 +77,90 @@ class Planner:
         self._executor = executor
         self._solver = solver
         self._timed_out = timed_out
+        self._ledger = ledger or Ledger(store, clock)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan:
-        """Plan the coming hours of a site and, unless told not to or in shadow mode, send the limits."""
+    async def plan(
+        self, site_id: str, *, kind: Kind = "request", dispatch: bool = True, window: datetime | None = None
+    ) -> Plan:
+        """Plan the coming hours of a site and, unless told not to or in shadow mode, send the limits.
+
+        Of all who plan the site for the same `window` one does; None is a window of its own. Raises
+        `AlreadyPlannedError` for the others, and `OvertakenError` where a newer plan was saved or sent meanwhile.
+        """
         async with self._turns[site_id]:
             with self._clock.hold():
                 site = await self._store.site(site_id)
-                gathered = await self._gatherer.gather(site)
-                # Solved and checked, or the fallback with its reason; baselines and polish cost time a re-plan lacks.
+                async with self._ledger.turn(site_id, kind, window) as turn:
+                    plan = await self._unsent(site, turn)
+                    if plan is not None:
+                        await self._send_again(site, plan, dispatch=dispatch)
+                    else:
+                        plan = await self._make(site, kind, turn, dispatch=dispatch)
+        log.info(
+            "planned",
+            site=site_id,
+            kind=kind,
+            plan=plan.plan_id,
+            run=turn.run.run_id,
+            status=plan.status,
+            reason=plan.reason,
+        )
+        return plan
+
+    async def _make(self, site: Site, kind: Kind, turn: Turn, *, dispatch: bool) -> Plan:
+        gathered = await self._gatherer.gather(site)
+        schedule, told = await self._solved(site, kind, gathered.problem, turn)
+        schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
+        plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, gathered.provenance | told)
+        await turn.save(plan)
+        self._events.publish(PlanMade(site.id, plan.plan_id, plan.created_at))
+        if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
+            transactions = await self._still_running(site, gathered.transactions)
+            await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, transactions)
+        return plan
+
+    async def _solved(self, site: Site, kind: Kind, problem: Problem, turn: Turn) -> tuple[Schedule, Json]:
+        """Solved and checked, or by rules with the reason; and for the plan's provenance how it is told."""
+        # Baselines and polish cost time a re-plan lacks.
+        baselines = () if kind == "replan" else DEFAULTS
+        died = turn.quarantined
+        if died is None:
+            keeping = Keeping(self._timed_out, site.id, self._clock.now()) if self._timed_out else None
+            try:
                 schedule = await solve_in(
                     self._executor,
-                    gathered.problem,
+                    problem,
                     self._solver,
-                    baselines=() if kind == "replan" else DEFAULTS,
-                    keeping=Keeping(self._timed_out, site_id, self._clock.now()) if self._timed_out else None,
+                    baselines=baselines,
+                    keeping=keeping,
                     polish=kind != "replan",
                 )
-                schedule, told = await self._in_few_periods(site, gathered.problem, schedule)
-                schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
-                provenance = gathered.provenance | told
-                plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, provenance)
-                await self._store.save_plan(plan)
-                self._events.publish(PlanMade(site_id, plan.plan_id, plan.created_at))
-                if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
-                    transactions = await self._still_running(site, gathered.transactions)
-                    await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, transactions)
-        log.info("planned", site=site_id, kind=kind, plan=plan.plan_id, status=plan.status, reason=plan.reason)
-        return plan
+            except SolverDiedError as error:
+                log.error("the solver died", site=site.id, error=str(error))
+                await turn.died(self._clock.now())
+                died = str(error)
+            else:
+                await turn.went_well()
+                return await self._in_few_periods(site, problem, schedule)
+        turn.by_rules(died)
+        return await asyncio.to_thread(by_rules, problem, died, baselines=baselines), {}
+
+    async def _unsent(self, site: Site, turn: Turn) -> Plan | None:
+        """The plan that somebody made in this run before the process ended that was to send it, if it is still new."""
+        if turn.run.plan_id is None:
+            return None
+        plan = await self._store.plan(turn.run.plan_id)
+        is_new = self._clock.now() - plan.created_at <= timedelta(minutes=site.slot_minutes)
+        return plan if is_new else None
+
+    async def _send_again(self, site: Site, plan: Plan, *, dispatch: bool) -> None:
+        problem, schedule = problem_from_json(plan.problem), schedule_from_json(plan.schedule)
+        if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
+            running = await self._store.transactions(site_id=site.id, running=True, limit=MAX_TRANSACTIONS)
+            planned = {session.evse_id for session in problem.sessions}
+            transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
+            await self._dispatcher.send(site, plan.plan_id, problem, schedule, transactions)
 
     async def _in_few_periods(self, site: Site, problem: Problem, schedule: Schedule) -> tuple[Schedule, Json]:
         """What its stations can hold of a plan, and for its provenance what that loses."""

@@ -22,6 +22,7 @@ from app.db.migrations import require_head
 from app.db.plan_rows import PlanRows
 from app.db.quarantine_rows import QuarantineRows
 from app.db.retention_rows import RetentionRows
+from app.db.run_rows import RunRows
 from app.db.series_rows import SeriesRows
 from app.db.site_rows import SiteRows
 from app.db.station_report_rows import StationReportRows
@@ -48,6 +49,7 @@ class Store(
     ArchiveRows,
     RetentionRows,
     CertificateRows,
+    RunRows,
 ):
     """One database. `async with Store.open(url, clock)` migrates it to the newest schema and closes it at the end.
 
@@ -56,7 +58,8 @@ class Store(
     made of in `transaction_event_rows`; meter values in `meter_value_rows`; site meters and series in `series_rows`;
     wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`; what is not believed in
     `quarantine_rows`; the tariffs that a site has had in `tariff_rows`; whole sites out and in
-    in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`.
+    in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`;
+    who plans which site when in `run_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:
