@@ -7,7 +7,7 @@ It waits for a line on standard input, works off what the ledger has, and says w
 import asyncio
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.clock import SystemClock
 from app.csms.connector import Passport
