@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.clock import Clock
-from app.db.records import Claim, Plan, PlanKind, PoisonedSite, RunState
+from app.db.records import Claim, Decision, Plan, PlanKind, PoisonedSite, RunState
 from app.db.store import Store
 from app.errors import AlreadyPlannedError, AppError, OvertakenError
 
@@ -38,9 +38,9 @@ class Turn:
         self.state: RunState = "done"
         self.reason: str | None = None
 
-    async def save(self, plan: Plan) -> None:
+    async def save(self, plan: Plan, decision: Decision) -> None:
         """Raises `OvertakenError` where another has claimed the run meanwhile: nothing is saved then."""
-        await self._store.save_plan_of_run(plan, self.run)
+        await self._store.save_plan_of_run(plan, self.run, decision)
         self.reason = plan.reason
 
     async def went_well(self) -> None:

@@ -23,6 +23,7 @@ from app.csms.remote.remotes import Remotes
 from app.csms.remote.routed import Routed
 from app.db.records import Delivery
 from app.db.store import Store
+from app.diary import Diary, Recorded
 from app.dispatch import Dispatcher
 from app.dispatch.reconciler import Reconciler
 from app.events import Events
@@ -31,6 +32,7 @@ from app.gather import FallbackOnly, Gatherer
 from app.keys import Keys
 from app.metrics import Metrics
 from app.nightly import Nightly, NightlyResult, run_nightly
+from app.outcome import Outcomes
 from app.planner import Planner
 from app.server import bind, in_url, listening
 from app.settings import Settings
@@ -83,7 +85,9 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         gateway = Gateway(store, events, clock, settings)
         remotes = Remotes(store, events, clock, settings)
         elsewhere = remotes.by_station()
-        connector: CsmsConnector = Routed(gateway, elsewhere) if elsewhere else gateway
+        diary = Diary(store, clock)
+        stack.push_async_callback(diary.settle)
+        connector: CsmsConnector = Recorded(Routed(gateway, elsewhere) if elsewhere else gateway, diary, clock)
         dispatcher = Dispatcher(connector, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
@@ -102,7 +106,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         )
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock, connected=connector.connected)
-        settlement = Settlement(store, clock, events)
+        settlement, outcomes = Settlement(store, clock, events), Outcomes(store, clock, events)
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
         metrics = Metrics(events, connector)
@@ -110,10 +114,15 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         for site in await store.sites():
             await dispatcher.restore(site)
-        await stack.enter_async_context(_background("control", control.run(), stop))
-        await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
-        await stack.enter_async_context(_background("nightly", nightly.run(), stop))
-        await stack.enter_async_context(_background("settlement", settlement.run(), stop))
+        works = {
+            "control": control.run(),
+            "reconciler": reconciler.run(),
+            "nightly": nightly.run(),
+            "settlement": settlement.run(),
+            "outcomes": outcomes.run(),
+        }
+        for name, work in works.items():
+            await stack.enter_async_context(_background(name, work, stop))
         if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
             bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
         if settings.ocpp_tls_certificate is not None:

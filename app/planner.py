@@ -8,14 +8,17 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from time import perf_counter
 from typing import Protocol
 
 import structlog
 
 from app.clock import Clock
 from app.csms.connector import Passport
-from app.db.records import Delivery, Json, Plan, PlanKind, Transaction
+from app.db.records import Decision, Delivery, Json, Plan, PlanKind, Transaction
 from app.db.store import Store
+from app.decision import Recipe, Told, decision
+from app.diary import about
 from app.events import Events, PlanMade
 from app.executor import SolverDiedError
 from app.few_periods import WINDOW, fits, period_limits, told_in_few_periods
@@ -110,20 +113,23 @@ class Planner:
 
     async def _make(self, site: Site, kind: Kind, turn: Turn, *, dispatch: bool) -> Plan:
         gathered = await self._gatherer.gather(site)
-        schedule, told = await self._solved(site, kind, gathered.problem, turn)
+        schedule, recipe, told = await self._solved(site, kind, gathered.problem, turn)
         schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
+        recipe = replace(recipe, warnings=gathered.warnings)
         plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, gathered.provenance | told)
-        await turn.save(plan)
+        record = decision(plan.problem, plan.schedule, recipe, time_limit_s=gathered.problem.settings.time_limit_s)
+        await turn.save(plan, Decision(plan.plan_id, site.id, plan.created_at, record))
         self._events.publish(PlanMade(site.id, plan.plan_id, plan.created_at))
         if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
             transactions = await self._still_running(site, gathered.transactions)
-            await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, transactions)
+            with about(site.id, plan.plan_id):
+                await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, transactions)
         return plan
 
-    async def _solved(self, site: Site, kind: Kind, problem: Problem, turn: Turn) -> tuple[Schedule, Json]:
-        """Solved and checked, or by rules with the reason; and for the plan's provenance how it is told."""
+    async def _solved(self, site: Site, kind: Kind, problem: Problem, turn: Turn) -> tuple[Schedule, Recipe, Json]:
+        """Solved and checked, or by rules with the reason; how; and for the plan's provenance how it is told."""
         # Baselines and polish cost time a re-plan lacks.
-        baselines = () if kind == "replan" else DEFAULTS
+        recipe = Recipe(self._solver, polish=kind != "replan", baselines=() if kind == "replan" else DEFAULTS)
         died = turn.quarantined
         if died is None:
             keeping = Keeping(self._timed_out, site.id, self._clock.now()) if self._timed_out else None
@@ -132,9 +138,9 @@ class Planner:
                     self._executor,
                     problem,
                     self._solver,
-                    baselines=baselines,
+                    baselines=recipe.baselines,
                     keeping=keeping,
-                    polish=kind != "replan",
+                    polish=recipe.polish,
                 )
             except SolverDiedError as error:
                 log.error("the solver died", site=site.id, error=str(error))
@@ -142,9 +148,11 @@ class Planner:
                 died = str(error)
             else:
                 await turn.went_well()
-                return await self._in_few_periods(site, problem, schedule)
+                schedule, periods, told = await self._in_few_periods(site, problem, schedule)
+                return schedule, replace(recipe, told=periods), told
         turn.by_rules(died)
-        return await asyncio.to_thread(by_rules, problem, died, baselines=baselines), {}
+        schedule = await asyncio.to_thread(by_rules, problem, died, baselines=recipe.baselines)
+        return schedule, replace(recipe, by_rules=died), {}
 
     async def _unsent(self, site: Site, turn: Turn) -> Plan | None:
         """The plan that somebody made in this run before the process ended that was to send it, if it is still new."""
@@ -160,24 +168,29 @@ class Planner:
             running = await self._store.transactions(site_id=site.id, running=True, limit=MAX_TRANSACTIONS)
             planned = {session.evse_id for session in problem.sessions}
             transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
-            await self._dispatcher.send(site, plan.plan_id, problem, schedule, transactions)
+            with about(site.id, plan.plan_id):
+                await self._dispatcher.send(site, plan.plan_id, problem, schedule, transactions)
 
-    async def _in_few_periods(self, site: Site, problem: Problem, schedule: Schedule) -> tuple[Schedule, Json]:
-        """What its stations can hold of a plan, and for its provenance what that loses."""
+    async def _in_few_periods(
+        self, site: Site, problem: Problem, schedule: Schedule
+    ) -> tuple[Schedule, Told | None, Json]:
+        """What its stations can hold of a plan, in how many periods, and for its provenance what that loses."""
         passports = {station.id: self._dispatcher.passport(station.id) for station in site.charging_stations}
         limits = period_limits(problem, passports)
         now = self._clock.now()
         # One level for hours would be the lowest of them: who has no more is told the watched time.
         until = self._dispatcher.watched_until(now) if 1 in limits.values() else now + WINDOW
         if fits(problem, schedule, limits, until):
-            return schedule, {}
+            return schedule, None, {}
+        began = perf_counter()
         work = partial(compress, problem, schedule, limits, until=until, solver=self._solver)
         try:
             compression = await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except Exception:  # the plan is there: each profile then holds the first part of it, and the next one follows
             log.exception("not told in few periods", site=site.id)
-            return schedule, {}
-        return told_in_few_periods(compression, limits, until)
+            return schedule, None, {}
+        told_schedule, lost = told_in_few_periods(compression, limits, until)
+        return told_schedule, Told(limits, until, perf_counter() - began), lost
 
     async def _still_running(self, site: Site, transactions: Mapping[str, Transaction]) -> dict[str, Transaction]:
         """Without those that ended while the plan was made: their stations would decline what is for nobody."""

@@ -279,6 +279,31 @@ class Claim:
     poisoned: PoisonedSite | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a plan was made from and by (`app.decision`), and what was measured while it was in force."""
+
+    plan_id: str
+    site_id: str
+    at: datetime
+    record: Json
+    outcome: Json | None = None  # None: it still is in force, or nothing was measured
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Something that was asked of a station for a plan, and its reply or what came in the place of one."""
+
+    plan_id: str
+    site_id: str
+    station_id: str
+    evse_id: int
+    at: datetime  # of the reply
+    action: str
+    request: Json
+    reply: Json
+
+
 DeliveryState = Literal[
     "planned",  # nothing was sent yet
     "withheld",  # it would raise the limit while others have not verifiably lowered theirs, or too often a day

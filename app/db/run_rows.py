@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, and_, case, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import tables
-from app.db.records import Claim, Plan, PlanKind, PoisonedSite, Run, RunState
+from app.db.decision_rows import insert_decision
+from app.db.records import Claim, Decision, Plan, PlanKind, PoisonedSite, Run, RunState
 from app.db.rows import Rows, columns_of, record_of, values_of
 from app.errors import OvertakenError
 
@@ -102,8 +103,11 @@ class RunRows(Rows):
             run, ("running", "planned"), state=state, reason=reason, ended_at=now, lease_until=None
         )
 
-    async def save_plan_of_run(self, plan: Plan, run: Run) -> None:
-        """The plan, and that the run has it: both or none. Raises `OvertakenError` where another has claimed it."""
+    async def save_plan_of_run(self, plan: Plan, run: Run, decision: Decision | None = None) -> None:
+        """The plan, what it was made from, and that the run has it: all or nothing.
+
+        Raises `OvertakenError` where another has claimed the run.
+        """
         row = values_of(plan)
         insert = self._database.insert(PLANS).values(row)
         mine = update(RUNS).where(RUNS.c.run_id == run.run_id, RUNS.c.fence == run.fence, RUNS.c.state == "running")
@@ -112,6 +116,8 @@ class RunRows(Rows):
             if changed.rowcount == 0:
                 raise OvertakenError(f"the run of site {run.site_id!r} was taken over: its plan is dropped")
             await connection.execute(insert.on_conflict_do_update(index_elements=["plan_id"], set_=row))
+            if decision is not None:
+                await insert_decision(connection, decision)
 
     async def admit_plan(self, plan_id: str) -> bool:
         """Whether a plan may be sent: no plan of its site with a newer token was. It is the newest sent from then on.

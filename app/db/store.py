@@ -15,6 +15,7 @@ from app.clock import Clock
 from app.db.archive_rows import ArchiveRows
 from app.db.certificate_rows import CertificateRows
 from app.db.database import Database
+from app.db.decision_rows import DecisionRows
 from app.db.key_rows import KeyRows
 from app.db.meter_value_rows import MeterValueRows
 from app.db.migrations import migrate as migrate_to_head
@@ -50,6 +51,7 @@ class Store(
     RetentionRows,
     CertificateRows,
     RunRows,
+    DecisionRows,
 ):
     """One database. `async with Store.open(url, clock)` migrates it to the newest schema and closes it at the end.
 
@@ -59,7 +61,7 @@ class Store(
     wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`; what is not believed in
     `quarantine_rows`; the tariffs that a site has had in `tariff_rows`; whole sites out and in
     in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`;
-    who plans which site when in `run_rows`.
+    who plans which site when in `run_rows`; what plans were made from and what came of them in `decision_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:

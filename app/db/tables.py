@@ -271,6 +271,33 @@ poisoned_sites = Table(
     Column("last_at", UtcDateTime, nullable=False),
 )
 
+# What each plan was made from and by, and what came of it.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("plan_id", String, primary_key=True),
+    Column("site_id", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("record", PackedJson, nullable=False),
+    Column("outcome", PackedJson),
+)
+
+# What was asked of stations for a plan, and what they replied.
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("plan_id", String, nullable=False, index=True),
+    Column("site_id", String, nullable=False),
+    Column("station_id", String, nullable=False),
+    Column("evse_id", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("action", String, nullable=False),
+    Column("request", PackedJson, nullable=False),
+    Column("reply", PackedJson, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 deliveries = Table(
     "deliveries",
     metadata,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.clock import SteppedClock
-from app.db.records import Plan, Run
+from app.db.records import Decision, Plan, Run
 from app.dispatch import Dispatcher
 from app.errors import AlreadyPlannedError, InvalidInputError, OvertakenError
 from app.executor import RebuiltPool
@@ -82,12 +82,12 @@ async def test_a_plan_that_another_process_took_over_is_neither_saved_nor_sent(w
         def __getattr__(self, name: str) -> Any:
             return getattr(world.store, name)
 
-        async def save_plan_of_run(self, plan: Plan, run: Run) -> None:
+        async def save_plan_of_run(self, plan: Plan, run: Run, decision: Decision) -> None:
             later = world.clock.now() + timedelta(hours=1)
             assert await world.store.claim_run(
                 run.site_id, run.kind, run.window, owner="another", now=later, lease_until=later + timedelta(hours=1)
             )
-            await world.store.save_plan_of_run(plan, run)
+            await world.store.save_plan_of_run(plan, run, decision)
 
     with pytest.raises(OvertakenError):
         await world.a_planner(Slow()).plan("depot", kind="nightly", window=NOW)  # type: ignore[arg-type]  # the store itself, but for one moment

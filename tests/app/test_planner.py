@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from app.clock import SteppedClock
 from app.csms.connector import Passport
-from app.db.records import Delivery, Plan, Run, Transaction, Wish
+from app.db.records import Decision, Delivery, Plan, Run, Transaction, Wish
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
 from app.events import Event, Events, PlanMade
@@ -252,8 +252,8 @@ async def test_a_transaction_that_ends_while_its_plan_is_made_is_sent_nothing(wo
         def __getattr__(self, name: str) -> Any:
             return getattr(world.store, name)
 
-        async def save_plan_of_run(self, plan: Plan, run: Run) -> None:
-            await world.store.save_plan_of_run(plan, run)
+        async def save_plan_of_run(self, plan: Plan, run: Run, decision: Decision) -> None:
+            await world.store.save_plan_of_run(plan, run, decision)
             await world.store.stop_transaction(
                 running.transaction_id, stopped_at=NOW, meter_stop_wh=0.0, reason="EVDisconnected"
             )

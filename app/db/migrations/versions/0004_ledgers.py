@@ -56,3 +56,29 @@ def upgrade() -> None:
         sa.Column("last_at", UTC, nullable=False),
         sa.PrimaryKeyConstraint("site_id", name="pk_poisoned_sites"),
     )
+
+    op.create_table(
+        "decisions",
+        sa.Column("plan_id", sa.String(), nullable=False),
+        sa.Column("site_id", sa.String(), nullable=False),
+        sa.Column("at", UTC, nullable=False),
+        sa.Column("record", sa.LargeBinary(), nullable=False),
+        sa.Column("outcome", sa.LargeBinary()),
+        sa.PrimaryKeyConstraint("plan_id", name="pk_decisions"),
+    )
+
+    op.create_table(
+        "exchanges",
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("plan_id", sa.String(), nullable=False),
+        sa.Column("site_id", sa.String(), nullable=False),
+        sa.Column("station_id", sa.String(), nullable=False),
+        sa.Column("evse_id", sa.Integer(), nullable=False),
+        sa.Column("at", UTC, nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("request", sa.LargeBinary(), nullable=False),
+        sa.Column("reply", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_exchanges"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_exchanges_plan_id", "exchanges", ["plan_id"])
