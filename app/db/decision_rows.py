@@ -6,12 +6,12 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import tables
+from app.db import ledger_tables, tables
 from app.db.records import Decision, Exchange, Json
 from app.db.rows import Rows, columns_of, record_of, values_of
 from app.errors import NotFoundError
 
-DECISIONS, EXCHANGES, PLANS = tables.decisions, tables.exchanges, tables.plans
+DECISIONS, EXCHANGES, PLANS = ledger_tables.decisions, ledger_tables.exchanges, tables.plans
 
 
 class DecisionRows(Rows):

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Table, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import tables
+from app.db import ledger_tables, tables
 from app.db.records import REACHED
 from app.db.rows import Rows
 from app.errors import ConflictError
@@ -114,7 +114,7 @@ class RetentionRows(Rows):
             ids = list((await connection.execute(old)).scalars())
             for first in range(0, len(ids), 500):
                 some = ids[first : first + 500]
-                for table in (DELIVERIES, tables.decisions, tables.exchanges, PLANS):
+                for table in (DELIVERIES, ledger_tables.decisions, ledger_tables.exchanges, PLANS):
                     counts[table.name] += (
                         await connection.execute(delete(table).where(table.c.plan_id.in_(some)))
                     ).rowcount

@@ -7,13 +7,14 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, and_, case, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import tables
+from app.db import ledger_tables, tables
 from app.db.decision_rows import insert_decision
 from app.db.records import Claim, Decision, Plan, PlanKind, PoisonedSite, Run, RunState
 from app.db.rows import Rows, columns_of, record_of, values_of
 from app.errors import OvertakenError
 
-RUNS, FENCES, POISONED, PLANS = tables.runs, tables.fences, tables.poisoned_sites, tables.plans
+RUNS, FENCES, POISONED = ledger_tables.runs, ledger_tables.fences, ledger_tables.poisoned_sites
+PLANS = tables.plans
 UNENDED = RUNS.c.ended_at.is_(None)
 DIED = "the process that planned it has ended"
 DIED_SENDING = "the process that sent its plan has ended"
