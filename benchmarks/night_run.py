@@ -13,15 +13,18 @@ import argparse
 import asyncio
 import cProfile
 import logging
+import os
 import pstats
 import resource
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any, TypeVar
 
 import structlog
 
@@ -38,6 +41,7 @@ from app.planner import Planner
 from benchmarks.night_sites import fill, site_id_of, stations
 from benchmarks.report import Report, arguments, peak_memory_mb
 
+T = TypeVar("T")
 NOW = datetime(2026, 3, 2, 21, tzinfo=UTC)
 HORIZON = timedelta(hours=36)  # as the service plans
 SIZES = (250, 500, 1000)
@@ -77,7 +81,8 @@ async def a_night(url: str, sites: int, executor: Executor) -> Night:
         results = await run_nightly(store, planner)
         wall_s, gathering_s = perf_counter() - began, cpu() - cpu_s
         failed = [result for result in results if result.plan_id is None]
-        assert len(results) == sites and not failed, failed[:3]
+        assert not failed, failed[:3]
+        assert len(results) == sites
         plans = {}
         for number in range(sites):
             plan = await store.latest_plan(site_id_of(number))
@@ -102,11 +107,52 @@ def in_a_pool(directory: Path, sites: int, workers: int) -> Night:
     return Night(night.wall_s, night.gathering_s, night.gathering_s + solving_s, night.plans)
 
 
+class KillsOne(Executor):
+    """Kills one of the cluster's workers when half of the work has been handed out."""
+
+    def __init__(self, executor: Executor, after: int, kill: Callable[[], None]) -> None:
+        self._executor = executor
+        self._after = after
+        self._kill = kill
+        self._handed_out = 0
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future = self._executor.submit(fn, *args, **kwargs)
+        self._handed_out += 1
+        if self._handed_out == self._after:
+            self._kill()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._executor.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def on_dask(directory: Path, sites: int, workers: int) -> Night:
+    """A scheduler and workers of this machine, each a process; one is killed half-way."""
+    from distributed import LocalCluster
+
+    from app.dask_executor import DaskAddress, DaskExecutor
+
+    url = f"sqlite+aiosqlite:///{directory / f'{sites}-dask.db'}"
+    asyncio.run(fill(url, sites, NOW))
+    before_s = cpu(resource.RUSAGE_CHILDREN)
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+        DaskExecutor(DaskAddress(cluster.scheduler_address)) as executor,
+    ):
+        victim = next(iter(cluster.workers.values())).pid
+        killing = KillsOne(executor, sites // 2, lambda: os.kill(victim, signal.SIGKILL))
+        night = asyncio.run(a_night(url, sites, killing))
+    solving_s = cpu(resource.RUSAGE_CHILDREN) - before_s
+    return Night(night.wall_s, night.gathering_s, night.gathering_s + solving_s, night.plans)
+
+
 def main() -> None:
     """Plan each night, and compare the time a site between the smallest and the largest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="*", type=int, default=list(SIZES))
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--dask", action="store_true", help="the largest night on Dask too, one worker killed")
     parser.add_argument("--profile", action="store_true", help="of the process that gathers and saves")
     options, report = arguments(parser, "night_run")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
@@ -121,6 +167,17 @@ def main() -> None:
                 profile.disable()
                 pstats.Stats(profile).sort_stats("tottime").print_stats(45)
             tell(report, f"{sites} sites", sites, night)
+        if options.dask:
+            by_dask = on_dask(Path(folder), sites, options.workers)
+            same = sum(by_dask.plans[name] == plan for name, plan in night.plans.items())
+            tell(report, f"{sites} sites on Dask", sites, by_dask)
+            report.add(f"{sites} sites on Dask", "plans that are the same", 100 * same / sites, "%")
+            print(f"on Dask, one of {options.workers} workers killed half-way: {same} of {sites} plans are the same")
+    smallest, largest = min(options.sizes), max(options.sizes)
+    if smallest < largest:
+        a_site_ms = [report.value(f"{sites} sites", "CPU a site") or 0.0 for sites in (smallest, largest)]
+        report.add("least to most", "growth of CPU a site", a_site_ms[1] / a_site_ms[0], "×")
+        print(f"CPU a site, {largest} against {smallest} sites: {a_site_ms[1] / a_site_ms[0]:.2f} ×")
 
 
 def tell(report: Report, case: str, sites: int, night: Night) -> None:
