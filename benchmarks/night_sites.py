@@ -8,6 +8,7 @@ from app.db import tables
 from app.db.database import Database
 from app.db.records import StoredSeries
 from app.db.store import Store
+from app.gather.charged import POWER, REGISTER
 from app.site import Site
 
 EVSES = 10
@@ -45,14 +46,16 @@ async def fill(url: str, sites: int, now: datetime) -> None:
         for number in range(sites):
             await store.save_site(a_site(number))
             await store.add_series(_prices(number, now, chance))
-    transactions, wishes = [], []
+    transactions, wishes, samples = [], [], []
     for number in range(sites):
         name = site_id_of(number)
         for evse in range(EVSES):
             station_id, evse_id = f"{name}-cs{evse // 2}", evse % 2 + 1
             arrived = now - timedelta(minutes=chance.randrange(10, 240))
+            samples += _samples(station_id, evse_id, number * EVSES + evse + 1, arrived, now)
             transactions.append(
                 {
+                    "transaction_id": number * EVSES + evse + 1,
                     "site_id": name,
                     "station_id": station_id,
                     "evse_id": evse_id,
@@ -77,11 +80,39 @@ async def fill(url: str, sites: int, now: datetime) -> None:
     async with Database.open(url, SystemClock()) as database, database.write() as connection:
         await connection.execute(tables.transactions.insert(), transactions)
         await connection.execute(tables.wishes.insert(), wishes)
+        await connection.execute(tables.meter_values.insert(), samples)
 
 
 def stations(sites: int) -> frozenset[str]:
     """All of them are connected."""
     return frozenset(f"{site_id_of(number)}-cs{station}" for number in range(sites) for station in range(EVSES // 2))
+
+
+def _samples(
+    station_id: str, evse_id: int, transaction_id: int, arrived: datetime, now: datetime
+) -> list[dict[str, object]]:
+    """Register and power every five minutes: so far it has charged at 2 kW."""
+    rows: list[dict[str, object]] = []
+    at = arrived + timedelta(minutes=5)
+    while at <= now:
+        charged_wh = 2000.0 * ((at - arrived) / timedelta(hours=1))
+        for measurand, value, unit in ((REGISTER, charged_wh, "Wh"), (POWER, 2000.0, "W")):
+            rows.append(
+                {
+                    "station_id": station_id,
+                    "evse_id": evse_id,
+                    "at": at,
+                    "measurand": measurand,
+                    "phase": "",
+                    "context": "Sample.Periodic",
+                    "transaction_id": transaction_id,
+                    "value": value,
+                    "unit": unit,
+                    "received_at": at,
+                }
+            )
+        at += timedelta(minutes=5)
+    return rows
 
 
 def _prices(number: int, now: datetime, chance: random.Random) -> StoredSeries:
