@@ -115,7 +115,7 @@ def _ready_by(
 
 
 def _least_kwh(site: Site, transaction: Transaction, wish: Wish | None, seen: Seen) -> float:
-    """What one slot at the minimum current delivers: no plan can give a car less, and giving it none breaks a promise."""
+    """What one slot at the minimum current delivers: no plan can give less, and none at all would break a promise."""
     evse = _evse_of(site, transaction)
     if evse is None:
         return 0.0
