@@ -105,6 +105,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             events,
             replan_minutes=settings.replan_minutes,
             debounce_s=settings.replan_debounce_s,
+            connected=connector.connected,
         )
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock, connected=connector.connected)
