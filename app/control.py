@@ -22,6 +22,7 @@ from app.events import (
     MeterValuesReceived,
     ObedienceChanged,
     PriorityChargingChanged,
+    SignalsArrived,
     SiteChanged,
     StationBooted,
     StationConnected,
@@ -114,7 +115,7 @@ class Control:
                 | PriorityChargingChanged()
             ):
                 await self._mark_station(event.station_id)
-            case WishChanged() | SiteChanged():
+            case WishChanged() | SiteChanged() | SignalsArrived(kind="import_price" | "export_price"):
                 self.replan(event.site_id)
             case _:
                 pass

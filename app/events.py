@@ -154,6 +154,27 @@ class ReadingsArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalsArrived:
+    """A source has published; its values are stored. New prices make a new plan."""
+
+    site_id: str
+    source: str
+    kind: str  # of the series
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePolled:
+    """A provider was asked; `outcome` is ``delivered``, ``not_published`` or ``failed``."""
+
+    site_id: str
+    source: str
+    type: str
+    outcome: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PlanMade:
     site_id: str
     plan_id: str
@@ -185,6 +206,8 @@ Event = (
     | WishChanged
     | SiteChanged
     | ReadingsArrived
+    | SignalsArrived
+    | SourcePolled
     | PlanMade
     | DeliveryChanged
 )

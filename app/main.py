@@ -36,6 +36,7 @@ from app.server import bind, in_url, listening
 from app.settings import Settings
 from app.settlement import Settlement
 from app.simulate import Simulator
+from app.sources.sources import open_sources
 from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 
 log = structlog.get_logger()
@@ -103,9 +104,10 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock)
         settlement = Settlement(store, clock, events)
+        sources = await stack.enter_async_context(open_sources(settings, store, clock, events))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
-        metrics = Metrics(events, connector)
+        metrics = Metrics(events, connector, sources.feeds)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -113,6 +115,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await stack.enter_async_context(_background("control", control.run(), stop))
         await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
         await stack.enter_async_context(_background("nightly", nightly.run(), stop))
+        await stack.enter_async_context(_background("sources", sources.run(), stop))
         await stack.enter_async_context(_background("settlement", settlement.run(), stop))
         if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
             bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
@@ -137,6 +140,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             commands=commands,
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
+            sources=sources,
             stop=stop,
         )
         api = create_api(services, metrics, session_secret(settings))

@@ -66,6 +66,16 @@ class Settings(BaseSettings):
         default=None, description="Signs the dashboard's cookie; generated and kept in the data directory when empty."
     )
 
+    source_tokens: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description='Tokens of providers by name, as JSON: {"entsoe": "…"}; sites name them: see docs/sources.md.',
+    )
+    source_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts that sources may reach in private networks and over plain http, as JSON; tokens are sent to "
+        "providers and to these only.",
+    )
+
     remote_csms: tuple[RemoteCsms, ...] = Field(
         default=(), description="Other CSMSs and the stations that are reached through them, as JSON: docs/csms.md."
     )

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from app.csms.corrections import Corrections
+from app.sources.document import Source
 from app.tariff import Document, LocalTime, Tariff
 from optimizer.domain import CONNECTION, Phase
 
@@ -165,6 +166,11 @@ class Site(Document):
     batteries: tuple[BatteryDocument, ...] = ()
     meters: tuple[MeterDocument, ...] = ()
     tariff: Tariff
+    sources: tuple[Source, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Who is asked for prices, weather and the like, the preferred ones first.",
+    )
     base_load: BaseLoadDocument = BaseLoadDocument.model_validate({})
     session_defaults: SessionDefaults = SessionDefaults.model_validate({})
     slot_minutes: Literal[5, 10, 15, 30, 60] = 15
@@ -189,6 +195,7 @@ class Site(Document):
         _require_unique("pv_arrays", [array.id for array in self.pv_arrays])
         _require_unique("batteries", [battery.id for battery in self.batteries])
         _require_unique("meters", [meter.id for meter in self.meters])
+        _require_unique("sources", [source.name for source in self.sources])
         _require_tree({circuit.id: circuit.parent for circuit in self.circuits})
         for station in self.charging_stations:
             _require_unique(f"charging_stations[{station.id}].evses", [evse.id for evse in station.evses])

@@ -32,6 +32,7 @@ from app.api import (
     site_events,
     site_now,
     sites,
+    sources,
     transactions,
 )
 from app.api.auth import KeyRequired, Sessions
@@ -46,6 +47,7 @@ ROUTERS = (
     site_events.router,
     readings.router,
     series.router,
+    sources.router,
     ocpp_messages.router,
     sessions.router,
     schedules.router,

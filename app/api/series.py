@@ -19,13 +19,19 @@ router = APIRouter(prefix="/v1/sites", tags=["series"])
 
 MAX_VALUES = 120_000  # a year of five-minute values
 Kind = Literal[
-    "import_price", "export_price", "carbon",
+    "import_price", "export_price", "carbon", "carbon_marginal", "ghi", "temp_air",
     "base_load", "base_load_high", "base_load_low", "pv", "pv_low", "pv_high",
 ]  # fmt: skip
 _PRICES = ("import_price", "export_price")
-_NEVER_NEGATIVE = ("base_load", "base_load_high", "base_load_low", "pv", "pv_low", "pv_high")
+_NEVER_NEGATIVE = ("ghi", "base_load", "base_load_high", "base_load_low", "pv", "pv_low", "pv_high")
 _CARBON_KG_PER_KWH = {"kg/kWh": 1.0, "g/kWh": 1e-3, "kg/MWh": 1e-3}
 _POWER_KW = {"kW": 1.0, "W": 1e-3, "MW": 1e3}
+_OTHER_UNITS = {
+    "carbon": ("kg/kWh", _CARBON_KG_PER_KWH),
+    "carbon_marginal": ("kg/kWh", _CARBON_KG_PER_KWH),
+    "ghi": ("W/m2", {"W/m2": 1.0, "W/m²": 1.0, "kW/m2": 1e3}),
+    "temp_air": ("degC", {"degC": 1.0, "°C": 1.0}),
+}
 
 EXAMPLE: dict[str, Any] = {
     "kind": "import_price",
@@ -45,7 +51,10 @@ class SeriesIn(Edge):
     source: str = Field(min_length=1, max_length=200, description="who issued it")
     start: Moment
     resolution_minutes: Literal[5, 10, 15, 30, 60]
-    unit: str = Field(max_length=20, description="prices: EUR/kWh or EUR/MWh; carbon: g/kWh; power: kW, W or MW")
+    unit: str = Field(
+        max_length=20,
+        description="prices: EUR/kWh or EUR/MWh; carbon: g/kWh; power: kW, W or MW; ghi: W/m2; temp_air: degC",
+    )
     values: list[Annotated[float, Field(ge=-1e7, le=1e7)]] = Field(min_length=1, max_length=MAX_VALUES)
     issued_at: Moment | None = Field(default=None, description="when the source issued it; left out: now")
     estimated: bool = Field(default=False, description="a stand-in that better values will overrule")
@@ -125,7 +134,7 @@ def kept_unit(kind: Kind, unit: str, currency: str) -> tuple[str, float]:
         if match[1] != currency:
             raise InvalidInputError("unit", f"{unit!r} is not in the site's currency {currency}")
         return f"{currency}/kWh", 1.0 if match[2] == "k" else 1e-3
-    kept, known = ("kg/kWh", _CARBON_KG_PER_KWH) if kind == "carbon" else ("kW", _POWER_KW)
+    kept, known = _OTHER_UNITS.get(kind, ("kW", _POWER_KW))
     if unit not in known:
         raise InvalidInputError("unit", f"{unit!r} is none of {', '.join(known)}")
     return kept, known[unit]

@@ -21,6 +21,7 @@ from app.keys import Keys
 from app.settings import Settings
 from app.simulate import Simulator
 from app.site import Site
+from app.sources.sources import Sources
 
 
 class Planning(Protocol):
@@ -49,6 +50,7 @@ class Services:
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
     remotes: Remotes | None = None  # None: there is no other CSMS
+    sources: Sources | None = None  # None: nobody is asked for signals
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
