@@ -19,6 +19,7 @@ from app.events import (
     ChargingLimitChanged,
     Event,
     Events,
+    GridLimitChanged,
     MeterValuesReceived,
     ObedienceChanged,
     PriorityChargingChanged,
@@ -115,7 +116,12 @@ class Control:
                 | PriorityChargingChanged()
             ):
                 await self._mark_station(event.station_id)
-            case WishChanged() | SiteChanged() | SignalsArrived(kind="import_price" | "export_price"):
+            case (
+                WishChanged()
+                | SiteChanged()
+                | GridLimitChanged()
+                | SignalsArrived(kind="import_price" | "export_price")
+            ):
                 self.replan(event.site_id)
             case _:
                 pass

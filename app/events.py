@@ -148,6 +148,14 @@ class SiteChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GridLimitChanged:
+    """A grid operator's limit has come, begun, ended or been cancelled; `GridLimits.in_force` says what holds."""
+
+    site_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingsArrived:
     site_id: str
     at: datetime
@@ -205,6 +213,7 @@ Event = (
     | ObedienceChanged
     | WishChanged
     | SiteChanged
+    | GridLimitChanged
     | ReadingsArrived
     | SignalsArrived
     | SourcePolled

@@ -28,6 +28,7 @@ from app.dispatch.reconciler import Reconciler
 from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
+from app.grid_limits import GridLimits
 from app.keys import Keys
 from app.metrics import Metrics
 from app.nightly import Nightly, NightlyResult, run_nightly
@@ -104,6 +105,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock)
         settlement = Settlement(store, clock, events)
+        grid_limits = GridLimits(store, clock, events)
         sources = await stack.enter_async_context(open_sources(settings, store, clock, events))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
@@ -112,11 +114,16 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         for site in await store.sites():
             await dispatcher.restore(site)
-        await stack.enter_async_context(_background("control", control.run(), stop))
-        await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
-        await stack.enter_async_context(_background("nightly", nightly.run(), stop))
-        await stack.enter_async_context(_background("sources", sources.run(), stop))
-        await stack.enter_async_context(_background("settlement", settlement.run(), stop))
+        works = {
+            "control": control.run(),
+            "grid limits": grid_limits.run(),
+            "reconciler": reconciler.run(),
+            "nightly": nightly.run(),
+            "sources": sources.run(),
+            "settlement": settlement.run(),
+        }
+        for name, work in works.items():
+            await stack.enter_async_context(_background(name, work, stop))
         if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
             bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
         if settings.ocpp_tls_certificate is not None:
@@ -140,6 +147,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             commands=commands,
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
+            grid_limits=grid_limits,
             sources=sources,
             stop=stop,
         )

@@ -18,6 +18,7 @@ from app.api import (
     dashboard,
     enrolment,
     flexibility,
+    grid_limits,
     health,
     keys,
     ocpp_messages,
@@ -61,6 +62,7 @@ ROUTERS = (
     consumption.router,
     quarantine.router,
     flexibility.router,
+    grid_limits.router,
     keys.router,
 )
 PUBLIC_ROUTERS = (health.router, dashboard.router)

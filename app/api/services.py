@@ -17,6 +17,7 @@ from app.db.store import Store
 from app.dispatch.certificate import Certificate
 from app.dispatch.probe import ProbeReport
 from app.events import Events
+from app.grid_limits import GridLimits
 from app.keys import Keys
 from app.settings import Settings
 from app.simulate import Simulator
@@ -50,6 +51,7 @@ class Services:
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
     remotes: Remotes | None = None  # None: there is no other CSMS
+    grid_limits: GridLimits | None = None  # None: nobody may set any
     sources: Sources | None = None  # None: nobody is asked for signals
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 

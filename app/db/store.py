@@ -15,6 +15,7 @@ from app.clock import Clock
 from app.db.archive_rows import ArchiveRows
 from app.db.certificate_rows import CertificateRows
 from app.db.database import Database
+from app.db.grid_limit_rows import GridLimitRows
 from app.db.key_rows import KeyRows
 from app.db.meter_value_rows import MeterValueRows
 from app.db.migrations import migrate as migrate_to_head
@@ -48,6 +49,7 @@ class Store(
     ArchiveRows,
     RetentionRows,
     CertificateRows,
+    GridLimitRows,
 ):
     """One database. `async with Store.open(url, clock)` migrates it to the newest schema and closes it at the end.
 
@@ -56,7 +58,8 @@ class Store(
     made of in `transaction_event_rows`; meter values in `meter_value_rows`; site meters and series in `series_rows`;
     wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`; what is not believed in
     `quarantine_rows`; the tariffs that a site has had in `tariff_rows`; whole sites out and in
-    in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`.
+    in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`;
+    grid operators' limits in `grid_limit_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:

@@ -17,6 +17,7 @@ from app.gather.beliefs import Beliefs, scenarios
 from app.gather.charged import POWER, REGISTER, from_power
 from app.gather.demand import DemandCharges, floored
 from app.gather.external_limits import external_limits
+from app.gather.grid_cap import limits_provenance, under_grid_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
@@ -166,10 +167,15 @@ class Gatherer:
                 site.session_defaults.unmet_price_per_kwh if any(session.scenarios for session in sessions) else None
             ),
         )
+        kept = await self._store.grid_limits(site.id, after=now)
+        grid_limits = [limit for limit in kept if limit.holds_within(now, horizon.end)]
+        problem = under_grid_limits(problem, grid_limits, self._idle(site, planned))
         transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
         own = {evse.evse_id for evse in problem.evses}
         lost = {key: reason for key, reason in self._limits.uncontrollable().items() if key in own}
         provenance = signals.provenance | ({"uncontrollable": lost} if lost else {})
+        if grid_limits:
+            provenance |= {"grid_limits": limits_provenance(grid_limits)}
         return Gathered(problem, provenance, transactions, _warnings(site, problem))
 
     async def _sessions(self, site: Site, now: datetime, end: datetime) -> tuple[list[Transaction], list[Session]]:
@@ -283,6 +289,13 @@ class Gatherer:
         power_w = total_power_w(values)
         edges_s = np.array([transaction.started_at.timestamp(), until.timestamp()])
         return float(from_power(power_w).between(edges_s)[0]) if power_w else 0.0
+
+    def _idle(self, site: Site, planned: set[str]) -> set[str]:
+        """EVSEs without a car at stations that do what they are told."""
+        connected, lost = self._connected(), self._limits.uncontrollable()
+        keys = {evse_key(station.id, evse.id) for station in site.charging_stations if station.id in connected
+                for evse in station.evses}  # fmt: skip
+        return keys - planned - set(lost)
 
     def _reservations(self, site: Site, planned: set[str], now: datetime, end: datetime) -> list[Reservation]:
         """Current that EVSEs outside this plan may draw: offline, unverified, or idle with a fallback.
