@@ -148,6 +148,33 @@ class SiteChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class OverridesChanged:
+    """Something was set by hand at the site, or has ended."""
+
+    site_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ModeChanged:
+    """The site is controlled in another way from now on: see `app.modes`."""
+
+    site_id: str
+    mode: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChanged:
+    """An alarm was raised, or is over."""
+
+    site_id: str
+    alarm_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingsArrived:
     site_id: str
     at: datetime
@@ -184,6 +211,9 @@ Event = (
     | ObedienceChanged
     | WishChanged
     | SiteChanged
+    | OverridesChanged
+    | ModeChanged
+    | AlarmChanged
     | ReadingsArrived
     | PlanMade
     | DeliveryChanged

@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 
+from app.alarms import Alarms, Courier
+from app.alarms.mail import MailServer
 from app.api.application import create_api
 from app.api.services import Services
 from app.clock import Clock, SystemClock
@@ -30,6 +32,7 @@ from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
 from app.keys import Keys
 from app.metrics import Metrics
+from app.modes import Modes
 from app.nightly import Nightly, NightlyResult, run_nightly
 from app.planner import Planner
 from app.server import bind, in_url, listening
@@ -37,6 +40,7 @@ from app.settings import Settings
 from app.settlement import Settlement
 from app.simulate import Simulator
 from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
+from app.watch import Watch
 
 log = structlog.get_logger()
 
@@ -88,9 +92,16 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
         timed_out = TimedOut(settings.data_dir / OF_SITES)
-        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out)
-        asked = TimedOut(settings.data_dir / OF_REQUESTS)
-        simulator = Simulator(store, clock, executor, horizon=horizon, solver=settings.solver, timed_out=asked)
+        modes = Modes(store, clock, events)
+        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out, modes)
+        simulator = Simulator(
+            store,
+            clock,
+            executor,
+            horizon=horizon,
+            solver=settings.solver,
+            timed_out=TimedOut(settings.data_dir / OF_REQUESTS),
+        )
         control = Control(
             store,
             planner,
@@ -105,7 +116,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         settlement = Settlement(store, clock, events)
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
-        metrics = Metrics(events, connector)
+        metrics = Metrics(events, connector, modes)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -113,6 +124,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await stack.enter_async_context(_background("control", control.run(), stop))
         await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
         await stack.enter_async_context(_background("nightly", nightly.run(), stop))
+        watch = Watch(store, modes, clock, events, control.replan)
+        await stack.enter_async_context(_watched(watch, settings, store, modes, clock, events, stop))
         await stack.enter_async_context(_background("settlement", settlement.run(), stop))
         if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
             bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
@@ -130,6 +143,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             keys=keys,
             connector=connector,
             remotes=remotes,
+            modes=modes,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
@@ -214,6 +228,35 @@ class _Withheld:
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()
+
+
+@asynccontextmanager
+async def _watched(
+    watch: Watch, settings: Settings, store: Store, modes: Modes, clock: Clock, events: Events, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Modes, what is set by hand, and what operators are told of by themselves, while the body runs."""
+    alarms = Alarms(store, modes, clock, events, settings.alarm_targets)
+    courier = Courier(store, clock, events, settings.alarm_targets, mail_server(settings))
+    async with (
+        _background("notices", courier.run(), stop),
+        _background("alarms", alarms.run(), stop),
+        _background("watch", watch.run(), stop),
+    ):
+        yield
+
+
+def mail_server(settings: Settings) -> MailServer | None:
+    if settings.smtp_host is None:
+        return None
+    password = None if settings.smtp_password is None else settings.smtp_password.get_secret_value()
+    return MailServer(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_security,
+        settings.smtp_from,
+        settings.smtp_user,
+        password,
+    )
 
 
 def session_secret(settings: Settings) -> bytes:

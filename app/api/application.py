@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import (
+    alarms,
     cdrs,
     certificates,
     charging_stations,
@@ -22,6 +23,7 @@ from app.api import (
     keys,
     ocpp_messages,
     optimize,
+    overrides,
     problems,
     quarantine,
     readings,
@@ -44,6 +46,8 @@ ROUTERS = (
     site_now.router,
     certificates.router,
     site_events.router,
+    overrides.router,
+    alarms.router,
     readings.router,
     series.router,
     ocpp_messages.router,

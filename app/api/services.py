@@ -18,6 +18,7 @@ from app.dispatch.certificate import Certificate
 from app.dispatch.probe import ProbeReport
 from app.events import Events
 from app.keys import Keys
+from app.modes import Modes
 from app.settings import Settings
 from app.simulate import Simulator
 from app.site import Site
@@ -49,6 +50,7 @@ class Services:
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
     remotes: Remotes | None = None  # None: there is no other CSMS
+    modes: Modes | None = None  # None: nothing is controlled here
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
