@@ -277,9 +277,11 @@ def import_site(file: Annotated[Path, typer.Argument(help="YAML or JSON; docs/si
 
 
 def _add_simulate_commands() -> None:
+    from app.cli_overrides import overrides_app
     from app.cli_simulate import simulate_app
 
     app.add_typer(simulate_app, name="simulate")
+    app.add_typer(overrides_app, name="overrides")
 
 
 def _add_history_commands() -> None:

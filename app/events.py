@@ -156,6 +156,33 @@ class GridLimitChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class OverridesChanged:
+    """Something was set by hand at the site, or has ended."""
+
+    site_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ModeChanged:
+    """The site is controlled in another way from now on: see `app.modes`."""
+
+    site_id: str
+    mode: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChanged:
+    """An alarm was raised, or is over."""
+
+    site_id: str
+    alarm_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingsArrived:
     site_id: str
     at: datetime
@@ -214,6 +241,9 @@ Event = (
     | WishChanged
     | SiteChanged
     | GridLimitChanged
+    | OverridesChanged
+    | ModeChanged
+    | AlarmChanged
     | ReadingsArrived
     | SignalsArrived
     | SourcePolled

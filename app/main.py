@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 
+from app.alarms import Alarms, Courier
+from app.alarms.mail import MailServer
 from app.api.application import create_api
 from app.api.services import Services
 from app.clock import Clock, SystemClock
@@ -31,6 +33,7 @@ from app.gather import FallbackOnly, Gatherer
 from app.grid_limits import GridLimits
 from app.keys import Keys
 from app.metrics import Metrics
+from app.modes import Modes
 from app.nightly import Nightly, NightlyResult, run_nightly
 from app.planner import Planner
 from app.server import bind, in_url, listening
@@ -39,6 +42,7 @@ from app.settlement import Settlement
 from app.simulate import Simulator
 from app.sources.sources import open_sources
 from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
+from app.watch import Watch
 
 log = structlog.get_logger()
 
@@ -90,9 +94,16 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
         timed_out = TimedOut(settings.data_dir / OF_SITES)
-        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out)
-        asked = TimedOut(settings.data_dir / OF_REQUESTS)
-        simulator = Simulator(store, clock, executor, horizon=horizon, solver=settings.solver, timed_out=asked)
+        modes = Modes(store, clock, events)
+        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out, modes)
+        simulator = Simulator(
+            store,
+            clock,
+            executor,
+            horizon=horizon,
+            solver=settings.solver,
+            timed_out=TimedOut(settings.data_dir / OF_REQUESTS),
+        )
         control = Control(
             store,
             planner,
@@ -109,7 +120,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         sources = await stack.enter_async_context(open_sources(settings, store, clock, events))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
-        metrics = Metrics(events, connector, sources.feeds)
+        metrics = Metrics(events, connector, sources.feeds, modes)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -124,6 +135,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         }
         for name, work in works.items():
             await stack.enter_async_context(_background(name, work, stop))
+        watch = Watch(store, modes, clock, events, control.replan)
+        await stack.enter_async_context(_watched(watch, settings, store, modes, clock, events, stop))
         if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
             bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
         if settings.ocpp_tls_certificate is not None:
@@ -140,6 +153,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             keys=keys,
             connector=connector,
             remotes=remotes,
+            modes=modes,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
@@ -226,6 +240,35 @@ class _Withheld:
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()
+
+
+@asynccontextmanager
+async def _watched(
+    watch: Watch, settings: Settings, store: Store, modes: Modes, clock: Clock, events: Events, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Modes, what is set by hand, and what operators are told of by themselves, while the body runs."""
+    alarms = Alarms(store, modes, clock, events, settings.alarm_targets)
+    courier = Courier(store, clock, events, settings.alarm_targets, mail_server(settings))
+    async with (
+        _background("notices", courier.run(), stop),
+        _background("alarms", alarms.run(), stop),
+        _background("watch", watch.run(), stop),
+    ):
+        yield
+
+
+def mail_server(settings: Settings) -> MailServer | None:
+    if settings.smtp_host is None:
+        return None
+    password = None if settings.smtp_password is None else settings.smtp_password.get_secret_value()
+    return MailServer(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_security,
+        settings.smtp_from,
+        settings.smtp_user,
+        password,
+    )
 
 
 def session_secret(settings: Settings) -> bytes:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from app.csms.connector import CsmsConnector
 from app.events import Event, Events, SourcePolled
+from app.modes import MODES, Mode, Modes
 from app.sources.feed import Feed, State
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
@@ -18,7 +19,13 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 class Metrics:
     """One registry of its own: two services in one process (tests, the demo) do not meet."""
 
-    def __init__(self, events: Events, connector: CsmsConnector, feeds: Callable[[], Iterable[Feed]] = tuple) -> None:
+    def __init__(
+        self,
+        events: Events,
+        connector: CsmsConnector,
+        feeds: Callable[[], Iterable[Feed]] = tuple,
+        modes: Modes | None = None,
+    ) -> None:
         self.registry = CollectorRegistry()
         self._events = Counter(
             "smartcharge_events", "What happened, by kind (see app/events.py).", ["kind"], registry=self.registry
@@ -41,6 +48,10 @@ class Metrics:
         states = Gauge("smartcharge_sources", "Sources of all sites, by state.", ["state"], registry=self.registry)
         for state in get_args(State):
             states.labels(state).set_function(partial(_in_state, feeds, state))
+        if modes is not None:
+            sites = Gauge("smartcharge_sites", "Sites by mode.", ["mode"], registry=self.registry)
+            for mode in MODES:
+                sites.labels(mode).set_function(partial(_count_of, modes, mode))
         self.close = events.subscribe(self._count)
 
     def text(self) -> bytes:
@@ -55,3 +66,7 @@ class Metrics:
 
 def _in_state(feeds: Callable[[], Iterable[Feed]], state: State) -> int:
     return sum(feed.state() == state for feed in feeds())
+
+
+def _count_of(modes: Modes, mode: Mode) -> float:
+    return modes.counts()[mode]

@@ -18,13 +18,16 @@ from app.db.records import Delivery, Json, Plan, Transaction
 from app.db.store import Store
 from app.events import Events, PlanMade
 from app.few_periods import WINDOW, fits, period_limits, told_in_few_periods
-from app.gather import MAX_TRANSACTIONS, Gatherer
+from app.gather import MAX_TRANSACTIONS, Gathered, Gatherer
 from app.problem_json import problem_to_json, schedule_to_json
+from app.second_best import by_rules, second_best
 from app.site import Site
 from app.solving import DEFAULTS, Keeping, log_kept, solve
 from app.timed_out import TimedOut
+from forecasts.errors import ForecastError
 from optimizer.compress import compress
 from optimizer.domain import Problem, Schedule
+from optimizer.errors import InvalidProblemError
 
 log = structlog.get_logger()
 
@@ -48,6 +51,14 @@ class Dispatches(Protocol):
     ) -> Sequence[Delivery]: ...
 
 
+class Notes(Protocol):
+    """What the planner tells of how it went: see `app.modes`."""
+
+    async def planned(self, site: Site, plan: Plan) -> None: ...
+
+    async def failed(self, site: Site, reason: str) -> None: ...
+
+
 class Planner:
     """Makes one plan of one site at a time, and sees it through to the chargers.
 
@@ -65,6 +76,7 @@ class Planner:
         executor: Executor,
         solver: str = "highs",
         timed_out: TimedOut | None = None,
+        modes: Notes | None = None,
     ) -> None:
         self._store = store
         self._gatherer = gatherer
@@ -74,6 +86,7 @@ class Planner:
         self._executor = executor
         self._solver = solver
         self._timed_out = timed_out
+        self._modes = modes
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan:
@@ -81,27 +94,68 @@ class Planner:
         async with self._turns[site_id]:
             with self._clock.hold():
                 site = await self._store.site(site_id)
-                gathered = await self._gatherer.gather(site)
-                # Solved and checked, or the fallback with its reason; baselines and polish cost time a re-plan lacks.
-                schedule = await solve_in(
-                    self._executor,
-                    gathered.problem,
-                    self._solver,
-                    baselines=() if kind == "replan" else DEFAULTS,
-                    keeping=Keeping(self._timed_out, site_id, self._clock.now()) if self._timed_out else None,
-                    polish=kind != "replan",
-                )
-                schedule, told = await self._in_few_periods(site, gathered.problem, schedule)
-                schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
-                provenance = gathered.provenance | told
-                plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, provenance)
-                await self._store.save_plan(plan)
-                self._events.publish(PlanMade(site_id, plan.plan_id, plan.created_at))
-                if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
-                    transactions = await self._still_running(site, gathered.transactions)
-                    await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, transactions)
+                try:
+                    plan = await self._see_through(site, kind, dispatch=dispatch)
+                except Exception as error:
+                    if dispatch and self._modes is not None:
+                        await self._modes.failed(site, f"no plan could be made: {error}")
+                    raise
         log.info("planned", site=site_id, kind=kind, plan=plan.plan_id, status=plan.status, reason=plan.reason)
         return plan
+
+    async def _see_through(self, site: Site, kind: Kind, *, dispatch: bool) -> Plan:
+        gathered, schedule = await self._gathered_and_solved(site, kind, dispatch=dispatch)
+        basis: Json = {}
+        if schedule.status == "fallback":
+            last = await self._store.latest_plan(site.id)
+            schedule, basis = second_best(gathered.problem, schedule, last, self._clock.now())
+        schedule, told = await self._in_few_periods(site, gathered.problem, schedule)
+        schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
+        provenance = gathered.provenance | told | basis
+        plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, provenance)
+        await self._store.save_plan(plan)
+        self._events.publish(PlanMade(site.id, plan.plan_id, plan.created_at))
+        if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
+            transactions = await self._still_running(site, gathered.transactions)
+            await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, transactions)
+        if dispatch and self._modes is not None:
+            if _may_be_sent(schedule):
+                await self._modes.planned(site, plan)
+            else:
+                await self._modes.failed(site, "the plan breaks a rule that the checker knows, and was not sent")
+        return plan
+
+    async def _gathered_and_solved(self, site: Site, kind: Kind, *, dispatch: bool) -> tuple[Gathered, Schedule]:
+        """Solved and checked, or by rules with the reason; baselines and polish cost time that a re-plan lacks.
+
+        Cars that are there are planned by rules where not even prices are known; otherwise that is the caller's
+        error.
+        """
+        try:
+            gathered = await self._gatherer.gather(site)
+        except ForecastError as unknown:
+            if not dispatch or site.mode == "shadow":
+                raise
+            gathered = await self._gatherer.gather_by_rules(site)
+            if not gathered.transactions:
+                raise
+            return gathered, await asyncio.to_thread(by_rules, gathered.problem, str(unknown))
+        try:
+            schedule = await solve_in(
+                self._executor,
+                gathered.problem,
+                self._solver,
+                baselines=() if kind == "replan" else DEFAULTS,
+                keeping=Keeping(self._timed_out, site.id, self._clock.now()) if self._timed_out else None,
+                polish=kind != "replan",
+            )
+        except InvalidProblemError:
+            raise
+        except Exception as failure:  # a process that died or never came back is no reason to leave cars without a plan
+            log.error("the solver's process failed", site=site.id, error=f"{type(failure).__name__}: {failure}")
+            why = f"its process failed: {type(failure).__name__}: {failure}"
+            schedule = await asyncio.to_thread(by_rules, gathered.problem, why)
+        return gathered, schedule
 
     async def _in_few_periods(self, site: Site, problem: Problem, schedule: Schedule) -> tuple[Schedule, Json]:
         """What its stations can hold of a plan, and for its provenance what that loses."""

@@ -7,6 +7,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.alarms.settings import AlarmTarget
 from app.csms.remote.settings import RemoteCsms
 
 
@@ -76,6 +77,17 @@ class Settings(BaseSettings):
         "providers and to these only.",
     )
 
+    alarm_targets: tuple[AlarmTarget, ...] = Field(
+        default=(), description="Who is told of alarms, by webhook or e-mail, as JSON: docs/operating.md."
+    )
+    smtp_host: str | None = Field(default=None, description="Mail server for alarms by e-mail; empty for none.")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the way to it is kept private; none sends no password."
+    )
+    smtp_user: str | None = Field(default=None, description="As whom we log in there; empty: without a login.")
+    smtp_password: SecretStr | None = Field(default=None, description="The password of that login.")
+    smtp_from: str = Field(default="smartcharge@localhost", description="The sender of our e-mails.")
     remote_csms: tuple[RemoteCsms, ...] = Field(
         default=(), description="Other CSMSs and the stations that are reached through them, as JSON: docs/csms.md."
     )

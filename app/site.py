@@ -145,6 +145,15 @@ class SessionDefaults(Document):
     )
 
 
+class AlarmDocument(Document):
+    """When an operator is told; who is told, and how, is in the settings of the service."""
+
+    not_ready_kwh: Positive = Field(
+        default=1.5, description="A car that will leave with so much less than its driver asked for; kWh."
+    )
+    stale_after_minutes: Positive = Field(default=60.0, description="A meter that was not heard of for so long.")
+
+
 class Site(Document):
     """One site, whole: grid connection, circuit tree, charging stations, PV, batteries, meters, tariff."""
 
@@ -173,6 +182,7 @@ class Site(Document):
     )
     base_load: BaseLoadDocument = BaseLoadDocument.model_validate({})
     session_defaults: SessionDefaults = SessionDefaults.model_validate({})
+    alarms: AlarmDocument = AlarmDocument.model_validate({})
     slot_minutes: Literal[5, 10, 15, 30, 60] = 15
     nightly_at: LocalTime = Field(default=time(22, 0), description="Local hour at which the coming day is planned.")
     fallback_current_a: NotNegative = Field(

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import (
+    alarms,
     cdrs,
     certificates,
     charging_stations,
@@ -23,6 +24,7 @@ from app.api import (
     keys,
     ocpp_messages,
     optimize,
+    overrides,
     problems,
     quarantine,
     readings,
@@ -46,6 +48,8 @@ ROUTERS = (
     site_now.router,
     certificates.router,
     site_events.router,
+    overrides.router,
+    alarms.router,
     readings.router,
     series.router,
     sources.router,

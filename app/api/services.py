@@ -19,6 +19,7 @@ from app.dispatch.probe import ProbeReport
 from app.events import Events
 from app.grid_limits import GridLimits
 from app.keys import Keys
+from app.modes import Modes
 from app.settings import Settings
 from app.simulate import Simulator
 from app.site import Site
@@ -53,6 +54,7 @@ class Services:
     remotes: Remotes | None = None  # None: there is no other CSMS
     grid_limits: GridLimits | None = None  # None: nobody may set any
     sources: Sources | None = None  # None: nobody is asked for signals
+    modes: Modes | None = None  # None: nothing is controlled here
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -1,6 +1,6 @@
 """Store and forecasts become a Problem: the only place where pandas meets the optimizer."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -14,6 +14,7 @@ from app.csms.limits import LEAST_CURRENT_A
 from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
 from app.gather.beliefs import Beliefs, scenarios
+from app.gather.by_hand import ByHand
 from app.gather.charged import POWER, REGISTER, from_power
 from app.gather.demand import DemandCharges, floored
 from app.gather.external_limits import external_limits
@@ -21,7 +22,7 @@ from app.gather.grid_cap import limits_provenance, under_grid_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
-from app.gather.signals import SignalSource
+from app.gather.signals import Signals, SignalSource
 from app.site import EvseDocument, Site, evse_key
 from optimizer.domain import (
     PHASES,
@@ -115,11 +116,26 @@ class Gatherer:
 
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
         """Raises `ForecastError` where prices or base load are not known in any way."""
+        return await self._gather(site, what_if, self._signals.of)
+
+    async def gather_by_rules(self, site: Site) -> Gathered:
+        """For a plan that needs no price, and makes do with the most that the building can draw.
+
+        Raises `ForecastError` where not even that is known.
+        """
+        return await self._gather(site, None, self._signals.by_rules)
+
+    async def _gather(
+        self,
+        site: Site,
+        what_if: WhatIf | None,
+        signals_of: Callable[[Site, Horizon, datetime], Awaitable[Signals]],
+    ) -> Gathered:
         is_what_if, what_if = what_if is not None, what_if or WhatIf()
         now = self._clock.now()
         slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
-        signals = await self._signals.of(site, horizon, now)
+        signals = await signals_of(site, horizon, now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
             sessions = list(what_if.sessions)
@@ -170,10 +186,12 @@ class Gatherer:
         kept = await self._store.grid_limits(site.id, after=now)
         grid_limits = [limit for limit in kept if limit.holds_within(now, horizon.end)]
         problem = under_grid_limits(problem, grid_limits, self._idle(site, planned))
+        overrides = [] if is_what_if else await self._store.overrides(site.id, active_at=now)
+        problem, set_by_hand = ByHand(overrides).applied(problem, now)
         transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
         own = {evse.evse_id for evse in problem.evses}
         lost = {key: reason for key, reason in self._limits.uncontrollable().items() if key in own}
-        provenance = signals.provenance | ({"uncontrollable": lost} if lost else {})
+        provenance = signals.provenance | ({"uncontrollable": lost} if lost else {}) | set_by_hand
         if grid_limits:
             provenance |= {"grid_limits": limits_provenance(grid_limits)}
         return Gathered(problem, provenance, transactions, _warnings(site, problem))

@@ -31,6 +31,16 @@ class Priced:
     provenance: Json
 
 
+NOMINAL_PRICE_PER_KWH = 1.0  # where none is known: no plan that counts money is made with it
+UNKNOWN = "not known: the plan goes by rules, and what it says of money is at a nominal price"
+
+
+def unpriced(slots: int) -> Priced:
+    """For a plan that goes by rules alone. It says that it knows no price; a missing one is never 0."""
+    provenance: Json = {"source": "none", "detail": UNKNOWN, "estimated": True}
+    return Priced((NOMINAL_PRICE_PER_KWH,) * slots, (0.0,) * slots, (), {"import_price": provenance})
+
+
 class PriceSource:
     """Turns a site's tariff into prices. Raises `UnknownPriceError` where nothing at all is known."""
 
