@@ -298,6 +298,14 @@ def _add_history_commands() -> None:
     app.command("retention")(archive.retention_command)
 
 
+def _add_ledger_commands() -> None:
+    from app.cli_ledger import replay_command, runs_command, why_command
+
+    app.command("runs")(runs_command)
+    app.command("replay")(replay_command)
+    app.command("why")(why_command)
+
+
 def _run_fast(work: Coroutine[Any, Any, int]) -> int:
     """On uvloop where it is installed: twice the messages a second."""
     try:
@@ -345,3 +353,4 @@ def _say(text: str) -> None:
 
 _add_history_commands()
 _add_simulate_commands()
+_add_ledger_commands()

@@ -25,6 +25,7 @@ from app.csms.remote.remotes import Remotes
 from app.csms.remote.routed import Routed
 from app.db.records import Delivery
 from app.db.store import Store
+from app.diary import Diary, Recorded
 from app.dispatch import Dispatcher
 from app.dispatch.reconciler import Reconciler
 from app.events import Events
@@ -35,6 +36,7 @@ from app.keys import Keys
 from app.metrics import Metrics
 from app.modes import Modes
 from app.nightly import Nightly, NightlyResult, run_nightly
+from app.outcome import Outcomes
 from app.planner import Planner
 from app.server import bind, in_url, listening
 from app.settings import Settings
@@ -89,7 +91,9 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         gateway = Gateway(store, events, clock, settings)
         remotes = Remotes(store, events, clock, settings)
         elsewhere = remotes.by_station()
-        connector: CsmsConnector = Routed(gateway, elsewhere) if elsewhere else gateway
+        diary = Diary(store, clock)
+        stack.push_async_callback(diary.settle)
+        connector: CsmsConnector = Recorded(Routed(gateway, elsewhere) if elsewhere else gateway, diary, clock)
         dispatcher = Dispatcher(connector, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
@@ -114,8 +118,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             debounce_s=settings.replan_debounce_s,
         )
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
-        nightly = Nightly(store, planner, clock)
-        settlement = Settlement(store, clock, events)
+        nightly = Nightly(store, planner, clock, connected=connector.connected)
+        settlement, outcomes = Settlement(store, clock, events), Outcomes(store, clock, events)
         grid_limits = GridLimits(store, clock, events)
         sources = await stack.enter_async_context(open_sources(settings, store, clock, events))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
@@ -132,6 +136,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             "nightly": nightly.run(),
             "sources": sources.run(),
             "settlement": settlement.run(),
+            "outcomes": outcomes.run(),
         }
         for name, work in works.items():
             await stack.enter_async_context(_background(name, work, stop))
