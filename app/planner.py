@@ -19,8 +19,8 @@ from app.db.records import Decision, Delivery, Json, Plan, PlanKind, Transaction
 from app.db.store import Store
 from app.decision import Recipe, Told, decision
 from app.diary import about
-from app.events import Events, PlanMade
 from app.errors import OvertakenError
+from app.events import Events, PlanMade
 from app.executor import SolverDiedError
 from app.few_periods import WINDOW, fits, period_limits, told_in_few_periods
 from app.gather import MAX_TRANSACTIONS, Gathered, Gatherer
@@ -198,9 +198,7 @@ class Planner:
         schedule, periods, told = await self._in_few_periods(site, problem, schedule)
         return schedule, replace(recipe, told=periods), told | basis
 
-    async def _optimum(
-        self, site: Site, problem: Problem, recipe: Recipe, turn: Turn
-    ) -> Schedule | str:
+    async def _optimum(self, site: Site, problem: Problem, recipe: Recipe, turn: Turn) -> Schedule | str:
         """The schedule, or why there is none: a process that died is no reason to leave cars without a plan."""
         keeping = Keeping(self._timed_out, site.id, self._clock.now()) if self._timed_out else None
         try:

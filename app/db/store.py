@@ -16,8 +16,8 @@ from app.db.alarm_rows import AlarmRows
 from app.db.archive_rows import ArchiveRows
 from app.db.certificate_rows import CertificateRows
 from app.db.database import Database
-from app.db.grid_limit_rows import GridLimitRows
 from app.db.decision_rows import DecisionRows
+from app.db.grid_limit_rows import GridLimitRows
 from app.db.key_rows import KeyRows
 from app.db.meter_value_rows import MeterValueRows
 from app.db.migrations import migrate as migrate_to_head
