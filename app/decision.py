@@ -45,7 +45,8 @@ class Told:
 class Recipe:
     """How a problem became a schedule. `by_rules`: it was not solved, for this reason.
 
-    `goes_on`: the plan in force did, for this reason, because it is better than what rules make. `warnings` are those of its inputs.
+    `goes_on`: the plan in force did, for this reason, for it is better than what rules make. `warnings` are those of
+    its inputs.
     """
 
     solver: str = "highs"

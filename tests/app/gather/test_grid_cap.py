@@ -38,7 +38,7 @@ def two_cars(**changes: Any) -> Any:
 
 def drawn(problem: Any) -> list[float]:
     schedule = optimise(problem)
-    assert not violations(problem, schedule).caused
+    assert violations(problem, schedule).caused == []
     return [round(a + b, 3) for a, b in zip(*schedule.power_kw.values(), strict=True)]
 
 
