@@ -142,7 +142,9 @@ class GridLimits:
         entries, sites = [], set()
         for limit in tuple(self._known.values()):
             for edge, what in ((limit.start, "begun"), (limit.end, "ended")):
-                if edge is not None and since < edge <= now:
+                if (
+                    edge is not None and max(since, limit.received_at) < edge <= now
+                ):  # one that began as it came is told
                     entries.append(GridLimitEntry(limit.limit_id, now, what, {}))
                     sites.add(limit.site_id)
             if limit.end is not None and limit.end <= now:

@@ -38,8 +38,8 @@ def two_cars(**changes: Any) -> Any:
 
 def drawn(problem: Any) -> list[float]:
     schedule = optimise(problem)
-    assert violations(problem, schedule).caused == []
-    return [round(a + b, 3) for a, b in zip(*schedule.power_kw.values(), strict=True)]
+    assert violations(problem, schedule).caused == ()
+    return [round(sum(powers), 3) for powers in zip(*schedule.power_kw.values(), strict=True)]
 
 
 def test_what_all_cars_draw_together_stays_under_the_limit_while_it_holds() -> None:
