@@ -6,6 +6,7 @@ when it comes, when it begins, when it ends and when it is cancelled, and its lo
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from app.db.records import GridLimit, GridLimitEntry, Json
 from app.db.store import Store
 from app.errors import AppError, InvalidInputError
 from app.events import Event, Events, GridLimitChanged, PlanMade
+from forecasts.sources.published import Order
 
 log = structlog.get_logger()
 
@@ -96,6 +98,31 @@ class GridLimits:
         self._tell(site_id, now)
         return cancelled
 
+    async def follow(self, site_id: str, source: str, orders: Sequence[Order]) -> None:
+        """Let a source's orders be all of its limits of the import: new ones come, changed ones change, others end."""
+        now = self._clock.now()
+        known = {
+            limit.reference: limit
+            for limit in await self._store.grid_limits(site_id, after=now)
+            if limit.source == source
+        }
+        wanted = {order.reference: order for order in orders if order.end is None or order.end > now}
+        for reference, order in wanted.items():
+            if not _is_as_ordered(known.get(reference), order):
+                await self.place(
+                    site_id,
+                    max_kw=order.max_kw,
+                    applies_to="import",
+                    start=order.start,
+                    end=order.end,
+                    source=source,
+                    reference=reference,
+                    by=source,
+                )
+        for reference, limit in known.items():
+            if reference not in wanted:
+                await self.cancel(site_id, limit.limit_id, by=source)
+
     async def run(self) -> None:
         unsubscribe = self._events.subscribe(self._hear)
         await self._restore()
@@ -142,7 +169,9 @@ class GridLimits:
         entries, sites = [], set()
         for limit in tuple(self._known.values()):
             for edge, what in ((limit.start, "begun"), (limit.end, "ended")):
-                if edge is not None and since < edge <= now:
+                if (
+                    edge is not None and max(since, limit.received_at) < edge <= now
+                ):  # one that began as it came is told
                     entries.append(GridLimitEntry(limit.limit_id, now, what, {}))
                     sites.add(limit.site_id)
             if limit.end is not None and limit.end <= now:
@@ -179,6 +208,12 @@ class GridLimits:
             await self._store.note_grid_limits(entries)
         except AppError as error:
             log.error("log of grid limits not written", error=str(error), lost=len(entries))
+
+
+def _is_as_ordered(limit: GridLimit | None, order: Order) -> bool:
+    if limit is None:
+        return False
+    return (limit.max_kw, limit.end) == (order.max_kw, order.end) and order.start in (None, limit.start)
 
 
 def _said(limit: GridLimit, by: str) -> Json:

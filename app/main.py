@@ -121,7 +121,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         nightly = Nightly(store, planner, clock, connected=connector.connected)
         settlement, outcomes = Settlement(store, clock, events), Outcomes(store, clock, events)
         grid_limits = GridLimits(store, clock, events)
-        sources = await stack.enter_async_context(open_sources(settings, store, clock, events))
+        sources = await stack.enter_async_context(open_sources(settings, store, clock, events, grid_limits))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
         metrics = Metrics(events, connector, sources.feeds, modes)

@@ -14,6 +14,7 @@ from app.sources.document import (
     EntsoeSource,
     ForecastSolarSource,
     OctopusSource,
+    OpenAdrSource,
     OpenMeteoSource,
     SolcastSource,
     Source,
@@ -22,6 +23,7 @@ from app.sources.document import (
 from forecasts.sources import awattar, carbon_intensity, energy_charts, entsoe, forecast_solar, octopus, solcast, tibber
 from forecasts.sources.forecast_solar import Plane
 from forecasts.sources.open_meteo import OpenMeteo
+from forecasts.sources.openadr import OpenAdr
 from forecasts.sources.published import Adapter
 
 
@@ -67,6 +69,9 @@ def adapter_of(site: Site, source: Source, tokens: Tokens) -> Adapter:
             adapter = carbon_intensity.CarbonIntensityUk(source.postcode, url or carbon_intensity.BASE_URL)
         case SolcastSource():
             adapter = solcast.Solcast(source.rooftop_id, tokens.get(source, source.token), url or solcast.BASE_URL)
+        case OpenAdrSource():
+            secret = tokens.get(source, source.token)
+            adapter = OpenAdr(source.base_url or "", source.client_id, secret, source.program_id)
         case OpenMeteoSource():
             key = None if source.token is None else tokens.get(source, source.token)
             adapter = OpenMeteo(*_place(site, source), source.model, key, url)

@@ -112,6 +112,18 @@ class SolcastSource(_Source):
     every_minutes: Minutes = 180  # a hobbyist's key allows ten requests a day
 
 
+class OpenAdrSource(_Source):
+    """Prices, carbon and limits from a utility's OpenADR 3 server; needs the client's secret as its token."""
+
+    serves = "programme"
+    type: Literal["openadr"]
+    url: HttpUrl = Field(description="The server with its path, e.g. https://vtn.example/openadr3/3.1.0")
+    client_id: str = Field(min_length=1, max_length=200)
+    program_id: str | None = Field(default=None, min_length=1, max_length=128, description="Absent: all it may see.")
+    token: str = "openadr"  # noqa: S105  # the name of a setting, not a secret
+    every_minutes: Minutes = 5
+
+
 Source = Annotated[
     EnergyChartsSource
     | EntsoeSource
@@ -121,6 +133,7 @@ Source = Annotated[
     | CarbonIntensityUkSource
     | OpenMeteoSource
     | ForecastSolarSource
-    | SolcastSource,
+    | SolcastSource
+    | OpenAdrSource,
     Field(discriminator="type"),
 ]

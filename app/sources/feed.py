@@ -1,6 +1,6 @@
 """One source of one site: how it is doing, and one poll of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -35,6 +35,7 @@ class Feed:
     good_until: datetime | None = None  # the end of what was published
     licence: str = ""
     error: str | None = None
+    last: Mapping[str, pd.Series] = field(default_factory=dict)  # by kind, what it published last
     waits: bool = False  # the provider answers, but what is asked for is not out
 
     @classmethod
@@ -77,7 +78,8 @@ class Feed:
             raise
         self.breaker.worked()
         self.error, self.waits, self.good_at = None, False, now
-        self.good_until = max(one.values.index[-1].to_pydatetime() + one.step for one in published)
+        ends = [one.values.index[-1].to_pydatetime() + one.step for one in published if len(one.values)]
+        self.good_until = max(ends, default=None)
         self.licence = published[0].licence
         return published
 
@@ -97,6 +99,18 @@ class Feed:
             may_be_flat=isinstance(self.source, TibberSource),  # its customers may have a fixed price
         )
         return published
+
+    def news(self, published: Sequence[Published]) -> list[Published]:
+        """What is worth keeping. A utility is asked every few minutes: what it said last time is not kept again."""
+        if self.serves != "programme":
+            return list(published)
+        fresh = [one for one in published if len(one.values) and not _says_no_more(one.values, self.last.get(one.kind))]
+        self.last = {**self.last, **{one.kind: one.values for one in published}}
+        return fresh
+
+
+def _says_no_more(values: pd.Series, last: pd.Series | None) -> bool:
+    return last is not None and bool((last.reindex(values.index) == values).all())
 
 
 def stored(site_id: str, source: str, published: Sequence[Published], now: datetime) -> list[StoredSeries]:

@@ -48,13 +48,16 @@ class Fetcher:
 
     async def published(self, adapter: Adapter, window: Window) -> tuple[Published, ...]:
         """Everything that the adapter reads of its provider's replies. Raises `SourceError` and its kinds."""
+        login = adapter.login()
+        if login is not None:
+            adapter = adapter.logged_in(await self.fetch(adapter.name, login))
         pages = []
         for request in adapter.requests(window):
             following: Request | None = request
             while following is not None:
                 page = await self.fetch(adapter.name, following)
                 pages.append(page)
-                following = adapter.more(page)
+                following = adapter.more(following, page)
                 if len(pages) >= MAX_PAGES and following is not None:
                     raise SourceError(adapter.name, f"the reply has more than {MAX_PAGES} pages")
         return adapter.parse(pages, window)

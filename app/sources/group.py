@@ -94,7 +94,8 @@ class Group:
         return opens
 
     async def _forecast(self, fetcher: Fetcher, now: datetime) -> AsyncIterator[Polled]:
-        window = Window(now.replace(minute=0, second=0, microsecond=0), now + LOOK_AHEAD)
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        window = Window(hour, hour + LOOK_AHEAD)
         served: Feed | None = None
         async for polled in self._first_that_delivers(fetcher, window, now, len(self.feeds)):
             yield polled

@@ -20,6 +20,7 @@ from app.db.store import Store
 from app.errors import AppError
 from app.events import Event, Events, SignalsArrived, SiteChanged, SourcePolled
 from app.gather.prices import CELL, joined
+from app.grid_limits import GridLimits
 from app.settings import Settings
 from app.site import Site
 from app.sources.adapters import Tokens
@@ -44,24 +45,34 @@ class _Watched:
 
 
 @asynccontextmanager
-async def open_sources(settings: Settings, store: Store, clock: Clock, events: Events) -> AsyncIterator["Sources"]:
+async def open_sources(
+    settings: Settings, store: Store, clock: Clock, events: Events, limits: GridLimits
+) -> AsyncIterator["Sources"]:
     """The sources as the settings allow them, with a way out to the internet that is closed at the end."""
     async with outbound_client(settings.source_hosts) as client:
         tokens = Tokens(settings.source_tokens, settings.source_hosts)
-        yield Sources(store, Fetcher(client, clock), tokens, clock, events)
+        yield Sources(store, Fetcher(client, clock), tokens, clock, events, limits)
 
 
 class Sources:
     """Polls the sources of all sites. `run` works until it is cancelled; `feeds` says how each is doing."""
 
     def __init__(
-        self, store: Store, fetcher: Fetcher, tokens: Tokens, clock: Clock, events: Events, random: Random | None = None
+        self,
+        store: Store,
+        fetcher: Fetcher,
+        tokens: Tokens,
+        clock: Clock,
+        events: Events,
+        limits: GridLimits,
+        random: Random | None = None,
     ) -> None:
         self._store = store
         self._fetcher = fetcher
         self._tokens = tokens
         self._clock = clock
         self._events = events
+        self._limits = limits
         self._random = random or Random()  # noqa: S311  # spreads polls; nothing secret
         self._watched: dict[str, _Watched] = {}
         self._wake = asyncio.Event()
@@ -143,9 +154,12 @@ class Sources:
         if polled.error is not None:
             tell = log.info if polled.outcome == "not_published" else log.warning
             tell("source did not deliver", site=site.id, source=name, error=polled.error.message)
-        rows = stored(site.id, name, polled.published, now)
+        rows = stored(site.id, name, feed.news(polled.published), now)
         for row in rows:
             await self._store.add_series(row)
+        for one in polled.published:
+            if one.kind == "import_limit":
+                await self._limits.follow(site.id, name, one.orders)
         self._events.publish(SourcePolled(site.id, name, kind, polled.outcome, now))
         for series_kind in sorted({row.kind for row in rows}):
             log.info("source delivered", site=site.id, source=name, kind=series_kind)

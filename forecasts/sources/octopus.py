@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from forecasts.errors import NotPublishedError, SourceError
-from forecasts.sources.published import Interval, Published, Request, Window, json_of, moment, number, on_steps
+from forecasts.sources.published import Interval, NoLogin, Published, Request, Window, json_of, moment, number, on_steps
 
 SOURCE = "octopus"
 BASE_URL = "https://api.octopus.energy"
@@ -20,7 +20,7 @@ _PENCE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Octopus:
+class Octopus(NoLogin):
     """`product` such as ``AGILE-24-10-01``; `region` is the letter of the grid supply point, ``A`` to ``P``."""
 
     product: str
@@ -39,7 +39,7 @@ class Octopus:
         params = {name: f"{edge.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for name, edge in edges.items()}
         return (Request(url, {**params, "page_size": "1500"}),)
 
-    def more(self, page: bytes) -> Request | None:
+    def more(self, _: Request, page: bytes) -> Request | None:
         following = _reply(page).get("next")
         if following is None:
             return None

@@ -67,11 +67,22 @@ class Request:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A utility's limit of a site's import, in kW. `start` None: from now on; `end` None: until it is taken back."""
+
+    reference: str
+    start: datetime | None
+    end: datetime | None
+    max_kw: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Published:
     """Values of one kind: start-labelled in UTC, each `step` long, without NaN; what is absent is left out.
 
-    Prices are currency/kWh, carbon kg/kWh, PV kW, ghi W/m², temp_air °C, import_limit kW.
+    Prices are currency/kWh, carbon kg/kWh, PV kW, ghi W/m², temp_air °C. An import_limit has no values but `orders`:
+    all that hold.
     """
 
     kind: Kind
@@ -79,6 +90,12 @@ class Published:
     step: timedelta
     unit: str
     licence: str = ""
+    orders: tuple[Order, ...] = ()
+
+    @classmethod
+    def of_orders(cls, orders: tuple[Order, ...]) -> "Published":
+        none = pd.Series(dtype="float64", index=pd.DatetimeIndex([], tz="UTC"))
+        return cls("import_limit", none, STEPS_MINUTES[-1] * MINUTE, "kW", orders=orders)
 
     def missing(self, window: Window) -> datetime | None:
         """The first moment of the window that no value covers."""
@@ -95,17 +112,33 @@ class Adapter(Protocol):
 
     def requests(self, window: Window, /) -> tuple[Request, ...]: ...
 
-    def more(self, page: bytes, /) -> Request | None:
-        """What has to be asked after `page`, where a reply comes in several."""
+    def login(self) -> Request | None:
+        """What has to be asked first, for leave to ask; `logged_in` reads the reply."""
+        ...
+
+    def logged_in(self, reply: bytes, /) -> "Adapter": ...
+
+    def more(self, request: Request, page: bytes, /) -> Request | None:
+        """What has to be asked after `page` came for `request`, where a reply comes in several."""
         ...
 
     def parse(self, pages: Sequence[bytes], window: Window, /) -> tuple[Published, ...]: ...
 
 
-class OnePage:
-    """For adapters whose replies come whole."""
+class NoLogin:
+    """For adapters whose requests hold all that is needed."""
 
-    def more(self, _: bytes) -> Request | None:
+    def login(self) -> Request | None:
+        return None
+
+    def logged_in(self, _: bytes) -> Adapter:
+        raise NotImplementedError("there is no login")
+
+
+class OnePage(NoLogin):
+    """For adapters whose replies come whole, too."""
+
+    def more(self, _: Request, __: bytes) -> Request | None:
         return None
 
 

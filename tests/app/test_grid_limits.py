@@ -210,7 +210,7 @@ async def test_in_the_service_an_order_makes_a_plan_that_keeps_it_within_seconds
                 if len(proof["log"]) > 1:
                     break
                 await asyncio.sleep(0.02)
-            plan = (await client.get(f"/v1/sites/depot/schedules/{proof['log'][1]['detail']['plan_id']}")).json()
+            plan = await running.store.plan(proof["log"][1]["detail"]["plan_id"])
 
     assert [entry["what"] for entry in proof["log"]] == ["received", "planned"]
-    assert plan["provenance"]["grid_limits"][placed["id"]]["max_kw"] == 8.4
+    assert plan.provenance["grid_limits"][placed["id"]]["max_kw"] == 8.4

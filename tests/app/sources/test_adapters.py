@@ -184,13 +184,14 @@ def test_octopus_next_page_is_followed_and_only_on_its_own_server() -> None:
     here = recorded.octopus(rows(HOUR, 0.1), HOUR, "https://api.octopus.energy/v1/next?page=2")
     elsewhere = recorded.octopus(rows(HOUR, 0.1), HOUR, "https://evil.example/v1/next?page=2")
 
-    following = OCTOPUS.more(here)
+    [request] = OCTOPUS.requests(DAY)
+    following = OCTOPUS.more(request, here)
 
     assert following is not None
     assert following.url == "https://api.octopus.energy/v1/next?page=2"
-    assert OCTOPUS.more(recorded.octopus(rows(HOUR, 0.1), HOUR)) is None
+    assert OCTOPUS.more(request, recorded.octopus(rows(HOUR, 0.1), HOUR)) is None
     with pytest.raises(SourceError, match="another server"):
-        OCTOPUS.more(elsewhere)
+        OCTOPUS.more(request, elsewhere)
 
 
 def test_an_octopus_rate_without_end_holds_until_the_end_of_what_was_asked() -> None:

@@ -1,10 +1,11 @@
 """The background task: what is asked when, who stands in, and what is kept, by a clock that is stepped."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from app.clock import SteppedClock
 from app.db.store import Store
 from app.events import Event, Events, SignalsArrived, SiteChanged, SourcePolled
 from app.gather.prices import PriceSource
+from app.grid_limits import GridLimits
 from app.site import Site
 from app.sources.adapters import Tokens
 from app.sources.feed import Feed
@@ -102,14 +104,20 @@ class World:
 
 @asynccontextmanager
 async def a_world(
-    provider: Provider, site: Site, start: datetime = MORNING, *, directory: Any = None
+    provider: Provider,
+    site: Site,
+    start: datetime = MORNING,
+    *,
+    directory: Any = None,
+    tokens: Mapping[str, str] = MappingProxyType({"solcast": SECRET}),
 ) -> AsyncIterator[World]:
     clock = SteppedClock(start)
     async with a_store(clock, directory=directory) as store, outbound_client(["127.0.0.1"]) as client:
         await store.save_site(site)
         events = Events()
-        tokens = Tokens({"entsoe": SecretStr(SECRET), "solcast": SecretStr(SECRET)}, ["127.0.0.1"])
-        sources = Sources(store, Fetcher(client, clock, longest_s=2), tokens, clock, events, Random(1))
+        secrets = Tokens({name: SecretStr(token) for name, token in tokens.items()}, ["127.0.0.1"])
+        limits = GridLimits(store, clock, events)
+        sources = Sources(store, Fetcher(client, clock, longest_s=2), secrets, clock, events, limits, Random(1))
         world = World(store, clock, sources, events, provider)
         task = asyncio.create_task(sources.run())
         try:
