@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from app.db.store import Store
 from app.diary import Diary, Recorded
 from app.dispatch import Dispatcher
 from app.dispatch.reconciler import Reconciler
+from app.errors import InvalidInputError
 from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
@@ -85,7 +87,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         store = await stack.enter_async_context(open_store(settings, clock))
         events = Events()
         keys = Keys(store, clock)
-        executor = make_executor(settings.solve_workers)
+        executor = solving_executor(settings)
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
 
         gateway = Gateway(store, events, clock, settings)
@@ -204,6 +206,24 @@ async def open_store(settings: Settings, clock: Clock | None = None) -> AsyncIte
         yield store
 
 
+def solving_executor(settings: Settings) -> Executor:
+    """Where solves run. Raises `InvalidInputError` for a Dask scheduler that is missing or open to everybody."""
+    if settings.solve_workers != "dask":
+        return make_executor(settings.solve_workers)
+    from app.dask_executor import DaskAddress, DaskExecutor
+
+    if settings.dask_scheduler is None:
+        raise InvalidInputError("SMARTCHARGE_DASK_SCHEDULER", "is not set, and SMARTCHARGE_SOLVE_WORKERS is dask")
+    address = DaskAddress(
+        settings.dask_scheduler,
+        ca=settings.dask_tls_ca,
+        certificate=settings.dask_tls_certificate,
+        key=settings.dask_tls_key,
+        insecure=settings.dask_insecure,
+    )
+    return DaskExecutor(address)
+
+
 async def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit status: 0 for a clean end, 1 when a part of the service failed."""
     async with service(settings) as running:
@@ -228,7 +248,7 @@ async def plan_night(settings: Settings, site_ids: tuple[str, ...] = ()) -> list
     async with open_store(settings, clock) as store:
         online = frozenset(station.station_id for station in await store.stations() if station.connected)
         gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: online, horizon=horizon)
-        with make_executor(settings.solve_workers) as executor:
+        with solving_executor(settings) as executor:
             timed_out = TimedOut(settings.data_dir / OF_SITES)
             planner = Planner(store, gatherer, _Withheld(), clock, Events(), executor, settings.solver, timed_out)
             return await run_nightly(store, planner, site_ids)
