@@ -28,6 +28,7 @@ from app.dispatch.reconciler import Reconciler
 from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
+from app.guard import Guard
 from app.keys import Keys
 from app.metrics import Metrics
 from app.nightly import Nightly, NightlyResult, run_nightly
@@ -56,6 +57,7 @@ class Running:
     dispatcher: Dispatcher
     planner: Planner
     control: Control
+    guard: Guard
     stop: asyncio.Event
 
     async def create_key(self, name: str, scopes: Iterable[str] = ("admin",)) -> str:
@@ -105,6 +107,16 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         settlement = Settlement(store, clock, events)
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
+        guard = Guard(
+            dispatcher.restraint,
+            connector,
+            store,
+            clock,
+            events,
+            control.replan,
+            period_s=settings.guard_period_s,
+            give_back_s=settings.guard_give_back_s,
+        )
         metrics = Metrics(events, connector)
         stack.callback(metrics.close)
 
@@ -112,6 +124,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             await dispatcher.restore(site)
         await stack.enter_async_context(_background("control", control.run(), stop))
         await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
+        await stack.enter_async_context(_background("guard", guard.run(), stop))
         await stack.enter_async_context(_background("nightly", nightly.run(), stop))
         await stack.enter_async_context(_background("settlement", settlement.run(), stop))
         if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
@@ -144,7 +157,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         ocpp_url = f"{gateway.scheme}://{in_url(settings.ocpp_host)}:{gateway.port}"
         log.info("service started", http=http_url, ocpp=ocpp_url)
         yield Running(
-            http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, stop
+            http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, guard, stop
         )
     log.info("service ended")
 
