@@ -1,7 +1,7 @@
 """One look at a site: who must be held below its plan so that no fuse carries more than its rating. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,9 +38,10 @@ def picture(
     watch: Watch,
     *,
     can_be_lowered: Sequence[bool],
+    ceilings_a: Mapping[str, float],
 ) -> Picture:
     """`load` (fuse, standing) is `fuses.load` of these standings. One that cannot be lowered counts with all it may
-    be drawing, and one that draws more than it may with that and a margin."""
+    be drawing, and one that draws more than it may with that and a margin. `ceilings_a` are those in force."""
     counted_a = np.array([_counted(one, watch) for one in standings])
     free = np.array(can_be_lowered, dtype=bool)
     known = np.isfinite(burden.other)
@@ -59,7 +60,9 @@ def picture(
     is_building = np.array([row.circuit_id == CONNECTION for row in fuses.rows])[known]
     margin = np.where(is_building & (burden.other[known] > 0), COMFORT * fuses.ratings[known], 0.0)
     margins = np.concatenate([margin, np.zeros(len(rooms) - len(margin))])
-    comfortable_a = shared(claims, loads, rooms - margins)
+    # On top of what each has: what one could have if another had less is nothing to give back.
+    held = [replace(claim, floor_a=min(claim.wanted_a, ceilings_a.get(claim.key, claim.wanted_a))) for claim in claims]
+    comfortable_a = shared(held, loads, rooms - margins)
     over = below @ allowed_a > room + CLOSE + 1e-6
     return Picture(
         offers={

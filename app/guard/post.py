@@ -100,6 +100,7 @@ class Post:
             self.burden,
             self.watch,
             can_be_lowered=[self._can_be_lowered(one, now) for one in standings],
+            ceilings_a=self._ceilings.values,
         )
         self._act(seen, standings, now)
         self.last = self._told(seen, standings, now)
@@ -125,8 +126,10 @@ class Post:
             is_late = held_a is not None and one.key not in self._sending and not holds(one, held_a)
             if is_late and one.can_be_told and self._patience.is_due(one.key, now):
                 self._tell(one.key, held_a, now)
+        if lowered:
+            return
         due = self._ceilings.due(seen.offers, now)
-        if lowered or self._sending or seen.overloaded:
+        if self._sending or seen.overloaded:
             return  # nothing is given while somebody may still be above what he should be
         for key, given_a in due.items():
             log.info("fuse guard gives back", site=self.site.id, evse=key, ceiling_a=given_a)

@@ -151,7 +151,7 @@ async def a_stepped_depot(
         stations[name].faults.switch_on(*model.faults)
         stations[name].faults.late_s = LATE_S
     usual = settings(
-        data_dir, **{"ping_interval_s": None, "call_timeout_s": 10.0, "replan_debounce_s": 1.0, **(changed or {})}
+        data_dir, **{"ping_interval_s": None, "call_timeout_s": 10.0, "replan_debounce_s": 1.0, "guard_period_s": 5, **(changed or {})}
     )
     async with service(usual, clock) as running, a_client(running) as client:
         depot = SteppedDepot(running, client, clock, parsed, outlets, stations, {})
