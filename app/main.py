@@ -88,7 +88,14 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         connector: CsmsConnector = Routed(gateway, elsewhere) if elsewhere else gateway
         dispatcher = Dispatcher(connector, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
-        gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
+        gatherer = Gatherer(
+            store,
+            clock,
+            dispatcher,
+            connected=connector.connected,
+            horizon=horizon,
+            live=lambda site: guard.residual(site),  # noqa: PLW0108 -- the guard is made further down
+        )
         timed_out = TimedOut(settings.data_dir / OF_SITES)
         planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out)
         asked = TimedOut(settings.data_dir / OF_REQUESTS)
@@ -117,7 +124,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             period_s=settings.guard_period_s,
             give_back_s=settings.guard_give_back_s,
         )
-        metrics = Metrics(events, connector)
+        metrics = Metrics(events, connector, guard)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -143,6 +150,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             keys=keys,
             connector=connector,
             remotes=remotes,
+            guard=guard,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,

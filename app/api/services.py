@@ -17,6 +17,7 @@ from app.db.store import Store
 from app.dispatch.certificate import Certificate
 from app.dispatch.probe import ProbeReport
 from app.events import Events
+from app.guard import Guard
 from app.keys import Keys
 from app.settings import Settings
 from app.simulate import Simulator
@@ -49,6 +50,7 @@ class Services:
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
     remotes: Remotes | None = None  # None: there is no other CSMS
+    guard: Guard | None = None  # None: nobody guards the fuses
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 

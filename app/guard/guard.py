@@ -21,6 +21,7 @@ from app.errors import AppError
 from app.events import Event, Events, GuardChanged, MeterValuesReceived, SiteChanged, SiteMeasured, TransactionStopped
 from app.guard.picture import Picture
 from app.guard.post import PLANNED_ANEW_AFTER, Look, Post, Restrains
+from app.guard.residual import Residual
 from app.guard.watch import Sample
 from app.site import Site, evse_key, split_evse_key
 
@@ -75,10 +76,10 @@ class Guard:
         """Seconds since the last round; None before the first."""
         return None if self.looked_at is None else (self._clock.now() - self.looked_at).total_seconds()
 
-    def measured_building_kw(self, site_id: str) -> float | None:
-        """What the building draws now by its meters, kW; None where they say nothing."""
-        look = self.last(site_id)
-        return look.building_kw if look is not None and look.building_source == "measured" else None
+    def residual(self, site: Site) -> Residual:
+        """What the next plan of the site has to leave alone, as the meters say now."""
+        post = self._posts.get(site.id)
+        return Residual() if post is None else post.residual()
 
     # --- the loop
 

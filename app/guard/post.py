@@ -15,6 +15,7 @@ from app.errors import AppError
 from app.guard.burden import Burden, Burdens, Source
 from app.guard.ceilings import Ceilings
 from app.guard.picture import Picture, holds, picture
+from app.guard.residual import Residual, residual_of
 from app.guard.watch import Watch
 from app.site import Site
 
@@ -177,6 +178,12 @@ class Post:
             seen.overloaded,
             tuple(sorted(self.watch.above)),
         )
+
+    def residual(self) -> Residual:
+        """What the next plan has to leave alone."""
+        if self.burden is None:
+            return Residual()
+        return residual_of(self._fuses, self.burden)
 
     async def settle(self) -> None:
         """Return once nothing is being sent."""

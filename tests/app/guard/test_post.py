@@ -156,7 +156,8 @@ async def test_what_stations_may_be_executing_is_known_to_the_book() -> None:
     await watched.look()
 
     limit = watched.world.dispatcher.in_force("cs1", 1, watched.world.clock.now())
-    assert (limit.current_a, limit.source, limit.confirmed) == (pytest.approx(10, abs=0.1), "plan", True)
+    assert limit.current_a == pytest.approx(10, abs=0.1)
+    assert (limit.source, limit.confirmed) == ("plan", True)
 
 
 async def test_a_meter_that_falls_silent_counts_with_the_most_the_building_can_draw() -> None:
