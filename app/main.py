@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
 from app.grid_limits import GridLimits
+from app.guard import Guard
 from app.keys import Keys
 from app.metrics import Metrics
 from app.modes import Modes
@@ -66,6 +67,7 @@ class Running:
     dispatcher: Dispatcher
     planner: Planner
     control: Control
+    guard: Guard
     stop: asyncio.Event
 
     async def create_key(self, name: str, scopes: Iterable[str] = ("admin",)) -> str:
@@ -98,9 +100,15 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         connector: CsmsConnector = Recorded(Routed(gateway, elsewhere) if elsewhere else gateway, diary, clock)
         dispatcher = Dispatcher(connector, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
-        gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
-        timed_out = TimedOut(settings.data_dir / OF_SITES)
-        modes = Modes(store, clock, events)
+        gatherer = Gatherer(
+            store,
+            clock,
+            dispatcher,
+            connected=connector.connected,
+            horizon=horizon,
+            live=lambda site: guard.residual(site),  # noqa: PLW0108 -- the guard is made further down
+        )
+        modes, timed_out = Modes(store, clock, events), TimedOut(settings.data_dir / OF_SITES)
         planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out, modes)
         simulator = Simulator(
             store,
@@ -126,7 +134,17 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         sources = await stack.enter_async_context(open_sources(settings, store, clock, events, grid_limits))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
-        metrics = Metrics(events, connector, sources.feeds, modes)
+        guard = Guard(
+            dispatcher.restraint,
+            connector,
+            store,
+            clock,
+            events,
+            control.replan,
+            period_s=settings.guard_period_s,
+            give_back_s=settings.guard_give_back_s,
+        )
+        metrics = Metrics(events, connector, feeds=sources.feeds, modes=modes, guard=guard)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -134,20 +152,17 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         works = {
             "control": control.run(),
             "grid limits": grid_limits.run(),
+            "guard": guard.run(),
             "reconciler": reconciler.run(),
             "nightly": nightly.run(),
             "sources": sources.run(),
             "settlement": settlement.run(),
             "outcomes": outcomes.run(),
         }
-        for name, work in works.items():
-            await stack.enter_async_context(_background(name, work, stop))
+        await stack.enter_async_context(_at_work(works, stop))
         watch = Watch(store, modes, clock, events, control.replan)
         await stack.enter_async_context(_watched(watch, settings, store, modes, clock, events, stop))
-        if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
-            bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
-        if settings.ocpp_tls_certificate is not None:
-            bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
+        _require_free_ports(settings)
         await gateway.start()
         stack.push_async_callback(gateway.close)
         await stack.enter_async_context(remotes)
@@ -161,6 +176,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             connector=connector,
             remotes=remotes,
             modes=modes,
+            guard=guard,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
@@ -177,9 +193,25 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         ocpp_url = f"{gateway.scheme}://{in_url(settings.ocpp_host)}:{gateway.port}"
         log.info("service started", http=http_url, ocpp=ocpp_url)
         yield Running(
-            http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, stop
+            http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, guard, stop
         )
     log.info("service ended")
+
+
+def _require_free_ports(settings: Settings) -> None:
+    """A port in use is said by its setting's name."""
+    if settings.ocpp_security_profile == 1:
+        bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
+    if settings.ocpp_tls_certificate is not None:
+        bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
+
+
+@asynccontextmanager
+async def _at_work(works: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for name, work in works.items():
+            await stack.enter_async_context(_background(name, work, stop))
+        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import nan
 from typing import get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from app.csms.connector import CsmsConnector
 from app.events import Event, Events, SourcePolled
+from app.guard import Guard
 from app.modes import MODES, Mode, Modes
 from app.sources.feed import Feed, State
 
@@ -23,8 +25,10 @@ class Metrics:
         self,
         events: Events,
         connector: CsmsConnector,
+        *,
         feeds: Callable[[], Iterable[Feed]] = tuple,
         modes: Modes | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._events = Counter(
@@ -52,7 +56,25 @@ class Metrics:
             sites = Gauge("smartcharge_sites", "Sites by mode.", ["mode"], registry=self.registry)
             for mode in MODES:
                 sites.labels(mode).set_function(partial(_count_of, modes, mode))
+        if guard is not None:
+            self._tell_of(guard)
         self.close = events.subscribe(self._count)
+
+    def _tell_of(self, guard: Guard) -> None:
+        """By state, not by site: labels stay few however many sites there are."""
+        Gauge(
+            "smartcharge_guard_tick_age_seconds",
+            "Since the fuse guard last looked at every site; NaN before its first look.",
+            registry=self.registry,
+        ).set_function(lambda: nan if (age_s := guard.age_s()) is None else age_s)
+        Gauge(
+            "smartcharge_guard_lowered_kw", "What the fuse guard holds back below the plans.", registry=self.registry
+        ).set_function(lambda: sum(look.lowered_kw for look in guard.looks()))
+        sites = Gauge("smartcharge_guard_sites", "Sites by the guard's state.", ["state"], registry=self.registry)
+        for state in ("watching", "limiting", "overloaded"):
+            sites.labels(state).set_function(
+                lambda state=state: sum(look.state == state for look in guard.looks())  # type: ignore[misc]  # mypy infers no type for a lambda's default
+            )
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

@@ -18,6 +18,7 @@ from app.dispatch.certificate import Certificate
 from app.dispatch.probe import ProbeReport
 from app.events import Events
 from app.grid_limits import GridLimits
+from app.guard import Guard
 from app.keys import Keys
 from app.modes import Modes
 from app.settings import Settings
@@ -55,6 +56,7 @@ class Services:
     grid_limits: GridLimits | None = None  # None: nobody may set any
     sources: Sources | None = None  # None: nobody is asked for signals
     modes: Modes | None = None  # None: nothing is controlled here
+    guard: Guard | None = None  # None: nobody guards the fuses
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
