@@ -1,6 +1,6 @@
 """What is planned when no optimum can be had: on a real store, with a solver that fails."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -72,7 +72,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def prices() -> StoredSeries:
-    values: Sequence[float] = tuple(0.1 + 0.05 * (hour % 5) for hour in range(48))
+    values = tuple(0.1 + 0.05 * (hour % 5) for hour in range(48))
     return StoredSeries("depot", "import_price", "test", NOW, NOW.replace(minute=0), 60, "EUR/kWh", values)
 
 
