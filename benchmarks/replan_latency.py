@@ -92,8 +92,8 @@ class Yard:
 
     async def until_quiet(self, seconds: float) -> None:
         """Until no plan was made for so long."""
-        while self.plans and perf_counter() - self.plans[-1][0] < seconds:
-            await asyncio.sleep(0.1)
+        while self.plans and (left := seconds - (perf_counter() - self.plans[-1][0])) > 0:
+            await asyncio.sleep(left)
 
     async def delivery(self, station_id: str) -> Delivery | None:
         """What became of the station's part of the newest plan."""
