@@ -6,7 +6,7 @@ its own turn; one site's error never stops another's.
 
 import asyncio
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -65,7 +65,9 @@ class Control:
         *,
         replan_minutes: int,
         debounce_s: float,
+        first_s: float | None = None,
     ) -> None:
+        """`first_s` is how long the first event after a quiet time is waited with; None: as long as any other."""
         self._store = store
         self._planner = planner
         self._dispatcher = dispatcher
@@ -73,6 +75,8 @@ class Control:
         self._events = events
         self._every = timedelta(minutes=replan_minutes)
         self._debounce_s = debounce_s
+        self._first_s = debounce_s if first_s is None else min(first_s, debounce_s)
+        self._began: dict[str, datetime] = {}  # the last plan of each site
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._due: set[str] = set()
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -159,10 +163,16 @@ class Control:
             self._tasks.create_task(self._plan_soon(site_id))
 
     async def _plan_soon(self, site_id: str) -> None:
-        """One plan in the making and at most one that waits, however much happens meanwhile."""
-        await self._clock.sleep(self._debounce_s)
+        """One plan in the making and at most one that waits, however much happens meanwhile.
+
+        The first car of a quiet hour is planned at once, the next ones together.
+        """
+        now = self._clock.now()
+        quiet_from = self._began.get(site_id, now - timedelta(days=1)) + timedelta(seconds=self._debounce_s)
+        await self._clock.sleep(max(self._first_s, min((quiet_from - now).total_seconds(), self._debounce_s)))
         async with self._turns[site_id]:
             self._due.discard(site_id)  # what happens from here on is not in this plan
+            self._began[site_id] = self._clock.now()
             await self._plan(site_id)
 
     async def _plan_every_slot(self) -> None:
