@@ -30,6 +30,7 @@ from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
 from app.guard import Guard
 from app.keys import Keys
+from app.meters.meters import Meters
 from app.metrics import Metrics
 from app.nightly import Nightly, NightlyResult, run_nightly
 from app.planner import Planner
@@ -129,11 +130,16 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         for site in await store.sites():
             await dispatcher.restore(site)
-        await stack.enter_async_context(_background("control", control.run(), stop))
-        await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
-        await stack.enter_async_context(_background("guard", guard.run(), stop))
-        await stack.enter_async_context(_background("nightly", nightly.run(), stop))
-        await stack.enter_async_context(_background("settlement", settlement.run(), stop))
+        parts = {
+            "control": control.run(),
+            "reconciler": reconciler.run(),
+            "guard": guard.run(),
+            "meters": Meters(store, clock, events, settings).run(),
+            "nightly": nightly.run(),
+            "settlement": settlement.run(),
+        }
+        for name, work in parts.items():
+            await stack.enter_async_context(_background(name, work, stop))
         if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
             bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
         if settings.ocpp_tls_certificate is not None:

@@ -119,9 +119,7 @@ async def get_readings(
 
 def live(site: Site, readings: Iterable[Reading], now: datetime) -> list[SiteMeasured]:
     """The newest reading of each live meter, if it is no older than the guard allows."""
-    intervals = {
-        meter.id: timedelta(seconds=meter.interval_s) for meter in site.meters if meter.interval_s is not None
-    }
+    intervals = {meter.id: timedelta(seconds=meter.interval_s) for meter in site.meters if meter.interval_s is not None}
     newest: dict[str, Reading] = {}
     for reading in readings:
         known = newest.get(reading.meter_id)
