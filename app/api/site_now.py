@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reader
-from app.api.services import ClockDep, StoreDep
+from app.api.services import ClockDep, ServicesDep, StoreDep
 from app.db.records import MeterValue, Transaction
 from app.site import Site
 
@@ -51,20 +51,25 @@ class SiteNowOut(BaseModel):
     pv: PowerNow
     battery: PowerNow = Field(description="positive is charging")
     charging: PowerNow
+    guard: Literal["watching", "limiting", "overloaded", "off"] = Field(
+        default="off", description="what the fuse guard does: GET .../guard says more"
+    )
     evses: list[EvseNow]
 
 
 @router.get("/{site_id}/now")
-async def get_site_now(site_id: str, store: StoreDep, clock: ClockDep, _: Reader) -> SiteNowOut:
+async def get_site_now(site_id: str, services: ServicesDep, store: StoreDep, clock: ClockDep, _: Reader) -> SiteNowOut:
     """Connection, base load, PV and charging at this moment. What is older than 15 minutes counts as unknown."""
     site = await store.site(site_id)
-    return site_now(
+    now = site_now(
         site,
         clock.now(),
         await store.latest_readings(site_id),
         await store.latest_meter_values(site_id),
         await store.transactions(site_id=site_id, running=True),
     )
+    look = None if services.guard is None else services.guard.last(site_id)
+    return now if look is None else now.model_copy(update={"guard": look.state})
 
 
 def site_now(
