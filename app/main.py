@@ -36,6 +36,7 @@ from app.gather import FallbackOnly, Gatherer
 from app.grid_limits import GridLimits
 from app.guard import Guard
 from app.keys import Keys
+from app.meters.meters import Meters
 from app.metrics import Metrics
 from app.modes import Modes
 from app.nightly import Nightly, NightlyResult, run_nightly
@@ -154,6 +155,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             "control": control.run(),
             "grid limits": grid_limits.run(),
             "guard": guard.run(),
+            "meters": Meters(store, clock, events, settings).run(),
             "reconciler": reconciler.run(),
             "nightly": nightly.run(),
             "sources": sources.run(),
