@@ -14,6 +14,7 @@ from app.csms.limits import LEAST_CURRENT_A
 from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
 from app.gather.beliefs import Beliefs, scenarios
+from app.gather.carbon import CarbonSource
 from app.gather.charged import POWER, REGISTER, from_power
 from app.gather.demand import DemandCharges, floored
 from app.gather.external_limits import external_limits
@@ -110,6 +111,7 @@ class Gatherer:
         history = History(store)
         self._signals = SignalSource(store, history)
         self._demand_charges = DemandCharges(history)
+        self._carbon = CarbonSource(store)
         self._beliefs = Beliefs(store)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
@@ -120,6 +122,7 @@ class Gatherer:
         slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
         signals = await self._signals.of(site, horizon, now)
+        emissions = await self._carbon.of(site, horizon, now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
             sessions = list(what_if.sessions)
@@ -158,6 +161,8 @@ class Gatherer:
             pv_curtailable=site.pv_curtailable,
             import_price_per_kwh=signals.priced.import_price_per_kwh,
             export_price_per_kwh=signals.priced.export_price_per_kwh,
+            carbon_kg_per_kwh=emissions.kg_per_kwh,
+            carbon_price_per_kg=site.carbon_price_per_kg,
             batteries=what_if.batteries,
             demand_charges=await self._demand_charges.of(site, signals, horizon),
             reservations=tuple(self._reservations(site, planned, now, horizon.end)),
@@ -173,7 +178,7 @@ class Gatherer:
         transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
         own = {evse.evse_id for evse in problem.evses}
         lost = {key: reason for key, reason in self._limits.uncontrollable().items() if key in own}
-        provenance = signals.provenance | ({"uncontrollable": lost} if lost else {})
+        provenance = signals.provenance | emissions.provenance | ({"uncontrollable": lost} if lost else {})
         if grid_limits:
             provenance |= {"grid_limits": limits_provenance(grid_limits)}
         return Gathered(problem, provenance, transactions, _warnings(site, problem))

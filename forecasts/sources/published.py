@@ -21,7 +21,7 @@ from forecasts.errors import SourceError
 
 Kind = Literal[
     "import_price", "export_price", "carbon", "carbon_marginal",
-    "pv", "pv_low", "pv_high", "ghi", "temp_air", "import_limit",
+    "pv", "pv_low", "pv_high", "ghi", "temp_air", "base_load", "base_load_high", "base_load_low", "import_limit",
 ]  # fmt: skip
 MINUTE = timedelta(minutes=1)
 STEPS_MINUTES = (60, 30, 15, 10, 5)  # the resolutions that series are kept in
