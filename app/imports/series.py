@@ -17,7 +17,7 @@ from forecasts.sources.published import Interval, Published, on_steps, started, 
 
 @dataclass(slots=True)
 class ImportedSeries:
-    """`gaps` are rows without a value, `repeated` those that say the same again; `series` are stretches without a gap."""
+    """`gaps` are rows without a value, `repeated` say the same again; `series` are stretches without a gap."""
 
     rows: int = 0
     values: int = 0
