@@ -112,10 +112,6 @@ async def test_the_marginal_rates_of_the_sample_are_read(store: Store) -> None:
         lines = sum(1 for _ in text) - 1
     assert result.values + result.repeated == lines
     assert (result.repeated, result.step_minutes) == (288, 5)  # a day is in it twice
-        lines,
-        288,
-        5,
-    )  # a day is in it twice
 
 
 # What a plan makes of it
