@@ -124,21 +124,28 @@ class Adapter(Protocol):
 
     def parse(self, pages: Sequence[bytes], window: Window, /) -> tuple[Published, ...]: ...
 
+    def declined(self, status: int, body: bytes, /) -> SourceError | None:
+        """What a reply with a status from 400 to 499 means, where the provider says more than the status."""
+        ...
 
-class NoLogin:
-    """For adapters whose requests hold all that is needed."""
+
+class Plain:
+    """For adapters whose requests hold all that is needed, and whose statuses mean what they say."""
 
     def login(self) -> Request | None:
         return None
 
-    def logged_in(self, _: bytes) -> Adapter:
+    def logged_in(self, _: bytes, /) -> Adapter:
         raise NotImplementedError("there is no login")
 
+    def declined(self, _: int, __: bytes, /) -> SourceError | None:
+        return None
 
-class OnePage(NoLogin):
+
+class OnePage(Plain):
     """For adapters whose replies come whole, too."""
 
-    def more(self, _: Request, __: bytes) -> Request | None:
+    def more(self, _: Request, __: bytes, /) -> Request | None:
         return None
 
 
