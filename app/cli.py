@@ -285,12 +285,15 @@ def _add_simulate_commands() -> None:
 
 
 def _add_history_commands() -> None:
+    from app import cli_signals as signals
     from app.imports import archive_cli as archive
     from app.imports import cli as history
 
     import_app.command("ocpp-log")(history.import_ocpp_log_command)
     import_app.command("meter")(history.import_meter_command)
     import_app.command("archive")(archive.import_archive_command)
+    import_app.command("series")(signals.import_series_command)
+    import_app.command("tariff")(signals.import_tariff_command)
     export_app.command("cdrs")(history.export_cdrs_command)
     export_app.command("site")(archive.export_site_command)
     app.command("quarantine")(archive.quarantine_command)

@@ -187,6 +187,9 @@ class Site(Document):
     latitude: float | None = Field(default=None, ge=-90, le=90)
     longitude: float | None = Field(default=None, ge=-180, le=180)
     country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166, for holidays.")
+    carbon_price_per_kg: NotNegative = Field(
+        default=0.0, description="What a kg of CO2 from the grid weighs in a plan, in the site's currency; 0: nothing."
+    )
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
     mode: Literal["optimised", "shadow"] = Field(
         default="optimised", description="shadow plans and shows, and sends nothing."

@@ -15,6 +15,7 @@ from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
 from app.gather.beliefs import Beliefs, scenarios
 from app.gather.by_hand import ByHand
+from app.gather.carbon import CarbonSource
 from app.gather.charged import POWER, REGISTER, from_power
 from app.gather.demand import DemandCharges, floored
 from app.gather.external_limits import external_limits
@@ -114,6 +115,7 @@ class Gatherer:
         history = History(store)
         self._signals = SignalSource(store, history)
         self._demand_charges = DemandCharges(history)
+        self._carbon = CarbonSource(store)
         self._beliefs = Beliefs(store)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
@@ -139,6 +141,7 @@ class Gatherer:
         slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
         signals = await signals_of(site, horizon, now)
+        emissions = await self._carbon.of(site, horizon, now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
             sessions = list(what_if.sessions)
@@ -180,6 +183,8 @@ class Gatherer:
             pv_curtailable=site.pv_curtailable,
             import_price_per_kwh=signals.priced.import_price_per_kwh,
             export_price_per_kwh=signals.priced.export_price_per_kwh,
+            carbon_kg_per_kwh=emissions.kg_per_kwh,
+            carbon_price_per_kg=site.carbon_price_per_kg,
             batteries=what_if.batteries,
             demand_charges=await self._demand_charges.of(site, signals, horizon),
             reservations=(*self._reservations(site, planned, now, horizon.end), *live.reservations()),
@@ -197,7 +202,8 @@ class Gatherer:
         transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
         own = {evse.evse_id for evse in problem.evses}
         lost = {key: reason for key, reason in self._limits.uncontrollable().items() if key in own}
-        provenance = signals.provenance | ({"uncontrollable": lost} if lost else {}) | set_by_hand
+        lost_ones = {"uncontrollable": lost} if lost else {}
+        provenance = signals.provenance | emissions.provenance | lost_ones | set_by_hand
         if grid_limits:
             provenance |= {"grid_limits": limits_provenance(grid_limits)}
         return Gathered(problem, provenance, transactions, _warnings(site, problem))

@@ -7,6 +7,7 @@ failure, for half a minute. Replies have a largest size and a longest time, and 
 import asyncio
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,14 @@ FRESH = timedelta(minutes=1)
 FAILURE_HOLDS = timedelta(seconds=30)
 _KEPT = 256
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+Declined = Callable[[int, bytes], SourceError | None]
+
+
+def _plainly(_: int, __: bytes) -> SourceError | None:
+    """The status says all."""
+    return None
 
 
 @dataclass(slots=True)
@@ -55,18 +64,18 @@ class Fetcher:
         for request in adapter.requests(window):
             following: Request | None = request
             while following is not None:
-                page = await self.fetch(adapter.name, following)
+                page = await self.fetch(adapter.name, following, adapter.declined)
                 pages.append(page)
                 following = adapter.more(following, page)
                 if len(pages) >= MAX_PAGES and following is not None:
                     raise SourceError(adapter.name, f"the reply has more than {MAX_PAGES} pages")
         return adapter.parse(pages, window)
 
-    async def fetch(self, source: str, request: Request) -> bytes:
+    async def fetch(self, source: str, request: Request, declined: Declined = _plainly) -> bytes:
         """The body of a reply with status 200.
 
-        Raises `NotPublishedError` for 204 and 404, `SourceBusyError` for 429 and 503, `SourceError` for everything
-        else that goes wrong.
+        Raises `NotPublishedError` for 204, `SourceBusyError` for 429 and 503, what `declined` makes of another status
+        from 400 to 499, and `SourceError` for everything else that goes wrong.
         """
         asked = self._remembered(request)
         async with asked.turn:
@@ -77,7 +86,7 @@ class Fetcher:
                 return asked.body
             try:
                 with self._clock.hold():
-                    asked.body, asked.error = await self._exchange(source, request), None
+                    asked.body, asked.error = await self._exchange(source, request, declined), None
             except SourceError as error:
                 asked.error = error
             asked.at = self._clock.now()
@@ -92,11 +101,11 @@ class Fetcher:
             self._asked.popitem(last=False)
         return asked
 
-    async def _exchange(self, source: str, request: Request) -> bytes:
+    async def _exchange(self, source: str, request: Request, declined: Declined) -> bytes:
         longest_s = min(request.timeout_s, self._longest_s)
         try:
             async with asyncio.timeout(longest_s):
-                return await self._reply(source, request)
+                return await self._reply(source, request, declined)
         except TimeoutError as error:
             raise SourceError(source, f"no whole answer within {longest_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -108,7 +117,7 @@ class Fetcher:
             error.message = request.without_secrets(error.message)
             raise
 
-    async def _reply(self, source: str, request: Request) -> bytes:
+    async def _reply(self, source: str, request: Request, declined: Declined) -> bytes:
         is_get = request.body is None and request.form is None
         async with self._client.stream(
             "GET" if is_get else "POST",
@@ -118,19 +127,21 @@ class Fetcher:
             json=None if request.body is None else dict(request.body),
             data=None if request.form is None else dict(request.form),
         ) as response:
-            self._require_ok(source, response)
+            self._require_served(source, response)
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > self._max_bytes:
                     raise SourceError(source, f"the reply is larger than {self._max_bytes} bytes")
-        return self._unpacked(source, bytes(body), response.headers.get("content-encoding", "identity").lower())
+        whole = self._unpacked(source, bytes(body), response.headers.get("content-encoding", "identity").lower())
+        if response.status_code != HTTPStatus.OK:
+            raise declined(response.status_code, whole) or SourceError(source, f"status {response.status_code}")
+        return whole
 
-    def _require_ok(self, source: str, response: httpx.Response) -> None:
+    def _require_served(self, source: str, response: httpx.Response) -> None:
+        """Raise for every status but 200 and those from 400 on whose body may say more."""
         status = response.status_code
-        if status == HTTPStatus.OK:
-            return
-        if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
+        if status == HTTPStatus.NO_CONTENT:
             raise NotPublishedError(source, f"status {status}: nothing there")
         if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             pause_s = _pause_s(response.headers.get("retry-after"), self._clock.now())
@@ -138,7 +149,9 @@ class Fetcher:
             raise SourceBusyError(source, f"status {status}{said}", pause_s)
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise SourceError(source, f"status {status}: redirects are not followed")
-        raise SourceError(source, f"status {status}")
+        is_declined = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        if status != HTTPStatus.OK and not is_declined:
+            raise SourceError(source, f"status {status}")
 
     def _unpacked(self, source: str, body: bytes, encoding: str) -> bytes:
         if encoding == "identity":

@@ -6,6 +6,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -47,6 +48,10 @@ class EnergyCharts(OnePage):
         prices = parse(reply)
         unit = f"{prices.currency}/kWh"
         return (Published("import_price", prices.price_per_kwh, prices.slot, unit, prices.licence),)
+
+    def declined(self, status: int, _: bytes) -> SourceError | None:
+        """A day that is not out is not found."""
+        return NotPublishedError(SOURCE, "nothing for this day") if status == HTTPStatus.NOT_FOUND else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,10 +54,7 @@ class Entsoe(OnePage):
     def parse(self, pages: Sequence[bytes], _: Window) -> tuple[Published, ...]:
         root = _root(pages[0])
         if _tag(root) == "Acknowledgement_MarketDocument":
-            code, text = (root.findtext(f".//{{*}}Reason/{{*}}{name}") or "?" for name in ("code", "text"))
-            if code == _NO_DATA:
-                raise NotPublishedError(SOURCE, text[:200])
-            raise SourceError(SOURCE, f"declined with reason {code}: {text[:200]}")
+            raise _acknowledged(root)
         if _tag(root) != "Publication_MarketDocument":
             raise SourceError(SOURCE, f"the reply is a {_tag(root)}, not a publication")
         curves = [curve for series in root.iterfind("{*}TimeSeries") for curve in _curves(series)]
@@ -68,6 +65,14 @@ class Entsoe(OnePage):
             raise SourceError(SOURCE, f"prices come in {' and '.join(units)}")
         values, step = on_steps(SOURCE, _preferred(curves))
         return (Published("import_price", values, step, units[0]),)
+
+    def declined(self, _: int, body: bytes) -> SourceError | None:
+        """That there is no data comes with status 200 or 400."""
+        try:
+            root = _root(body)
+        except SourceError:
+            return None
+        return _acknowledged(root) if _tag(root) == "Acknowledgement_MarketDocument" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,14 @@ def _root(body: bytes) -> Element:
     except (ParseError, DefusedXmlException, ValueError) as error:
         raise SourceError(SOURCE, f"the reply is no XML that can be read: {error}") from error
     return root
+
+
+def _acknowledged(root: Element) -> SourceError:
+    """What an acknowledgement in place of a publication says."""
+    code, text = (root.findtext(f".//{{*}}Reason/{{*}}{name}") or "?" for name in ("code", "text"))
+    if code == _NO_DATA:
+        return NotPublishedError(SOURCE, text[:200])
+    return SourceError(SOURCE, f"declined with reason {code}: {text[:200]}")
 
 
 def _tag(element: Element) -> str:

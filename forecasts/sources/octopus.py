@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from forecasts.errors import NotPublishedError, SourceError
-from forecasts.sources.published import Interval, NoLogin, Published, Request, Window, json_of, moment, number, on_steps
+from forecasts.sources.published import Interval, Plain, Published, Request, Window, json_of, moment, number, on_steps
 
 SOURCE = "octopus"
 BASE_URL = "https://api.octopus.energy"
@@ -20,7 +20,7 @@ _PENCE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Octopus(NoLogin):
+class Octopus(Plain):
     """`product` such as ``AGILE-24-10-01``; `region` is the letter of the grid supply point, ``A`` to ``P``."""
 
     product: str

@@ -18,6 +18,7 @@ from forecasts.sources.published import (
     Interval,
     Kind,
     Order,
+    Plain,
     Published,
     Request,
     Window,
@@ -38,7 +39,7 @@ _LAST_PRIORITY = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAdr:
+class OpenAdr(Plain):
     """`base_url` is that of the VTN, with its path; `secret` the client's. `bearer` is there after the login."""
 
     base_url: str

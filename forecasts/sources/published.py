@@ -21,7 +21,7 @@ from forecasts.errors import SourceError
 
 Kind = Literal[
     "import_price", "export_price", "carbon", "carbon_marginal",
-    "pv", "pv_low", "pv_high", "ghi", "temp_air", "import_limit",
+    "pv", "pv_low", "pv_high", "ghi", "temp_air", "base_load", "base_load_high", "base_load_low", "import_limit",
 ]  # fmt: skip
 MINUTE = timedelta(minutes=1)
 STEPS_MINUTES = (60, 30, 15, 10, 5)  # the resolutions that series are kept in
@@ -124,21 +124,28 @@ class Adapter(Protocol):
 
     def parse(self, pages: Sequence[bytes], window: Window, /) -> tuple[Published, ...]: ...
 
+    def declined(self, status: int, body: bytes, /) -> SourceError | None:
+        """What a reply with a status from 400 to 499 means, where the provider says more than the status."""
+        ...
 
-class NoLogin:
-    """For adapters whose requests hold all that is needed."""
+
+class Plain:
+    """For adapters whose requests hold all that is needed, and whose statuses mean what they say."""
 
     def login(self) -> Request | None:
         return None
 
-    def logged_in(self, _: bytes) -> Adapter:
+    def logged_in(self, _: bytes, /) -> Adapter:
         raise NotImplementedError("there is no login")
 
+    def declined(self, _: int, __: bytes, /) -> SourceError | None:
+        return None
 
-class OnePage(NoLogin):
+
+class OnePage(Plain):
     """For adapters whose replies come whole, too."""
 
-    def more(self, _: Request, __: bytes) -> Request | None:
+    def more(self, _: Request, __: bytes, /) -> Request | None:
         return None
 
 

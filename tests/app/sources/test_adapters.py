@@ -130,6 +130,13 @@ def test_no_matching_data_is_not_published_and_any_other_reason_is_an_error() ->
     assert not isinstance(raised.value, NotPublishedError)
 
 
+def test_an_acknowledgement_counts_with_status_400_too_and_other_bodies_do_not() -> None:
+    assert isinstance(ENTSOE.declined(400, entsoe_acknowledgement("999", "No matching data found")), NotPublishedError)
+    assert str(ENTSOE.declined(400, entsoe_acknowledgement("100", "No such domain"))).endswith("100: No such domain")
+    assert ENTSOE.declined(401, b"<html>Unauthorized</html>") is None
+    assert ENTSOE.declined(400, b"no XML") is None
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -10,7 +10,9 @@ from app.clock import SteppedClock
 from app.sources.breaker import LONGEST_PAUSE, OPENS_AFTER, Breaker
 from app.sources.fetcher import Fetcher
 from app.sources.outbound import outbound_client
-from forecasts.errors import SourceBusyError, SourceError
+from forecasts.errors import NotPublishedError, SourceBusyError, SourceError
+from forecasts.sources.energy_charts import EnergyCharts
+from forecasts.sources.entsoe import Entsoe
 from forecasts.sources.octopus import Octopus
 from forecasts.sources.published import Request, Window
 from tests.app.sources import recorded
@@ -81,6 +83,27 @@ async def test_a_pause_is_read_as_seconds_or_as_a_date(
         await fetcher.fetch("test", Request(provider.url))
 
     assert raised.value.pause_s == pause_s
+
+
+async def test_what_a_provider_says_with_status_400_is_heard(provider: Provider, fetcher: Fetcher) -> None:
+    provider.replies(Reply(recorded.entsoe_acknowledgement("999", "No matching data found"), 400))
+    adapter = Entsoe("10Y1001A1001A82H", "token", provider.url)
+
+    with pytest.raises(NotPublishedError, match="No matching data found"):
+        await fetcher.published(adapter, Window(NOW, NOW + timedelta(hours=1)))
+
+
+async def test_what_is_not_found_is_not_published_only_where_the_provider_means_that(
+    provider: Provider, fetcher: Fetcher
+) -> None:
+    provider.replies(Reply(status=404))
+    window = Window(NOW, NOW + timedelta(hours=1))
+
+    with pytest.raises(NotPublishedError):
+        await fetcher.published(EnergyCharts("DE-LU", provider.url), window)
+    with pytest.raises(SourceError, match="status 404") as raised:  # a product that does not exist
+        await fetcher.published(Octopus("AGILE-00", "H", base_url=provider.url), window)
+    assert not isinstance(raised.value, NotPublishedError)
 
 
 async def test_all_pages_are_read(provider: Provider, fetcher: Fetcher) -> None:
