@@ -128,6 +128,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             replan_minutes=settings.replan_minutes,
             debounce_s=settings.replan_debounce_s,
             first_s=settings.replan_first_s,
+            connected=connector.connected,
         )
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
         nightly = Nightly(store, planner, clock, connected=connector.connected)

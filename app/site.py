@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from app.csms.corrections import Corrections
-from app.sources.document import Source
 from app.meters.sources import MeterSource
+from app.sources.document import Source
 from app.tariff import Document, LocalTime, Tariff
 from optimizer.domain import CONNECTION, Phase
 

@@ -188,15 +188,14 @@ class _Answer:
         return "charges" if self._power_kw > 0 else "gives"
 
     def _session(self) -> Session | None:
-        """Whose stay overlaps the slot; of two the one that is there at the moment."""
-        start = self._problem.horizon.slot_start(self._slot)
-        end = start + timedelta(minutes=self._problem.horizon.slot_minutes)
-        own = [
-            one
-            for one in self._problem.sessions
-            if one.evse_id == self._evse_id and one.arrival < end and one.departure > start
-        ]
-        return min(own, key=lambda one: (not one.arrival <= self._at < one.departure, one.arrival), default=None)
+        return next(
+            (
+                one
+                for one in self._problem.sessions
+                if one.evse_id == self._evse_id and one.arrival <= self._at < one.departure
+            ),
+            None,
+        )
 
     def _explained(self) -> ReasonsOut | None:
         if self._stay is None or self._schedule.status == "fallback":
@@ -297,9 +296,11 @@ class _Answer:
             best = self._next_best()
             if self._does() == "charges" and best is not None:
                 margin = max(best.price_per_kwh - reason.price_per_kwh, 0.0)
+                there = self._clock(best.start)
                 text = (
-                    f"It would charge at {self._clock(best.start)} instead if a kWh here were more than "
-                    f"{margin:.4f} {currency} dearer."
+                    f"It would charge at {there} instead if a kWh here were more than {margin:.4f} {currency} dearer."
+                    if margin > SAME_PRICE
+                    else f"It might as well charge at {there}: a kWh costs the same there."
                 )
                 yield ChangeOut(what="price", text=text, amount=round(margin, 6), unit=unit)
             for one in self._binding():

@@ -176,7 +176,7 @@ def main() -> None:
     smallest, largest = min(options.sizes), max(options.sizes)
     if smallest < largest:
         a_site_ms = [report.value(f"{sites} sites", "CPU a site") or 0.0 for sites in (smallest, largest)]
-        report.add("least to most", "growth of CPU a site", a_site_ms[1] / a_site_ms[0], "×")
+        report.add("fewest to most", "growth of CPU a site", a_site_ms[1] / a_site_ms[0], "×")
         print(f"CPU a site, {largest} against {smallest} sites: {a_site_ms[1] / a_site_ms[0]:.2f} ×")
 
 

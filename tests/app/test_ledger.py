@@ -239,3 +239,15 @@ async def test_the_dispatcher_drops_a_plan_of_which_a_newer_one_was_sent() -> No
 
 def _fields(plan: Plan) -> dict[str, Any]:
     return {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+
+
+async def test_a_plan_that_is_overtaken_between_its_waves_raises_no_limit_any_more() -> None:
+    world = a_dispatcher_world(2)
+    await world.send({1: 16, 2: 16})
+    world.connector.on_message = lambda: world.store.overtaken.add("plan-2")
+
+    deliveries = await world.send({1: 6, 2: 24})
+
+    assert world.station(1).limit_a(1, world.clock.now()) == 6
+    assert world.station(2).limit_a(1, world.clock.now()) == 16
+    assert (deliveries[2].state, deliveries[2].detail) == ("withheld", "a newer plan was sent meanwhile")

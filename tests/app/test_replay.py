@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 
 from app.clock import SteppedClock
 from app.csms.connector import ChargingProfile, Passport, Period, Purpose, RateUnit
@@ -24,7 +26,7 @@ from app.solving import solve
 from optimizer.domain import Problem, Settings
 from tests.app.test_planner import NOW, RESTLESS, World, a_world
 from tests.fakes_connector import FakeConnector
-from tests.optimizer.builders import a_problem, a_session
+from tests.optimizer.builders import a_problem, a_session, problems
 from tests.stores import a_store
 
 
@@ -114,8 +116,9 @@ def test_a_plan_that_its_time_limit_cut_off_says_so() -> None:
     assert record["time"]["cut"] == "yes"
 
 
-def test_the_same_problem_gives_the_same_bits_from_its_json() -> None:
-    problem = _a_small_problem()
+@given(problems())
+@hypothesis_settings(max_examples=15, deadline=None)
+def test_the_same_problem_gives_the_same_bits_from_its_json(problem: Problem) -> None:
     recipe = Recipe(baselines=("uncontrolled",))
 
     first = remake(problem, recipe)

@@ -106,6 +106,25 @@ def test_where_nobody_is_it_says_so_and_who_comes_next() -> None:
     assert "next one" in answer.text
 
 
+def test_within_a_slot_it_is_the_moment_that_counts() -> None:
+    problem = a_problem(prices=[0.3] * 4, sessions=[a_session(after_hours=0.5, hours=2, required_energy_kwh=5)])
+
+    assert [asked(problem, number).does != "nobody_there" for number in (0.4, 0.6, 2.4, 2.6)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_slot_that_costs_the_same_is_as_good() -> None:
+    problem = a_problem(prices=[0.2, 0.2], sessions=[a_session(required_energy_kwh=5, hours=2)])
+
+    texts = [change.text for number in (0.5, 1.5) for change in asked(problem, number).changes]
+
+    assert any("It might as well charge at" in text for text in texts)
+
+
 def test_an_evse_that_is_not_controlled_says_what_it_is_counted_with_and_why() -> None:
     problem = a_problem(evses=[an_evse()], reservations=[Reservation((16.0, 16.0, 16.0), evse_id="evse-1")])
 
