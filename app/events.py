@@ -181,6 +181,26 @@ class ReadingsArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteMeasured:
+    """What a meter of the site shows now, whether it could be stored or not; phases it does not name are absent."""
+
+    site_id: str
+    meter_id: str
+    at: datetime
+    power_kw: float | None
+    current_a: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardChanged:
+    """The fuse guard holds EVSEs below their plan, or another set of them, or none any more."""
+
+    site_id: str
+    lowered_kw: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PlanMade:
     site_id: str
     plan_id: str
@@ -215,6 +235,8 @@ Event = (
     | ModeChanged
     | AlarmChanged
     | ReadingsArrived
+    | SiteMeasured
+    | GuardChanged
     | PlanMade
     | DeliveryChanged
 )

@@ -30,6 +30,7 @@ from app.dispatch.reconciler import Reconciler
 from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
+from app.guard import Guard
 from app.keys import Keys
 from app.metrics import Metrics
 from app.modes import Modes
@@ -60,6 +61,7 @@ class Running:
     dispatcher: Dispatcher
     planner: Planner
     control: Control
+    guard: Guard
     stop: asyncio.Event
 
     async def create_key(self, name: str, scopes: Iterable[str] = ("admin",)) -> str:
@@ -90,7 +92,14 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         connector: CsmsConnector = Routed(gateway, elsewhere) if elsewhere else gateway
         dispatcher = Dispatcher(connector, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
-        gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
+        gatherer = Gatherer(
+            store,
+            clock,
+            dispatcher,
+            connected=connector.connected,
+            horizon=horizon,
+            live=lambda site: guard.residual(site),  # noqa: PLW0108 -- the guard is made further down
+        )
         timed_out = TimedOut(settings.data_dir / OF_SITES)
         modes = Modes(store, clock, events)
         planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out, modes)
@@ -117,21 +126,29 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         settlement = Settlement(store, clock, events)
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
-        metrics = Metrics(events, connector, modes)
+        guard = Guard(
+            dispatcher.restraint,
+            connector,
+            store,
+            clock,
+            events,
+            control.replan,
+            period_s=settings.guard_period_s,
+            give_back_s=settings.guard_give_back_s,
+        )
+        metrics = Metrics(events, connector, guard, modes)
         stack.callback(metrics.close)
 
         for site in await store.sites():
             await dispatcher.restore(site)
         await stack.enter_async_context(_background("control", control.run(), stop))
         await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
+        await stack.enter_async_context(_background("guard", guard.run(), stop))
         await stack.enter_async_context(_background("nightly", nightly.run(), stop))
         watch = Watch(store, modes, clock, events, control.replan)
         await stack.enter_async_context(_watched(watch, settings, store, modes, clock, events, stop))
         await stack.enter_async_context(_background("settlement", settlement.run(), stop))
-        if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
-            bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
-        if settings.ocpp_tls_certificate is not None:
-            bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
+        _try_ports(settings)
         await gateway.start()
         stack.push_async_callback(gateway.close)
         await stack.enter_async_context(remotes)
@@ -145,6 +162,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             connector=connector,
             remotes=remotes,
             modes=modes,
+            guard=guard,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
@@ -159,7 +177,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         ocpp_url = f"{gateway.scheme}://{in_url(settings.ocpp_host)}:{gateway.port}"
         log.info("service started", http=http_url, ocpp=ocpp_url)
         yield Running(
-            http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, stop
+            http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, guard, stop
         )
     log.info("service ended")
 
@@ -229,6 +247,14 @@ class _Withheld:
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()
+
+
+def _try_ports(settings: Settings) -> None:
+    """A port in use is said by its setting's name."""
+    if settings.ocpp_security_profile == 1:
+        bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
+    if settings.ocpp_tls_certificate is not None:
+        bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
 
 
 @asynccontextmanager

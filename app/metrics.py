@@ -2,12 +2,14 @@
 
 import re
 from functools import partial
+from math import nan
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from app.csms.connector import CsmsConnector
 from app.events import Event, Events
+from app.guard import Guard
 from app.modes import MODES, Mode, Modes
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
@@ -16,7 +18,9 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 class Metrics:
     """One registry of its own: two services in one process (tests, the demo) do not meet."""
 
-    def __init__(self, events: Events, connector: CsmsConnector, modes: Modes | None = None) -> None:
+    def __init__(
+        self, events: Events, connector: CsmsConnector, guard: Guard | None = None, modes: Modes | None = None
+    ) -> None:
         self.registry = CollectorRegistry()
         self._events = Counter(
             "smartcharge_events", "What happened, by kind (see app/events.py).", ["kind"], registry=self.registry
@@ -34,7 +38,25 @@ class Metrics:
             sites = Gauge("smartcharge_sites", "Sites by mode.", ["mode"], registry=self.registry)
             for mode in MODES:
                 sites.labels(mode).set_function(partial(_count_of, modes, mode))
+        if guard is not None:
+            self._tell_of(guard)
         self.close = events.subscribe(self._count)
+
+    def _tell_of(self, guard: Guard) -> None:
+        """By state, not by site: labels stay few however many sites there are."""
+        Gauge(
+            "smartcharge_guard_tick_age_seconds",
+            "Since the fuse guard last looked at every site; NaN before its first look.",
+            registry=self.registry,
+        ).set_function(lambda: nan if (age_s := guard.age_s()) is None else age_s)
+        Gauge(
+            "smartcharge_guard_lowered_kw", "What the fuse guard holds back below the plans.", registry=self.registry
+        ).set_function(lambda: sum(look.lowered_kw for look in guard.looks()))
+        sites = Gauge("smartcharge_guard_sites", "Sites by the guard's state.", ["state"], registry=self.registry)
+        for state in ("watching", "limiting", "overloaded"):
+            sites.labels(state).set_function(
+                lambda state=state: sum(look.state == state for look in guard.looks())  # type: ignore[misc]  # mypy infers no type for a lambda's default
+            )
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

@@ -35,6 +35,14 @@ class Settings(BaseSettings):
         default=0.2, ge=0, description="The same for the first event after a quiet time: one car is planned at once."
     )
     horizon_hours: int = Field(default=36, ge=6, le=168, description="How far a plan looks ahead.")
+    guard_period_s: float = Field(
+        default=2.0, ge=1, le=10, description="How often the fuse guard looks at every circuit, in s."
+    )
+    guard_give_back_s: float = Field(
+        default=60.0,
+        ge=5,
+        description="How long room must be there before the fuse guard gives a part of it back, in s.",
+    )
     call_timeout_s: float = Field(default=30.0, gt=0, description="How long a station may take to answer a call.")
     heartbeat_interval_s: int = Field(default=300, ge=10, description="What BootNotification asks stations to keep.")
     ping_interval_s: float | None = Field(default=30.0, description="WebSocket pings to stations; empty for none.")

@@ -107,9 +107,22 @@ class BatteryDocument(Document):
 
 class MeterDocument(Document):
     id: SlugId
-    measures: Literal["base_load", "grid", "pv", "battery"] = Field(
-        description="base_load: everything without EVs and PV. grid: net import, positive is import. pv: production."
+    measures: Literal["base_load", "grid", "pv", "battery", "circuit"] = Field(
+        description="base_load: everything without EVs and PV. grid: net import, positive is import. pv: production. "
+        "circuit: all that flows through one circuit, for the fuse guard alone."
     )
+    circuit: SlugId | None = Field(default=None, description="Which circuit, where it measures one.")
+    interval_s: Positive | None = Field(
+        default=None,
+        description="How often it reports, in s. Set, the fuse guard goes by its readings, and after three intervals "
+        "of silence by the most that the building can draw. Absent: it writes history only.",
+    )
+
+    @model_validator(mode="after")
+    def _says_which_circuit(self) -> "MeterDocument":
+        if (self.measures == "circuit") != (self.circuit is not None):
+            raise ValueError(f"meters[{self.id}].circuit goes with measures: circuit, and with nothing else")
+        return self
 
 
 class BaseLoadDocument(Document):
@@ -183,6 +196,12 @@ class Site(Document):
         default=6.0,
         description="A per phase that every EVSE may draw when nobody tells it otherwise: 0, or at least 6.",
     )
+    on_disobedience: Literal["reserve", "stop"] = Field(
+        default="reserve",
+        description="What the fuse guard does where one EVSE that takes no limit overloads a circuit on its own. "
+        "reserve: every other EVSE makes room, and the breaker is left to protect the rest. stop: its transaction is "
+        "stopped remotely, once.",
+    )
     holidays: tuple[date, ...] = Field(default=(), description="Days off beside the country's own.")
 
     @field_validator("time_zone")
@@ -204,6 +223,8 @@ class Site(Document):
             _require_unique(f"charging_stations[{station.id}].evses", [evse.id for evse in station.evses])
             for evse in station.evses:
                 self._require_circuit(f"charging_stations[{station.id}].evses[{evse.id}]", evse.circuit)
+        for meter in self.meters:
+            self._require_circuit(f"meters[{meter.id}]", meter.circuit)
         for battery in self.batteries:
             self._require_circuit(f"batteries[{battery.id}]", battery.circuit)
         return self

@@ -32,6 +32,7 @@ from app.api import (
     sessions,
     simulations,
     site_events,
+    site_guard,
     site_now,
     sites,
     transactions,
@@ -43,6 +44,7 @@ from app.metrics import Metrics
 
 ROUTERS = (
     sites.router,
+    site_guard.router,
     site_now.router,
     certificates.router,
     site_events.router,

@@ -17,6 +17,7 @@ from app.db.store import Store
 from app.dispatch.certificate import Certificate
 from app.dispatch.probe import ProbeReport
 from app.events import Events
+from app.guard import Guard
 from app.keys import Keys
 from app.modes import Modes
 from app.settings import Settings
@@ -51,6 +52,7 @@ class Services:
     enrolment: Enrolment = field(default_factory=Enrolment)
     remotes: Remotes | None = None  # None: there is no other CSMS
     modes: Modes | None = None  # None: nothing is controlled here
+    guard: Guard | None = None  # None: nobody guards the fuses
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -45,6 +45,11 @@ class Job:
     def __post_init__(self) -> None:
         self.wanted = self.compile(self.plan, self.recipes[0], "end").profile
 
+    def replan(self, plan: Steps) -> None:
+        """Another plan in its place, before anything of it was sent."""
+        self.plan = plan
+        self.wanted = self.compile(plan, self.recipes[0], "end").profile
+
     @property
     def station_id(self) -> str:
         return split_evse_key(self.key)[0]

@@ -29,6 +29,7 @@ from app.dispatch.passports import Passports
 from app.dispatch.patience import Patience
 from app.dispatch.preparer import Preparer
 from app.dispatch.probe import Prober, ProbeReport
+from app.dispatch.restraint import Restraint
 from app.dispatch.witness import Witness
 from app.errors import AppError, NotFoundError
 from app.events import (
@@ -75,6 +76,9 @@ class Dispatcher:
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._failures = Failures()
+        self.restraint = Restraint(
+            connector, store, events, clock, self._book, self._messenger, self._witness, self._passports, self._turns
+        )
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -256,6 +260,7 @@ class Dispatcher:
         able = connected & self._preparer.prepared
         jobs = await self._drafts.jobs(site, problem, schedule, transactions, able=able)
         for job in jobs:
+            self.restraint.note(site, plan_id, problem, job)
             held = None if job.key in self._witness.faults else job.held_already(self._book)
             if job.station_id not in connected:
                 job.settle("offline", "it is not connected")
@@ -328,6 +333,7 @@ class Dispatcher:
         async def serve(station_id: str) -> None:
             async with self._turns[station_id]:
                 for job in by_station[station_id]:
+                    self.restraint.cut(job)
                     try:
                         await act(job)
                     except AppError as error:  # one station's trouble is not the others'
@@ -369,6 +375,7 @@ class Dispatcher:
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
                 self._witness.dismiss(evse_key(station_id, evse_id))
                 self._failures.forget(evse_key(station_id, evse_id))
+                self.restraint.dismiss(evse_key(station_id, evse_id), transaction_id)
             case _:
                 pass
 
@@ -377,8 +384,9 @@ class Dispatcher:
         self._witness.measured(event)
 
     async def settle(self) -> None:
-        """Return once what `measured` found out is in the store."""
+        """Return once what `measured` found out, and what was sent beside the plans, is in the store."""
         await self._witness.settle()
+        await self.restraint.settle()
 
     def _wiring(self, station_id: str, evse_id: int) -> Wiring | None:
         site = self._sites.get(station_id)

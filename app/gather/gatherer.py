@@ -20,6 +20,7 @@ from app.gather.demand import DemandCharges, floored
 from app.gather.external_limits import external_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
+from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import Signals, SignalSource
 from app.site import EvseDocument, Site, evse_key
@@ -101,12 +102,14 @@ class Gatherer:
         *,
         connected: Callable[[], Container[str]],
         horizon: timedelta,
+        live: LiveOf = lambda _: Unmetered(),
     ) -> None:
         self._store = store
         self._clock = clock
         self._limits = limits
         self._connected = connected
         self._horizon = horizon
+        self._live = live
         history = History(store)
         self._signals = SignalSource(store, history)
         self._demand_charges = DemandCharges(history)
@@ -143,6 +146,7 @@ class Gatherer:
         last = None if is_what_if else await self._store.latest_plan(site.id)
         in_force = planned_kw(last, horizon, sessions)
         told = await self._store.charging_limits(site_id=site.id)
+        live: Live = Unmetered() if is_what_if else self._live(site)
         external = external_limits(site, told, now, horizon.start + timedelta(minutes=site.slot_minutes))
         problem = Problem(
             horizon=horizon,
@@ -165,7 +169,9 @@ class Gatherer:
             ),
             sessions=tuple(sessions),
             base_load_kw=_scaled(signals.base_load_kw, what_if.base_load_factor),
-            base_load_high_kw=_scaled(signals.base_load_high_kw, what_if.base_load_factor),
+            base_load_high_kw=at_least_as_measured(
+                _scaled(signals.base_load_high_kw, what_if.base_load_factor), live.building_kw, horizon
+            ),
             base_load_low_kw=_scaled(signals.base_load_low_kw, what_if.base_load_factor),
             pv_kw=_scaled(signals.pv_kw, what_if.pv_factor),
             pv_low_kw=_scaled(signals.pv_low_kw, what_if.pv_factor),
@@ -175,7 +181,7 @@ class Gatherer:
             export_price_per_kwh=signals.priced.export_price_per_kwh,
             batteries=what_if.batteries,
             demand_charges=await self._demand_charges.of(site, signals, horizon),
-            reservations=tuple(self._reservations(site, planned, now, horizon.end)),
+            reservations=(*self._reservations(site, planned, now, horizon.end), *live.reservations()),
             currency=site.currency,
             time_zone=site.time_zone,
             unmet_price_per_kwh=(
@@ -330,7 +336,7 @@ class Gatherer:
 def _warnings(site: Site, problem: Problem) -> tuple[str, ...]:
     """What the person who reads the plan should know of what it was made from."""
     counted = [
-        f"{reservation.evse_id} {max(reservation.current_a):g} A"
+        f"{reservation.evse_id or reservation.circuit_id} {max(reservation.current_a):g} A"
         for reservation in problem.reservations
         if max(reservation.current_a) > site.fallback_current_a
     ]
