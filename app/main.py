@@ -27,6 +27,7 @@ from app.db.records import Delivery
 from app.db.store import Store
 from app.dispatch import Dispatcher
 from app.dispatch.reconciler import Reconciler
+from app.dispatch.switching import Switching
 from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
@@ -90,7 +91,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         remotes = Remotes(store, events, clock, settings)
         elsewhere = remotes.by_station()
         connector: CsmsConnector = Routed(gateway, elsewhere) if elsewhere else gateway
-        dispatcher = Dispatcher(connector, store, events, clock)
+        switching = Switching(settings.profile_writes_a_day, settings.charging_starts_a_day)
+        dispatcher = Dispatcher(connector, store, events, clock, switching=switching)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         gatherer = Gatherer(
             store,
@@ -136,7 +138,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             period_s=settings.guard_period_s,
             give_back_s=settings.guard_give_back_s,
         )
-        metrics = Metrics(events, connector, guard, modes)
+        metrics = Metrics(events, connector, guard, modes, switching)
         stack.callback(metrics.close)
 
         for site in await store.sites():

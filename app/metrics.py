@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from app.csms.connector import CsmsConnector
+from app.dispatch.switching import Switching
 from app.events import Event, Events
 from app.guard import Guard
 from app.modes import MODES, Mode, Modes
@@ -19,7 +20,12 @@ class Metrics:
     """One registry of its own: two services in one process (tests, the demo) do not meet."""
 
     def __init__(
-        self, events: Events, connector: CsmsConnector, guard: Guard | None = None, modes: Modes | None = None
+        self,
+        events: Events,
+        connector: CsmsConnector,
+        guard: Guard | None = None,
+        modes: Modes | None = None,
+        switching: Switching | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._events = Counter(
@@ -38,6 +44,10 @@ class Metrics:
             sites = Gauge("smartcharge_sites", "Sites by mode.", ["mode"], registry=self.registry)
             for mode in MODES:
                 sites.labels(mode).set_function(partial(_count_of, modes, mode))
+        if switching is not None:
+            for what in ("writes", "starts", "stops"):
+                name, said = f"smartcharge_profile_{what}", f"Plans sent to EVSEs: {what} since this process began."
+                Gauge(name, said, registry=self.registry).set_function(partial(switching.total, what))
         if guard is not None:
             self._tell_of(guard)
         self.close = events.subscribe(self._count)
