@@ -33,6 +33,7 @@ from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
 from app.guard import Guard
 from app.keys import Keys
+from app.meters.meters import Meters
 from app.metrics import Metrics
 from app.modes import Modes
 from app.nightly import Nightly, NightlyResult, run_nightly
@@ -143,13 +144,19 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
         for site in await store.sites():
             await dispatcher.restore(site)
-        await stack.enter_async_context(_background("control", control.run(), stop))
-        await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
-        await stack.enter_async_context(_background("guard", guard.run(), stop))
-        await stack.enter_async_context(_background("nightly", nightly.run(), stop))
-        watch = Watch(store, modes, clock, events, control.replan)
-        await stack.enter_async_context(_watched(watch, settings, store, modes, clock, events, stop))
-        await stack.enter_async_context(_background("settlement", settlement.run(), stop))
+        parts = {
+            "control": control.run(),
+            "reconciler": reconciler.run(),
+            "guard": guard.run(),
+            "meters": Meters(store, clock, events, settings).run(),
+            "nightly": nightly.run(),
+            "settlement": settlement.run(),
+            "watch": Watch(store, modes, clock, events, control.replan).run(),
+            "alarms": Alarms(store, modes, clock, events, settings.alarm_targets).run(),
+            "notices": Courier(store, clock, events, settings.alarm_targets, mail_server(settings)).run(),
+        }
+        for name, work in parts.items():
+            await stack.enter_async_context(_background(name, work, stop))
         _try_ports(settings)
         await gateway.start()
         stack.push_async_callback(gateway.close)
@@ -257,21 +264,6 @@ def _try_ports(settings: Settings) -> None:
         bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
     if settings.ocpp_tls_certificate is not None:
         bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
-
-
-@asynccontextmanager
-async def _watched(
-    watch: Watch, settings: Settings, store: Store, modes: Modes, clock: Clock, events: Events, stop: asyncio.Event
-) -> AsyncIterator[None]:
-    """Modes, what is set by hand, and what operators are told of by themselves, while the body runs."""
-    alarms = Alarms(store, modes, clock, events, settings.alarm_targets)
-    courier = Courier(store, clock, events, settings.alarm_targets, mail_server(settings))
-    async with (
-        _background("notices", courier.run(), stop),
-        _background("alarms", alarms.run(), stop),
-        _background("watch", watch.run(), stop),
-    ):
-        yield
 
 
 def mail_server(settings: Settings) -> MailServer | None:

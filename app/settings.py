@@ -80,6 +80,17 @@ class Settings(BaseSettings):
         default=200, ge=1, description="Logins worked on at once; further stations are told to come back in a moment."
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    meter_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts, addresses and networks where site meters may be read, as JSON: "
+        '["meter.lan", "192.168.10.0/24"]. Empty: none.',
+    )
+    meter_secrets: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Passwords and tokens of meters by the name that sites use, as JSON."
+    )
+    meter_secrets_dir: Path | None = Field(
+        default=None, description="The same, one file each, named like the secret: for mounted secrets."
+    )
     session_secret: SecretStr | None = Field(
         default=None, description="Signs the dashboard's cookie; generated and kept in the data directory when empty."
     )

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from app.csms.corrections import Corrections
+from app.meters.sources import MeterSource
 from app.tariff import Document, LocalTime, Tariff
 from optimizer.domain import CONNECTION, Phase
 
@@ -112,11 +113,21 @@ class MeterDocument(Document):
         "circuit: all that flows through one circuit, for the fuse guard alone."
     )
     circuit: SlugId | None = Field(default=None, description="Which circuit, where it measures one.")
-    interval_s: Positive | None = Field(
+    interval_s: Annotated[float, Field(ge=0.5, le=900)] | None = Field(
         default=None,
         description="How often it reports, in s. Set, the fuse guard goes by its readings, and after three intervals "
         "of silence by the most that the building can draw. Absent: it writes history only.",
     )
+
+    source: MeterSource | None = Field(
+        default=None, description="Where this service reads it; absent: its readings are sent to the API."
+    )
+
+    @model_validator(mode="after")
+    def _is_read_often_enough(self) -> "MeterDocument":
+        if self.source is not None and self.interval_s is None:
+            raise ValueError(f"meters[{self.id}].interval_s is missing: how often is it to be read?")
+        return self
 
     @model_validator(mode="after")
     def _says_which_circuit(self) -> "MeterDocument":
