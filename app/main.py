@@ -29,6 +29,7 @@ from app.db.store import Store
 from app.diary import Diary, Recorded
 from app.dispatch import Dispatcher
 from app.dispatch.reconciler import Reconciler
+from app.dispatch.switching import Switching
 from app.errors import InvalidInputError
 from app.events import Events
 from app.executor import make_executor
@@ -99,7 +100,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         diary = Diary(store, clock)
         stack.push_async_callback(diary.settle)
         connector: CsmsConnector = Recorded(Routed(gateway, elsewhere) if elsewhere else gateway, diary, clock)
-        dispatcher = Dispatcher(connector, store, events, clock)
+        switching = Switching(settings.profile_writes_a_day, settings.charging_starts_a_day)
+        dispatcher = Dispatcher(connector, store, events, clock, switching=switching)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         gatherer = Gatherer(
             store,
@@ -147,7 +149,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             period_s=settings.guard_period_s,
             give_back_s=settings.guard_give_back_s,
         )
-        metrics = Metrics(events, connector, feeds=sources.feeds, modes=modes, guard=guard)
+        metrics = Metrics(events, connector, feeds=sources.feeds, modes=modes, guard=guard, switching=switching)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -162,10 +164,11 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             "sources": sources.run(),
             "settlement": settlement.run(),
             "outcomes": outcomes.run(),
+            "watch": Watch(store, modes, clock, events, control.replan).run(),
+            "alarms": Alarms(store, modes, clock, events, settings.alarm_targets).run(),
+            "notices": Courier(store, clock, events, settings.alarm_targets, mail_server(settings)).run(),
         }
         await stack.enter_async_context(_at_work(works, stop))
-        watch = Watch(store, modes, clock, events, control.replan)
-        await stack.enter_async_context(_watched(watch, settings, store, modes, clock, events, stop))
         _require_free_ports(settings)
         await gateway.start()
         stack.push_async_callback(gateway.close)
@@ -301,21 +304,6 @@ class _Withheld:
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()
-
-
-@asynccontextmanager
-async def _watched(
-    watch: Watch, settings: Settings, store: Store, modes: Modes, clock: Clock, events: Events, stop: asyncio.Event
-) -> AsyncIterator[None]:
-    """Modes, what is set by hand, and what operators are told of by themselves, while the body runs."""
-    alarms = Alarms(store, modes, clock, events, settings.alarm_targets)
-    courier = Courier(store, clock, events, settings.alarm_targets, mail_server(settings))
-    async with (
-        _background("notices", courier.run(), stop),
-        _background("alarms", alarms.run(), stop),
-        _background("watch", watch.run(), stop),
-    ):
-        yield
 
 
 def mail_server(settings: Settings) -> MailServer | None:

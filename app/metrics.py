@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from app.csms.connector import CsmsConnector
+from app.dispatch.switching import Switching
 from app.events import Event, Events, SourcePolled
 from app.guard import Guard
 from app.modes import MODES, Mode, Modes
@@ -29,6 +30,7 @@ class Metrics:
         feeds: Callable[[], Iterable[Feed]] = tuple,
         modes: Modes | None = None,
         guard: Guard | None = None,
+        switching: Switching | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._events = Counter(
@@ -56,6 +58,10 @@ class Metrics:
             sites = Gauge("smartcharge_sites", "Sites by mode.", ["mode"], registry=self.registry)
             for mode in MODES:
                 sites.labels(mode).set_function(partial(_count_of, modes, mode))
+        if switching is not None:
+            for what in ("writes", "starts", "stops"):
+                name, said = f"smartcharge_profile_{what}", f"Plans sent to EVSEs: {what} since this process began."
+                Gauge(name, said, registry=self.registry).set_function(partial(switching.total, what))
         if guard is not None:
             self._tell_of(guard)
         self.close = events.subscribe(self._count)

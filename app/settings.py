@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     replan_first_s: float = Field(
         default=0.2, ge=0, description="The same for the first event after a quiet time: one car is planned at once."
     )
+    profile_writes_a_day: int = Field(
+        default=100, ge=4, description="Plans sent to one EVSE in a day at most; lowering is never refused."
+    )
+    charging_starts_a_day: int = Field(
+        default=48, ge=4, description="How often plans may start an EVSE again in a day; stopping is never refused."
+    )
     horizon_hours: int = Field(default=36, ge=6, le=168, description="How far a plan looks ahead.")
     guard_period_s: float = Field(
         default=2.0, ge=1, le=10, description="How often the fuse guard looks at every circuit, in s."

@@ -30,6 +30,7 @@ from app.dispatch.patience import Patience
 from app.dispatch.preparer import Preparer
 from app.dispatch.probe import Prober, ProbeReport
 from app.dispatch.restraint import Restraint
+from app.dispatch.switching import Switching
 from app.dispatch.witness import Witness
 from app.errors import AppError, NotFoundError, OvertakenError
 from app.events import (
@@ -56,7 +57,14 @@ class Dispatcher:
     """
 
     def __init__(
-        self, connector: CsmsConnector, store: Store, events: Events, clock: Clock, *, watched: timedelta = WATCHED
+        self,
+        connector: CsmsConnector,
+        store: Store,
+        events: Events,
+        clock: Clock,
+        *,
+        watched: timedelta = WATCHED,
+        switching: Switching | None = None,
     ) -> None:
         self._connector = connector
         self._store = store
@@ -64,7 +72,8 @@ class Dispatcher:
         self._clock = clock
         self._book = Book()
         self._passports = Passports(connector, store, clock)
-        self._messenger = Messenger(connector, self._book, clock, self._passports)
+        self.switching = switching or Switching()
+        self._messenger = Messenger(connector, self._book, clock, self._passports, self.switching)
         self._guarantee = Guarantee(connector, store, clock, self._book, watched=watched)
         self._drafts = Drafts(clock, self._book, self._guarantee, self._passports)
         self._preparer = Preparer(connector, store, clock, self._book, self._guarantee, self._passports)
@@ -321,8 +330,8 @@ class Dispatcher:
                 continue
             if in_the_way and job.raises(self._book):
                 job.settle("withheld", f"{', '.join(sorted(in_the_way))} did not verifiably lower")
-            elif job.raises(self._book) and not self._messenger.budget.allows_raising(job.key, now):
-                job.settle("withheld", self._messenger.budget.refusal())
+            elif (refusal := self.switching.refusal(job, self._book, now)) is not None:
+                job.settle("withheld", refusal)
             else:
                 raising.append(job)
         if raising and not await self._store.admit_plan(plan_id):
