@@ -15,7 +15,8 @@ from typing import Literal
 import structlog
 
 from app.clock import Clock, sleep_until
-from app.db.records import GridLimit, GridLimitEntry, Json
+from app.db.operating_records import GridLimit, GridLimitEntry
+from app.db.records import Json
 from app.db.store import Store
 from app.errors import AppError, InvalidInputError
 from app.events import Event, Events, GridLimitChanged, PlanMade

@@ -15,7 +15,8 @@ import structlog
 
 from app.clock import Clock
 from app.csms.connector import Passport
-from app.db.records import Decision, Delivery, Json, Plan, PlanKind, Transaction
+from app.db.ledger_records import Decision
+from app.db.records import Delivery, Json, Plan, PlanKind, Transaction
 from app.db.store import Store
 from app.decision import Recipe, Told, decision
 from app.diary import about

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import Reader, Writer
 from app.api.services import ServicesDep, StoreDep
-from app.db.records import GridLimit
+from app.db.operating_records import GridLimit
 from app.grid_limits import GridLimits
 from app.problem_json.fields import Edge, Moment
 

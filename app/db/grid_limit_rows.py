@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import insert, or_, select
 
 from app.db import tables
-from app.db.records import GridLimit, GridLimitEntry
+from app.db.operating_records import GridLimit, GridLimitEntry
 from app.db.rows import Rows, columns_of, record_of, values_of
 from app.errors import NotFoundError
 

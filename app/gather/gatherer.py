@@ -9,8 +9,7 @@ import numpy as np
 
 from app.cdr import total_power_w
 from app.clock import Clock
-from app.csms.connector import Passport, PauseMethod
-from app.csms.limits import LEAST_CURRENT_A
+from app.csms.connector import Passport
 from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
 from app.gather.beliefs import Beliefs, scenarios
@@ -18,6 +17,7 @@ from app.gather.by_hand import ByHand
 from app.gather.carbon import CarbonSource
 from app.gather.charged import POWER, REGISTER, from_power
 from app.gather.demand import DemandCharges, floored
+from app.gather.evses import evse_of, on_phases, while_paused_a
 from app.gather.external_limits import external_limits
 from app.gather.grid_cap import limits_provenance, under_grid_limits
 from app.gather.history import History
@@ -25,19 +25,15 @@ from app.gather.in_force import planned_kw
 from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import Signals, SignalSource
-from app.site import EvseDocument, Site, evse_key
+from app.site import Site, evse_key
 from optimizer.domain import (
-    PHASES,
     Battery,
     Circuit,
     Connection,
-    Evse,
     Horizon,
-    PhaseCurrents,
     Problem,
     Reservation,
     Scenario,
-    Series,
     Session,
 )
 
@@ -166,7 +162,7 @@ class Gatherer:
             ),
             evses=tuple(
                 external.within(
-                    _evse(station.id, evse, in_force, self._limits.passport(station.id)), site.connection.voltage_v
+                    evse_of(station.id, evse, in_force, self._limits.passport(station.id)), site.connection.voltage_v
                 )
                 for station in site.charging_stations
                 for evse in station.evses
@@ -341,14 +337,14 @@ class Gatherer:
                 continue
             for evse in station.evses:
                 if evse_key(station.id, evse.id) in planned:
-                    if (pause_a := _while_paused_a(evse, limits.passport(station.id))) > 0:
+                    if (pause_a := while_paused_a(evse, limits.passport(station.id))) > 0:
                         reservations.append(
-                            Reservation(_on_phases(evse, pause_a), evse_id=evse_key(station.id, evse.id))
+                            Reservation(on_phases(evse, pause_a), evse_id=evse_key(station.id, evse.id))
                         )
                     continue
                 worst_a = limits.worst_case_a(site, station.id, evse.id, now, end)
                 if worst_a > 0:
-                    reservations.append(Reservation(_on_phases(evse, worst_a), evse_id=evse_key(station.id, evse.id)))
+                    reservations.append(Reservation(on_phases(evse, worst_a), evse_id=evse_key(station.id, evse.id)))
         return reservations
 
 
@@ -370,34 +366,6 @@ def _warnings(site: Site, problem: Problem) -> tuple[str, ...]:
     if site.mode == "shadow":
         warnings.append("the site is in shadow mode: nothing is sent")
     return tuple(warnings)
-
-
-def _evse(station_id: str, evse: EvseDocument, in_force: Mapping[str, Series], passport: Passport) -> Evse:
-    least_a = max(evse.min_current_a, passport.min_limit_a)
-    return Evse(
-        evse_id=evse_key(station_id, evse.id),
-        circuit_id=evse.circuit or "connection",
-        phases=evse.phases,
-        max_current_a=None if evse.max_power_kw is not None else evse.max_current_a,
-        max_power_kw=evse.max_power_kw,
-        min_current_a=least_a if evse.max_current_a is None else min(least_a, evse.max_current_a),
-        current_step_a=max(1.0, evse.current_step_a) if passport.decimals == 0 else evse.current_step_a,
-        efficiency=evse.efficiency,
-        planned_kw=in_force.get(evse_key(station_id, evse.id)),
-    )
-
-
-def _while_paused_a(evse: EvseDocument, passport: Passport) -> float:
-    """What a station that takes no limit of 0 is told where the plan is 0."""
-    if passport.pause is PauseMethod.ZERO:
-        return 0.0
-    least_a = passport.min_limit_a or LEAST_CURRENT_A
-    return least_a if evse.max_current_a is None else min(least_a, evse.max_current_a)
-
-
-def _on_phases(evse: EvseDocument, current_a: float) -> PhaseCurrents:
-    on_l1, on_l2, on_l3 = (current_a if phase in evse.phases else 0.0 for phase in PHASES)
-    return on_l1, on_l2, on_l3
 
 
 def _newest_of_each_evse(running: Sequence[Transaction]) -> list[Transaction]:

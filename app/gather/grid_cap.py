@@ -4,7 +4,8 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from app.db.records import GridLimit, Json
+from app.db.operating_records import GridLimit
+from app.db.records import Json
 from optimizer.domain import CONNECTION, Circuit, Problem
 
 GRID_LIMIT = "grid operator's limit"  # with a space: no circuit of a site's document has such a name

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.db.records import GridLimit
+from app.db.operating_records import GridLimit
 from app.gather.grid_cap import GRID_LIMIT, under_grid_limits
 from app.problem_json import problem_from_json, problem_to_json
 from optimizer.check import violations
