@@ -118,7 +118,7 @@ def _moment(text: str) -> datetime:
 def _states(names: Any) -> Any:
     from typing import get_args
 
-    from app.db.records import RunState
+    from app.db.ledger_records import RunState
     from app.errors import InvalidInputError
 
     for name in names:

@@ -20,9 +20,11 @@ from app.events import (
     ChargingLimitChanged,
     Event,
     Events,
+    GridLimitChanged,
     MeterValuesReceived,
     ObedienceChanged,
     PriorityChargingChanged,
+    SignalsArrived,
     SiteChanged,
     StationBooted,
     StationConnected,
@@ -64,9 +66,13 @@ class Control:
         *,
         replan_minutes: int,
         debounce_s: float,
+        first_s: float | None = None,
         connected: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """`connected` names the stations that this service can send to; None where nobody else is about."""
+        """`first_s` is how long the first event after a quiet time is waited with; None: as long as any other.
+
+        `connected` names the stations that this service can send to; None where nobody else is about.
+        """
         self._store = store
         self._planner = planner
         self._dispatcher = dispatcher
@@ -74,6 +80,8 @@ class Control:
         self._events = events
         self._every = timedelta(minutes=replan_minutes)
         self._debounce_s = debounce_s
+        self._first_s = debounce_s if first_s is None else min(first_s, debounce_s)
+        self._began: dict[str, datetime] = {}  # the last plan of each site
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._connected = connected
         self._due: dict[str, datetime | None] = {}  # by site: the slot that it is due for, None where more happened
@@ -118,7 +126,12 @@ class Control:
                 | PriorityChargingChanged()
             ):
                 await self._mark_station(event.station_id)
-            case WishChanged() | SiteChanged():
+            case (
+                WishChanged()
+                | SiteChanged()
+                | GridLimitChanged()
+                | SignalsArrived(kind="import_price" | "export_price")
+            ):
                 self.replan(event.site_id)
             case _:
                 pass
@@ -161,10 +174,16 @@ class Control:
             self._due[site_id] = None
 
     async def _plan_soon(self, site_id: str) -> None:
-        """One plan in the making and at most one that waits, however much happens meanwhile."""
-        await self._clock.sleep(self._debounce_s)
+        """One plan in the making and at most one that waits, however much happens meanwhile.
+
+        The first car of a quiet hour is planned at once, the next ones together.
+        """
+        now = self._clock.now()
+        quiet_from = self._began.get(site_id, now - timedelta(days=1)) + timedelta(seconds=self._debounce_s)
+        await self._clock.sleep(max(self._first_s, min((quiet_from - now).total_seconds(), self._debounce_s)))
         async with self._turns[site_id]:
             slot = self._due.pop(site_id, None)  # what happens from here on is not in this plan
+            self._began[site_id] = self._clock.now()
             await self._plan(site_id, slot)
 
     async def _plan_every_slot(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 import optimizer
 from app.few_periods import told_in_few_periods
 from app.problem_json import schedule_to_json
+from app.second_best import carried_on
 from app.solving import by_rules, solve
 from optimizer.compress import compress
 from optimizer.domain import Problem, Schedule
@@ -44,13 +45,15 @@ class Told:
 class Recipe:
     """How a problem became a schedule. `by_rules`: it was not solved, for this reason.
 
-    `warnings` are those of its inputs.
+    `goes_on`: the plan in force did, for this reason, for it is better than what rules make. `warnings` are those of
+    its inputs.
     """
 
     solver: str = "highs"
     polish: bool = True
     baselines: tuple[str, ...] = ()
     by_rules: str | None = None
+    goes_on: str | None = None
     told: Told | None = None
     warnings: tuple[str, ...] = ()
 
@@ -72,6 +75,7 @@ class Recipe:
             polish=document["polish"],
             baselines=tuple(document["baselines"]),
             by_rules=document["by_rules"],
+            goes_on=document["goes_on"],
             told=None
             if told is None
             else Told(told["max_periods"], datetime.fromisoformat(told["until"]), told["took_s"]),
@@ -106,6 +110,8 @@ def remake(problem: Problem, recipe: Recipe) -> Schedule:
         schedule = by_rules(problem, recipe.by_rules, baselines=recipe.baselines)
     else:
         schedule = solve(problem, solver=recipe.solver, baselines=recipe.baselines, polish=recipe.polish).schedule
+    if recipe.goes_on is not None:
+        schedule = carried_on(problem, schedule, recipe.goes_on)
     if recipe.told is not None:
         told = recipe.told
         compression = compress(problem, schedule, told.max_periods, until=told.until, solver=recipe.solver)

@@ -20,7 +20,7 @@ from app.clock import Clock
 from app.csms.connector import ChargingProfile, CompositeSchedule, CsmsConnector, Purpose, RateUnit
 from app.csms.profiles import profile_to_json
 from app.csms.remote.routed import Routed
-from app.db.records import Exchange
+from app.db.ledger_records import Exchange
 from app.db.store import Store
 from app.errors import AppError
 

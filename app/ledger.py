@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.clock import Clock
-from app.db.records import Claim, Decision, Plan, PlanKind, PoisonedSite, RunState
+from app.db.ledger_records import Claim, Decision, PoisonedSite, RunState
+from app.db.records import Plan, PlanKind
 from app.db.store import Store
 from app.errors import AlreadyPlannedError, AppError, OvertakenError
 

@@ -13,7 +13,8 @@ from typing import Protocol
 import structlog
 
 from app.clock import Clock, sleep_until
-from app.db.records import Plan, Run
+from app.db.ledger_records import Run
+from app.db.records import Plan
 from app.db.store import Store
 from app.errors import AlreadyPlannedError, AppError
 from app.planner import Kind

@@ -15,21 +15,26 @@ import structlog
 
 from app.clock import Clock
 from app.csms.connector import Passport
-from app.db.records import Decision, Delivery, Json, Plan, PlanKind, Transaction
+from app.db.ledger_records import Decision
+from app.db.records import Delivery, Json, Plan, PlanKind, Transaction
 from app.db.store import Store
 from app.decision import Recipe, Told, decision
 from app.diary import about
+from app.errors import OvertakenError
 from app.events import Events, PlanMade
 from app.executor import SolverDiedError
 from app.few_periods import WINDOW, fits, period_limits, told_in_few_periods
-from app.gather import MAX_TRANSACTIONS, Gatherer
+from app.gather import MAX_TRANSACTIONS, Gathered, Gatherer
 from app.ledger import Ledger, Turn
 from app.problem_json import problem_from_json, problem_to_json, schedule_from_json, schedule_to_json
+from app.second_best import carried_on, goes_on
 from app.site import Site, evse_key
 from app.solving import DEFAULTS, Keeping, by_rules, log_kept, solve
 from app.timed_out import TimedOut
+from forecasts.errors import ForecastError
 from optimizer.compress import compress
 from optimizer.domain import Problem, Schedule
+from optimizer.errors import InvalidProblemError
 
 log = structlog.get_logger()
 
@@ -53,6 +58,14 @@ class Dispatches(Protocol):
     ) -> Sequence[Delivery]: ...
 
 
+class Notes(Protocol):
+    """What the planner tells of how it went: see `app.modes`."""
+
+    async def planned(self, site: Site, plan: Plan) -> None: ...
+
+    async def failed(self, site: Site, reason: str) -> None: ...
+
+
 class Planner:
     """Makes one plan of one site at a time, and sees it through to the chargers.
 
@@ -70,6 +83,7 @@ class Planner:
         executor: Executor,
         solver: str = "highs",
         timed_out: TimedOut | None = None,
+        modes: Notes | None = None,
         ledger: Ledger | None = None,
     ) -> None:
         self._store = store
@@ -80,6 +94,7 @@ class Planner:
         self._executor = executor
         self._solver = solver
         self._timed_out = timed_out
+        self._modes = modes
         self._ledger = ledger or Ledger(store, clock)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -99,7 +114,7 @@ class Planner:
                     if plan is not None:
                         await self._send_again(site, plan, dispatch=dispatch)
                     else:
-                        plan = await self._make(site, kind, turn, dispatch=dispatch)
+                        plan = await self._noted(site, kind, turn, dispatch=dispatch)
         log.info(
             "planned",
             site=site_id,
@@ -111,48 +126,103 @@ class Planner:
         )
         return plan
 
-    async def _make(self, site: Site, kind: Kind, turn: Turn, *, dispatch: bool) -> Plan:
-        gathered = await self._gatherer.gather(site)
-        schedule, recipe, told = await self._solved(site, kind, gathered.problem, turn)
+    async def _noted(self, site: Site, kind: Kind, turn: Turn, *, dispatch: bool) -> Plan:
+        """A plan that is made and sent, and in the site's mode what came of it."""
+        try:
+            plan, may_be_sent = await self._make(site, kind, turn, dispatch=dispatch)
+        except OvertakenError:  # somebody else has planned it
+            raise
+        except Exception as error:
+            if dispatch and self._modes is not None:
+                await self._modes.failed(site, f"no plan could be made: {error}")
+            raise
+        if dispatch and self._modes is not None:
+            if may_be_sent:
+                await self._modes.planned(site, plan)
+            else:
+                await self._modes.failed(site, "the plan breaks a rule that the checker knows, and was not sent")
+        return plan
+
+    async def _make(self, site: Site, kind: Kind, turn: Turn, *, dispatch: bool) -> tuple[Plan, bool]:
+        """The plan, and whether it may be sent."""
+        gathered, unknown = await self._gathered(site, dispatch=dispatch)
+        schedule, recipe, said = await self._solved(site, kind, gathered.problem, turn, unknown)
         schedule = replace(schedule, warnings=(*gathered.warnings, *schedule.warnings))
         recipe = replace(recipe, warnings=gathered.warnings)
-        plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, gathered.provenance | told)
+        plan = _record(site, kind, self._clock.now(), gathered.problem, schedule, gathered.provenance | said)
         record = decision(plan.problem, plan.schedule, recipe, time_limit_s=gathered.problem.settings.time_limit_s)
         await turn.save(plan, Decision(plan.plan_id, site.id, plan.created_at, record))
         self._events.publish(PlanMade(site.id, plan.plan_id, plan.created_at))
-        if dispatch and site.mode == "optimised" and _may_be_sent(schedule):
+        may_be_sent = _may_be_sent(schedule)
+        if dispatch and site.mode == "optimised" and may_be_sent:
             transactions = await self._still_running(site, gathered.transactions)
             with about(site.id, plan.plan_id):
                 await self._dispatcher.send(site, plan.plan_id, gathered.problem, schedule, transactions)
-        return plan
+        return plan, may_be_sent
 
-    async def _solved(self, site: Site, kind: Kind, problem: Problem, turn: Turn) -> tuple[Schedule, Recipe, Json]:
-        """Solved and checked, or by rules with the reason; how; and for the plan's provenance how it is told."""
+    async def _gathered(self, site: Site, *, dispatch: bool) -> tuple[Gathered, str | None]:
+        """The inputs; and why they allow no more than a plan by rules, where not even prices are known.
+
+        Raises `ForecastError` then if nobody is there, or nothing is to be sent.
+        """
+        try:
+            return await self._gatherer.gather(site), None
+        except ForecastError as unknown:
+            if not dispatch or site.mode == "shadow":
+                raise
+            gathered = await self._gatherer.gather_by_rules(site)
+            if not gathered.transactions:
+                raise
+            return gathered, str(unknown)
+
+    async def _solved(
+        self, site: Site, kind: Kind, problem: Problem, turn: Turn, unknown: str | None
+    ) -> tuple[Schedule, Recipe, Json]:
+        """Solved and checked, or the next best with the reason; how; and what the plan's provenance says of it."""
         # Baselines and polish cost time a re-plan lacks.
         recipe = Recipe(self._solver, polish=kind != "replan", baselines=() if kind == "replan" else DEFAULTS)
-        died = turn.quarantined
-        if died is None:
-            keeping = Keeping(self._timed_out, site.id, self._clock.now()) if self._timed_out else None
-            try:
-                schedule = await solve_in(
-                    self._executor,
-                    problem,
-                    self._solver,
-                    baselines=recipe.baselines,
-                    keeping=keeping,
-                    polish=recipe.polish,
-                )
-            except SolverDiedError as error:
-                log.error("the solver died", site=site.id, error=str(error))
-                await turn.died(self._clock.now())
-                died = str(error)
-            else:
-                await turn.went_well()
-                schedule, periods, told = await self._in_few_periods(site, problem, schedule)
-                return schedule, replace(recipe, told=periods), told
-        turn.by_rules(died)
-        schedule = await asyncio.to_thread(by_rules, problem, died, baselines=recipe.baselines)
-        return schedule, replace(recipe, by_rules=died), {}
+        if (why := turn.quarantined) is not None:
+            turn.by_rules(why)
+        answer = why or unknown or await self._optimum(site, problem, recipe, turn)
+        if isinstance(answer, Schedule):
+            schedule = answer
+        else:
+            schedule = await asyncio.to_thread(by_rules, problem, answer, baselines=recipe.baselines)
+            recipe = replace(recipe, by_rules=answer)
+        basis: Json = {}
+        if schedule.status == "fallback":
+            last = await self._store.latest_plan(site.id)
+            basis = goes_on(problem, schedule, last, self._clock.now())
+            if basis["basis"]["basis"] == "last_plan":
+                reason = basis["basis"]["reason"]
+                schedule, recipe = carried_on(problem, schedule, reason), replace(recipe, goes_on=reason)
+        schedule, periods, told = await self._in_few_periods(site, problem, schedule)
+        return schedule, replace(recipe, told=periods), told | basis
+
+    async def _optimum(self, site: Site, problem: Problem, recipe: Recipe, turn: Turn) -> Schedule | str:
+        """The schedule, or why there is none: a process that died is no reason to leave cars without a plan."""
+        keeping = Keeping(self._timed_out, site.id, self._clock.now()) if self._timed_out else None
+        try:
+            schedule = await solve_in(
+                self._executor,
+                problem,
+                self._solver,
+                baselines=recipe.baselines,
+                keeping=keeping,
+                polish=recipe.polish,
+            )
+        except InvalidProblemError:
+            raise
+        except SolverDiedError as error:
+            log.error("the solver died", site=site.id, error=str(error))
+            await turn.died(self._clock.now())
+            turn.by_rules(str(error))
+            return str(error)
+        except Exception as error:
+            log.error("the solver's process failed", site=site.id, error=f"{type(error).__name__}: {error}")
+            return f"its process failed: {type(error).__name__}: {error}"
+        await turn.went_well()
+        return schedule
 
     async def _unsent(self, site: Site, turn: Turn) -> Plan | None:
         """The plan that somebody made in this run before the process ended that was to send it, if it is still new."""

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from app.db.records import Decision, Plan
+from app.db.ledger_records import Decision
+from app.db.records import Plan
 from app.decision import Cut, Recipe, decided, decided_of, digest, made_by, remake
 from app.problem_json import problem_from_json
 

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import (
+    alarms,
     cdrs,
     certificates,
     charging_stations,
@@ -19,10 +20,12 @@ from app.api import (
     decisions,
     enrolment,
     flexibility,
+    grid_limits,
     health,
     keys,
     ocpp_messages,
     optimize,
+    overrides,
     problems,
     quarantine,
     readings,
@@ -32,8 +35,10 @@ from app.api import (
     sessions,
     simulations,
     site_events,
+    site_guard,
     site_now,
     sites,
+    sources,
     transactions,
 )
 from app.api.auth import KeyRequired, Sessions
@@ -43,11 +48,15 @@ from app.metrics import Metrics
 
 ROUTERS = (
     sites.router,
+    site_guard.router,
     site_now.router,
     certificates.router,
     site_events.router,
+    overrides.router,
+    alarms.router,
     readings.router,
     series.router,
+    sources.router,
     ocpp_messages.router,
     sessions.router,
     schedules.router,
@@ -63,6 +72,7 @@ ROUTERS = (
     consumption.router,
     quarantine.router,
     flexibility.router,
+    grid_limits.router,
     keys.router,
 )
 PUBLIC_ROUTERS = (health.router, dashboard.router)

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from app.api.auth import Reader
 from app.api.services import ClockDep, StoreDep
-from app.db.records import Exchange
+from app.db.ledger_records import Exchange
 from app.replay import replay
 from app.why import ASKED, WhyOut, answer
 

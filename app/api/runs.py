@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from app.api.auth import Admin, Reader
 from app.api.services import ClockDep, StoreDep
-from app.db.records import PlanKind, Run, RunState
+from app.db.ledger_records import Run, RunState
+from app.db.records import PlanKind
 from app.errors import NotFoundError
 from app.ledger import QUARANTINE, why_quarantined
 

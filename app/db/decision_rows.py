@@ -7,7 +7,8 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import ledger_tables, tables
-from app.db.records import Decision, Exchange, Json
+from app.db.ledger_records import Decision, Exchange
+from app.db.records import Json
 from app.db.rows import Rows, columns_of, record_of, values_of
 from app.errors import NotFoundError
 

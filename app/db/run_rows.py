@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import ledger_tables, tables
 from app.db.decision_rows import insert_decision
-from app.db.records import Claim, Decision, Plan, PlanKind, PoisonedSite, Run, RunState
+from app.db.ledger_records import Claim, Decision, PoisonedSite, Run, RunState
+from app.db.records import Plan, PlanKind
 from app.db.rows import Rows, columns_of, record_of, values_of
 from app.errors import OvertakenError
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from app.clock import SteppedClock
-from app.db.records import Decision, Plan, Run
+from app.db.ledger_records import Decision, Run
+from app.db.records import Plan
 from app.dispatch import Dispatcher
 from app.errors import AlreadyPlannedError, InvalidInputError, OvertakenError
 from app.executor import RebuiltPool

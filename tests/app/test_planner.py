@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from app.clock import SteppedClock
 from app.csms.connector import Passport
-from app.db.records import Decision, Delivery, Plan, Run, Transaction, Wish
+from app.db.ledger_records import Decision, Run
+from app.db.records import Delivery, Plan, Transaction, Wish
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
 from app.events import Event, Events, PlanMade

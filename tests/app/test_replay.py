@@ -13,7 +13,8 @@ from hypothesis import settings as hypothesis_settings
 
 from app.clock import SteppedClock
 from app.csms.connector import ChargingProfile, Passport, Period, Purpose, RateUnit
-from app.db.records import Exchange, MeterValue
+from app.db.ledger_records import Exchange
+from app.db.records import MeterValue
 from app.db.store import Store
 from app.decision import Recipe, decided, decision, digest, remake, was_cut
 from app.diary import Diary, Recorded, about

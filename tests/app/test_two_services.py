@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.clock import SystemClock
-from app.db.records import Run
+from app.db.ledger_records import Run
 from app.db.store import Store
 from app.site import Site
 from tests.app.db.conftest import (  # noqa: F401  # fixtures

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from app.db.records import Claim, PlanKind
+from app.db.ledger_records import Claim
+from app.db.records import PlanKind
 from app.db.store import Store
 from app.errors import OvertakenError
 from tests.app.db.builders import NOON, a_plan, at

@@ -60,6 +60,9 @@ class FakeStore(Store):
             self.saved[delivery.plan_id, delivery.station_id, delivery.evse_id] = delivery
             self.history.append(delivery)
 
+    async def highest_readings(self, site_id: str) -> dict[str, float]:
+        return {}
+
     async def deliveries_in_force(self, site_id: str) -> list[Delivery]:
         reached = ("accepted", "applied", "contradicted", "unknown")
         newest: dict[tuple[str, int], Delivery] = {}
@@ -161,7 +164,9 @@ class World:
         return sum(station.limit_a(1, moment) for station in self.connector.stations.values())
 
 
-def a_world(stations: int = 2, *, fallback_a: float = 0.0, **passport: Any) -> World:
+def a_world(
+    stations: int = 2, *, fallback_a: float = 0.0, site_has: Mapping[str, Any] | None = None, **passport: Any
+) -> World:
     clock, events, store = SteppedClock(START), Events(), FakeStore()
     connector = FakeConnector(clock)
     site = Site.model_validate(
@@ -177,6 +182,7 @@ def a_world(stations: int = 2, *, fallback_a: float = 0.0, **passport: Any) -> W
             "tariff": {"kind": "fixed", "price_per_kwh": 0.3},
             "fallback_current_a": fallback_a,
         }
+        | dict(site_has or {})
     )
     transactions = {}
     for number in range(1, stations + 1):
