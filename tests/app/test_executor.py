@@ -33,7 +33,7 @@ def fail() -> None:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[RebuiltPool]:
-    made = RebuiltPool(2, wall_s=3.0, most_memory_bytes=4 << 30)
+    made = RebuiltPool(2, wall_s=1.0, most_memory_bytes=4 << 30)
     yield made
     made.shutdown()
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from app.clock import SystemClock
-from app.db.ledger_records import Run
+from app.db.ledger_records import Run, RunState
 from app.db.store import Store
+from app.nightly import AT_ONCE
 from app.site import Site
 from tests.app.db.conftest import (  # noqa: F401  # fixtures
     database_url,
@@ -91,13 +92,14 @@ async def a_night_to_plan(url: str) -> None:
         await store.open_runs("nightly", dict.fromkeys(SITES, now - BEHIND), now - timedelta(hours=1))
 
 
-async def until_ended(url: str, ended: int) -> list[Run]:
+async def until(url: str, state: RunState, count: int) -> list[Run]:
+    """The runs in a state, as soon as there are so many."""
     deadline = time.monotonic() + PATIENCE_S
     async with Store.open(url, SystemClock()) as store:
         while True:
-            done = await store.runs(kind="nightly", states=("done",))
-            if len(done) >= ended:
-                return done
+            found = await store.runs(kind="nightly", states=(state,))
+            if len(found) >= count:
+                return found
             assert time.monotonic() < deadline, await store.runs(kind="nightly")
             await asyncio.sleep(0.05)
 
@@ -118,7 +120,7 @@ async def test_each_site_is_planned_once_and_sent_once_by_one_of_two_services(
 
     for service in services:
         service.begin()
-    done = await until_ended(database_url, len(SITES))
+    done = await until(database_url, "done", len(SITES))
     sent = [await asyncio.to_thread(service.end) for service in services]
 
     assert Counter(sent[0] + sent[1]) == Counter(SITES)
@@ -131,21 +133,20 @@ async def test_what_a_killed_service_had_begun_is_finished_by_the_other(
     postgres_url: str,  # noqa: F811  # the fixture
 ) -> None:
     await a_night_to_plan(postgres_url)
-    services = [Service(postgres_url, name, lease_s=3.0, work_s=2.0) for name in ("one", "two")]
-    for service in services:
+    stuck = Service(postgres_url, "one", lease_s=2.0, work_s=600.0)  # it plans, and never comes to the end of sending
+    other = Service(postgres_url, "two", lease_s=30.0, work_s=0.0)
+    for service in (stuck, other):
         await asyncio.to_thread(service.wait_until_it_is_ready)
 
-    services[0].begin()
-    await until_ended(postgres_url, 1)
-    of_the_killed = await asyncio.to_thread(services[0].kill)
-    services[1].begin()
-    done = await until_ended(postgres_url, len(SITES))
-    of_the_other = await asyncio.to_thread(services[1].end)
+    stuck.begin()
+    in_hand = {run.site_id: run.plan_id for run in await until(postgres_url, "planned", AT_ONCE)}
+    of_the_killed = await asyncio.to_thread(stuck.kill)
+    other.begin()
+    done = await until(postgres_url, "done", len(SITES))
+    of_the_other = await asyncio.to_thread(other.end)
 
-    counted = Counter(of_the_killed + of_the_other)
-    assert set(counted) == set(SITES)
-    # What it had said and not yet written when it was killed is said again: the same plan, under the same profile id.
-    twice = {site_id for site_id, times in counted.items() if times > 1}
-    assert twice <= {run.site_id for run in done if run.attempts > 1}
-    assert {run.site_id for run in done if run.attempts > 1}
+    assert of_the_killed == []
+    assert Counter(of_the_other) == Counter(SITES)
     assert await plans(postgres_url) == Counter(SITES)
+    assert {run.site_id: run.plan_id for run in done if run.attempts > 1} == in_hand
+    assert {run.owner for run in done} == {"two"}
