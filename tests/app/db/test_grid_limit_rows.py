@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.db.records import GridLimit, GridLimitEntry
+from app.db.operating_records import GridLimit, GridLimitEntry
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
 
