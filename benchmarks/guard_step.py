@@ -86,7 +86,7 @@ def look_ms(evses: int) -> float:
     }
     site = Site.model_validate(document)
     standings = [
-        Standing(evse_key(one.id, 1), wiring, 16.0, 16.0, True, 6.0, 0.0, 1)
+        Standing(evse_key(one.id, 1), wiring, 3, 16.0, 16.0, True, 6.0, 0.0, 1)
         for one in site.charging_stations
         if (wiring := wiring_of(site, one.id, 1)) is not None
     ]

@@ -40,6 +40,7 @@ from app.events import (
     MeterValuesReceived,
     StationBooted,
     StationConnected,
+    TransactionStarted,
     TransactionStopped,
 )
 from app.site import ChargingStationDocument, Site, evse_key, split_evse_key
@@ -100,7 +101,10 @@ class Dispatcher:
         self._sites.update({station.id: site for station in site.charging_stations})
         if site.id in self._restored:
             return
-        running = {row.transaction_id for row in await self._store.transactions(site_id=site.id, running=True)}
+        rows = await self._store.transactions(site_id=site.id, running=True)
+        running = {row.transaction_id for row in rows}
+        for row in rows:
+            self.restraint.occupy(evse_key(row.station_id, row.evse_id))
         await self._preparer.restore(site)
         for delivery in await self._store.deliveries_in_force(site.id):
             key = evse_key(delivery.station_id, delivery.evse_id)
@@ -387,6 +391,8 @@ class Dispatcher:
             case StationConnected(station_id=station_id) | StationBooted(station_id=station_id):
                 self._preparer.forget(station_id)
                 self._book.doubt_station(station_id)
+            case TransactionStarted(station_id=station_id, evse_id=evse_id):  # told late, it may still run
+                self.restraint.occupy(evse_key(station_id, evse_id))
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
                 self._witness.dismiss(evse_key(station_id, evse_id))

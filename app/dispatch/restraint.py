@@ -43,6 +43,7 @@ class Standing:
 
     key: str
     wiring: Wiring
+    phases_in_use: int  # by the vehicle, of those wired, in the order of the EVSE's rotation; all where nobody knows
     in_force_a: float
     planned_a: float | None
     can_be_told: bool
@@ -97,6 +98,7 @@ class Restraint:
         self._plans: dict[str, _Plan] = {}
         self._problems: dict[str, Problem] = {}  # by site: what the plan in force was made from
         self._ceilings_a: dict[str, float] = {}
+        self._occupied: set[str] = set()  # EVSEs with a transaction, by key
         self._recording: set[asyncio.Task[None]] = set()
 
     def note(self, site: Site, plan_id: str, problem: Problem, job: Job) -> None:
@@ -113,6 +115,10 @@ class Restraint:
         if ceiling_a is not None and job.plan.highest > ceiling_a:
             job.replan(_cut(job.plan, ceiling_a))
 
+    def occupy(self, key: str) -> None:
+        """A transaction runs there."""
+        self._occupied.add(key)
+
     def dismiss(self, key: str, transaction_id: int) -> None:
         """The transaction is over."""
         plan = self._plans.get(key)
@@ -120,6 +126,7 @@ class Restraint:
             if plan.job.transaction.transaction_id != transaction_id:
                 return  # an old one, that is told of late
             del self._plans[key]
+        self._occupied.discard(key)
         self._ceilings_a.pop(key, None)
 
     def standings(self, site: Site, now: datetime, ahead: timedelta) -> list[Standing]:
@@ -133,7 +140,9 @@ class Restraint:
                 key, wiring = evse_key(station.id, evse.id), wiring_of(site, station.id, evse.id)
                 if wiring is None:
                     continue
-                limits_a = [self._book.limit(key, wiring, moment).current_a for moment in (now, now + ahead)]
+                limits_a = [0.0]  # nobody is there; whoever comes is counted from his first second on
+                if key in self._occupied or not is_there:
+                    limits_a = [self._book.limit(key, wiring, moment).current_a for moment in (now, now + ahead)]
                 if not is_there:  # its plan may end unseen
                     limits_a.append(self._book.below_a(key, wiring))
                 plan = self._plans.get(key)
@@ -143,6 +152,7 @@ class Restraint:
                     Standing(
                         key,
                         wiring,
+                        phases_in_use=_phases_in_use(wiring, plan),
                         in_force_a=max(limits_a),
                         planned_a=max(plan.steps.at(now), plan.steps.at(now + ahead)) if plan else None,
                         can_be_told=is_there and key not in self._witness.faults,
@@ -233,6 +243,13 @@ def _since(steps: Steps, now: datetime) -> Steps:
     return Steps(
         (begin, *(moment for moment, _ in later)), (steps.at(begin), *(value for _, value in later)), steps.end
     )
+
+
+def _phases_in_use(wiring: Wiring, plan: _Plan | None) -> int:
+    """As the plan counts the vehicle."""
+    if wiring.is_dc or plan is None or plan.job.vehicle_phases is None:
+        return wiring.phases
+    return min(plan.job.vehicle_phases, wiring.phases)
 
 
 def _while_paused_a(passport: Passport) -> float:

@@ -128,7 +128,7 @@ class Burdens:
         return bool(carried_kw) and abs(_kw([event], voltage_v)) > WILD * max(carried_kw)
 
     def _charging_kw(self, standings: Sequence[Standing], drawn_a: Floats) -> float:
-        kw_per_a = [one.wiring.voltage_v * one.wiring.phases / 1000 for one in standings]
+        kw_per_a = [one.wiring.voltage_v * one.phases_in_use / 1000 for one in standings]
         return float(np.dot(kw_per_a, drawn_a)) if standings else 0.0
 
 

@@ -11,6 +11,7 @@ from app.guard.burden import Burden
 from app.guard.ceilings import SAME_A, Offer
 from app.guard.sharing import Claim, shared
 from app.guard.watch import Watch, margin_a
+from app.site import Site, evse_key
 from optimizer.domain import CONNECTION
 
 CLOSE = 0.05  # A or kW: limits are written with one decimal, rounded down
@@ -80,6 +81,21 @@ def picture(
             if one.key in watch.above and bool(np.any(over & (load[known][:, i] > 0)))
         ),
     )
+
+
+def load_of(fuses: Fuses, site: Site, standings: Sequence[Standing]) -> Floats:
+    """(fuse, standing): what one ampere there puts on each fuse, with the phases that its vehicle uses."""
+    load = fuses.load[:, fuses.columns([one.key for one in standings])]
+    rotations = {
+        evse_key(station.id, evse.id): evse.phases for station in site.charging_stations for evse in station.evses
+    }
+    for column, one in enumerate(standings):
+        if one.phases_in_use == one.wiring.phases:
+            continue
+        used = rotations[one.key][: one.phases_in_use]
+        share = one.phases_in_use / one.wiring.phases
+        load[:, column] *= [share if row.phase is None else row.phase in used for row in fuses.rows]
+    return load
 
 
 def holds(one: Standing, ceiling_a: float | None) -> bool:

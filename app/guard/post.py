@@ -14,7 +14,7 @@ from app.dispatch.restraint import Building, Standing
 from app.errors import AppError
 from app.guard.burden import Burden, Burdens, Source
 from app.guard.ceilings import Ceilings
-from app.guard.picture import Picture, holds, picture
+from app.guard.picture import Picture, holds, load_of, picture
 from app.guard.residual import Persisting, Residual, residual_of
 from app.guard.watch import Watch
 from app.site import Site
@@ -84,7 +84,7 @@ class Post:
         """Lower whoever must be lowered, give back what may be; what was seen."""
         now = self._clock.now()
         standings = self._restraint.standings(self.site, now, self._ahead)
-        load = self._fuses.load[:, self._fuses.columns([one.key for one in standings])]
+        load = load_of(self._fuses, self.site, standings)
         for one in standings:
             self.watch.let(one.key, one.in_force_a, now)
         self.burden = self._burdens.of(
@@ -166,7 +166,7 @@ class Post:
     def _told(self, seen: Picture, standings: list[Standing], now: datetime) -> Look:
         ceilings_a = dict(self._ceilings.values)
         lowered_kw = sum(
-            max(0.0, (one.planned_a or 0.0) - ceilings_a[one.key]) * one.wiring.voltage_v * one.wiring.phases / 1000
+            max(0.0, (one.planned_a or 0.0) - ceilings_a[one.key]) * one.wiring.voltage_v * one.phases_in_use / 1000
             for one in standings
             if one.key in ceilings_a
         )

@@ -1,7 +1,7 @@
 """The guard of one site over a real dispatcher: what stations hold after a look, and what they never hold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 
 from app.db.records import Delivery
 from app.errors import StoreUnavailableError
-from app.events import SiteMeasured
+from app.events import SiteMeasured, TransactionStarted
 from app.guard.post import Look, Post
 from app.guard.watch import Sample
 from tests.app.dispatch.world import World, a_world
@@ -320,3 +320,31 @@ async def test_a_meter_that_shows_the_same_for_ever_is_no_meter() -> None:
 
     assert {look.building_source for look in moving} == {"measured"}
     assert stuck.building_source == "assumed_maximum"
+
+
+async def test_a_car_on_one_phase_counts_with_one() -> None:
+    watched = await a_watched_site([16, 16], connection={"max_import_kw": 15})
+    watched.meters["building"] = 5.0
+    three = await watched.look()
+    alone = [replace(session, vehicle_phases=1) for session in watched.world.problem().sessions]
+    await watched.world.send({1: 16, 2: 16}, sessions=tuple(alone))
+
+    one = await watched.looks(seconds=400)
+
+    assert three.state == "limiting"
+    assert one.ceilings_a == {}
+    assert watched.held_a() == [16, 16]
+
+
+async def test_an_evse_at_which_nobody_stands_takes_nothing_from_the_others_until_somebody_comes() -> None:
+    circuit = {"id": "fuse", "max_current_a": 20}
+    watched = await a_watched_site([14, 0], fallback_current_a=6, circuits=[circuit])
+    watched.world.leave(2)
+
+    alone = await watched.look()
+    watched.world.events.publish(TransactionStarted("cs2", 1, 99, watched.world.clock.now(), live=True))
+    together = await watched.look()
+
+    assert alone.ceilings_a == {}
+    assert together.ceilings_a == {}  # 14 A and the fallback of 6 A are just what fits
+    assert watched.post.watch.recent_a("cs2/1") == 6
