@@ -22,6 +22,7 @@ from app.events import (
     MeterValuesReceived,
     ObedienceChanged,
     PriorityChargingChanged,
+    ReadingsArrived,
     SiteChanged,
     StationBooted,
     StationConnected,
@@ -30,6 +31,7 @@ from app.events import (
     TransactionStopped,
     WishChanged,
 )
+from app.gather.away import away_from
 from app.planner import Kind
 from app.site import Site
 from forecasts.errors import ForecastError
@@ -37,6 +39,7 @@ from optimizer.errors import OptimizerError
 
 log = structlog.get_logger()
 
+AWAY_EVERY = timedelta(minutes=5)  # how often readings alone make a new plan
 MAX_RUNNING = 100_000  # transactions; far above what one service serves
 
 
@@ -74,6 +77,7 @@ class Control:
         self._every = timedelta(minutes=replan_minutes)
         self._debounce_s = debounce_s
         self._first_s = debounce_s if first_s is None else min(first_s, debounce_s)
+        self._plans: dict[str, Plan] = {}  # the last one that was made here
         self._began: dict[str, datetime] = {}  # the last plan of each site
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._due: set[str] = set()
@@ -120,8 +124,21 @@ class Control:
                 await self._mark_station(event.station_id)
             case WishChanged() | SiteChanged():
                 self.replan(event.site_id)
+            case ReadingsArrived():
+                await self._look_at_meters(event.site_id)
             case _:
                 pass
+
+    async def _look_at_meters(self, site_id: str) -> None:
+        """A building or a roof away from what the plan expected makes another, every few minutes at most."""
+        plan, now = self._plans.get(site_id), self._clock.now()
+        if plan is None or now - plan.created_at < AWAY_EVERY or not plan.problem.get("sessions"):
+            return
+        with self._clock.hold():
+            site, latest = await self._store.site(site_id), await self._store.latest_readings(site_id)
+        if away := away_from(plan, site, latest, now):
+            log.info("meters away from the plan", site=site_id, **away)
+            self.replan(site_id)
 
     async def _welcome(self, station_id: str) -> None:
         """A station that (re)connects gets its fallback before it is trusted with a plan."""
@@ -192,7 +209,7 @@ class Control:
 
     async def _plan(self, site_id: str) -> None:
         try:
-            await self._planner.plan(site_id, kind="replan")
+            self._plans[site_id] = await self._planner.plan(site_id, kind="replan")
         except (AppError, ForecastError, OptimizerError) as error:
             log.error("no plan", site=site_id, error=str(error))
         except Exception:  # one site's bug must not end the loop of all others

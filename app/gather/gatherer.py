@@ -13,6 +13,7 @@ from app.csms.connector import Passport, PauseMethod
 from app.csms.limits import LEAST_CURRENT_A
 from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
+from app.gather.away import as_metered
 from app.gather.beliefs import Beliefs, scenarios
 from app.gather.by_hand import ByHand
 from app.gather.charged import POWER, REGISTER, from_power
@@ -138,6 +139,8 @@ class Gatherer:
         slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
         signals = await signals_of(site, horizon, now)
+        if not is_what_if and site.meters:
+            signals = as_metered(signals, site, await self._store.latest_readings(site.id), now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
             sessions = list(what_if.sessions)
