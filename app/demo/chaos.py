@@ -166,8 +166,8 @@ async def run_chaos(
         uncontrolled=run_policy(scenario, surroundings, uncontrolled),
         equal_share=run_policy(scenario, surroundings, equal_share),
     )
-    could_be = possible(scenario, surroundings) | kept(day.realised)
-    return ChaosResult(day, mishaps, kept(day.realised), could_be)
+    were = kept(scenario, day.realised)
+    return ChaosResult(day, mishaps, were, possible(scenario, surroundings) | were)
 
 
 class Trouble:

@@ -52,7 +52,7 @@ MISHAPS: tuple[Mishap, ...] = (
     Mishap(8.2, "misbehave", 45, ("cs04",), Fault.IGNORES_PROFILES),
     Mishap(8.7, "offline", 25, ("cs07",)),
     Mishap(9.3, "misbehave", 40, ("cs12",), Fault.DROPS_IN_PROFILE),
-    Mishap(9.55, "jump", 40, kw=16.0),
+    Mishap(9.55, "jump", 40, kw=14.0),
     Mishap(10.6, "kill", 2),
     Mishap(11.2, "drop", stations=("cs01", "cs05", "cs06")),
     Mishap(11.6, "misbehave", 60, ("cs11",), Fault.METER_SILENT),

@@ -3,6 +3,9 @@
 One program over the whole day, with the building and the roof as they really were, the fuses of the site, and the true
 stay of each car. Faults of stations hinder it in nothing, since it could have told all of them in time: it is an upper
 bound.
+
+A promise is what a driver was told to get by the departure that he stated, and before it by as much as the site wants
+cars to be ready early. To who leaves sooner still nothing was promised; he counts on neither side.
 """
 
 from datetime import timedelta
@@ -16,15 +19,23 @@ from optimizer.foresight import perfect_foresight
 SLOT_MINUTES = 15
 
 
-def kept(outcome: Outcome) -> frozenset[str]:
-    """Sessions that had what they needed when they left."""
-    return frozenset(session.session_id for session in outcome.sessions if session.departure_met)
+def promised(scenario: Scenario) -> frozenset[str]:
+    """Sessions that stayed about as long as their drivers said."""
+    early = timedelta(hours=scenario.site.session_defaults.ready_before_h)
+    return frozenset(visit.session_id for visit in scenario.visits if visit.departure >= visit.stated_departure - early)
+
+
+def kept(scenario: Scenario, outcome: Outcome) -> frozenset[str]:
+    """Of the promises, those that had what they needed when they left."""
+    met = {session.session_id for session in outcome.sessions if session.departure_met}
+    return promised(scenario) & met
 
 
 def possible(scenario: Scenario, surroundings: Surroundings) -> frozenset[str]:
-    """Sessions that perfect foresight serves."""
+    """Of the promises, those that perfect foresight keeps."""
     schedule = perfect_foresight(day_in_hindsight(scenario, surroundings))
-    return frozenset(key for key, result in schedule.sessions.items() if result.unmet_kwh <= MET_WITHIN_KWH)
+    met = {key for key, result in schedule.sessions.items() if result.unmet_kwh <= MET_WITHIN_KWH}
+    return promised(scenario) & met
 
 
 def day_in_hindsight(scenario: Scenario, surroundings: Surroundings) -> Problem:

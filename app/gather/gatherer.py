@@ -22,6 +22,7 @@ from app.gather.external_limits import external_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
 from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
+from app.gather.phases import PhasesBefore
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import Signals, SignalSource
 from app.site import EvseDocument, Site, evse_key
@@ -115,6 +116,7 @@ class Gatherer:
         self._signals = SignalSource(store, history)
         self._demand_charges = DemandCharges(history)
         self._beliefs = Beliefs(store)
+        self._phases_before = PhasesBefore(store)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
@@ -284,7 +286,7 @@ class Gatherer:
                 if value.measurand == "Current.Import" and value.phase and value.transaction_id == number
             }
             # A car that pauses is the car that it was.
-            seen_phases = phases_in_use(current_a) or phases.get(number)
+            seen_phases = phases_in_use(current_a) or phases.get(number) or await self._phases_before.of(number)
             said_during = wish is not None and wish.arrival is None and wish.created_at > row.started_at
             seen[number] = Seen(
                 delivered_kwh=(

@@ -18,7 +18,7 @@ from app.demo.chaos import ChaosResult, MortalService, PatientClient
 from app.demo.mishaps import METER_S, MISHAPS, Mishap, disturbed, jumped, surroundings_of
 from app.demo.physics import Excess
 from app.demo.policies import equal_share, run_policy
-from app.demo.promises import day_in_hindsight, kept, possible
+from app.demo.promises import day_in_hindsight, kept, possible, promised
 from app.demo.result import DeliveryCount, DemoResult
 from app.demo.scenario import build_scenario
 from optimizer.check import violations
@@ -116,10 +116,18 @@ def test_it_is_not_good_when_a_limit_was_exceeded() -> None:
     assert failure == "row-a L1: up to 90.0, above 80 for 3 s"
 
 
-def test_kept_are_those_whose_departure_was_met() -> None:
-    outcome = run_policy(SHORT, SHORT.world.surroundings(SHORT.start, SHORT.end), equal_share)
+def test_nothing_is_promised_to_who_leaves_hours_before_he_said() -> None:
+    by_id = {visit.session_id: visit for visit in CALM.visits}
+    left_out = set(by_id) - promised(CALM)
 
-    assert kept(outcome) == {one.session_id for one in outcome.sessions if one.departure_met}
+    assert left_out == {"s04"}
+    assert by_id["s04"].stated_departure - by_id["s04"].departure > timedelta(hours=2)
+
+
+def test_kept_are_the_promises_whose_departure_was_met() -> None:
+    outcome = run_policy(CALM, CALM.world.surroundings(CALM.start, CALM.end), equal_share)
+
+    assert kept(CALM, outcome) == promised(CALM) & {one.session_id for one in outcome.sessions if one.departure_met}
 
 
 @dataclass(frozen=True)
