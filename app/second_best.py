@@ -3,7 +3,6 @@
 Pure. Both go through the independent checker before anybody sees them; what it does not pass is not chosen.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -13,7 +12,6 @@ from optimizer.baseline import as_planned
 from optimizer.check import violations
 from optimizer.domain import Problem, Schedule
 from optimizer.errors import InvalidProblemError, SolverError
-from optimizer.optimise import optimise
 
 Basis = Literal["optimised", "last_plan", "rule_based"]
 WORSE_KWH = 1.0  # the plan in force goes on as long as it leaves no more than this unmet beside an equal share
@@ -40,32 +38,22 @@ def in_force(last: Plan | None) -> InForce | None:
     return None
 
 
-def by_rules(problem: Problem, why: str, baselines: Collection[str] = ()) -> Schedule:
-    """An equal share of what the fuses have left, or nobody charges: checked. `why` there is no better plan."""
-
-    return optimise(problem, baselines=list(baselines), solve=_Refusal(why))
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """In the solver's place where there is nothing to solve."""
-
-    why: str
-
-    def __call__(self, problem: Problem, *, solver: str = "highs") -> Schedule:
-        raise SolverError(f"{self.why} ({solver} was not asked for {len(problem.sessions)} sessions)")
-
-
-def second_best(problem: Problem, fallback: Schedule, last: Plan | None, now: datetime) -> tuple[Schedule, Json]:
-    """The better of the plan in force and `fallback`, which goes by rules; and for the provenance which it is."""
-    carried, known = None, in_force(last)
-    if known is not None and now < known.until:
-        carried = _carried_on(problem, fallback)
-    if carried is None or known is None:
-        return fallback, {"basis": {"basis": "rule_based", "reason": fallback.reason}}
+def goes_on(problem: Problem, fallback: Schedule, last: Plan | None, now: datetime) -> Json:
+    """For the plan's provenance: whether the plan in force goes on, or `fallback`, which goes by rules, is better."""
+    known = in_force(last)
+    if known is None or now >= known.until or _carried_on(problem, fallback) is None:
+        return {"basis": {"basis": "rule_based", "reason": fallback.reason}}
     reason = f"the plan {known.plan_id} goes on, because there is no better one: {fallback.reason}"
     said = {"basis": "last_plan", "plan_id": known.plan_id, "until": known.until.isoformat(), "reason": reason}
-    return replace(carried, reason=reason), {"basis": said}
+    return {"basis": said}
+
+
+def carried_on(problem: Problem, fallback: Schedule, reason: str) -> Schedule:
+    """The plan in force, which the problem knows, for this reason. Raises `SolverError` where it cannot go on."""
+    carried = _carried_on(problem, fallback)
+    if carried is None:
+        raise SolverError("the plan in force cannot go on")
+    return replace(carried, reason=reason)
 
 
 def _carried_on(problem: Problem, fallback: Schedule) -> Schedule | None:

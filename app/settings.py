@@ -28,7 +28,19 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL, e.g. postgresql+asyncpg://user@host/db. Default: SQLite in the data directory.",
     )
     solver: str = Field(default="highs", description="highs, or pulp:NAME for a solver that PuLP knows, e.g. pulp:CBC.")
-    solve_workers: Literal["thread", "process"] = Field(default="thread", description="Where solves run.")
+    solve_workers: Literal["thread", "process", "dask"] = Field(
+        default="thread",
+        description="Where solves run: process outlives a solver that dies; dask is for more than one machine.",
+    )
+    dask_scheduler: str | None = Field(
+        default=None, description="With dask: tls://host:port, or tcp://127.0.0.1:port of this machine."
+    )
+    dask_tls_ca: Path | None = Field(default=None, description="PEM file of the authority of the cluster.")
+    dask_tls_certificate: Path | None = Field(default=None, description="PEM file of our certificate for the cluster.")
+    dask_tls_key: Path | None = Field(default=None, description="PEM file of its key.")
+    dask_insecure: bool = Field(
+        default=False, description="Allow plain tcp:// beyond this machine: whoever reaches it runs what they like."
+    )
     replan_minutes: int = Field(default=15, ge=5, le=60, description="How often a site with sessions is planned anew.")
     replan_debounce_s: float = Field(default=2.0, ge=0, description="How long events are gathered before a new plan.")
     replan_first_s: float = Field(
@@ -93,6 +105,16 @@ class Settings(BaseSettings):
     )
     session_secret: SecretStr | None = Field(
         default=None, description="Signs the dashboard's cookie; generated and kept in the data directory when empty."
+    )
+
+    source_tokens: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description='Tokens of providers by name, as JSON: {"entsoe": "…"}; sites name them: see docs/sources.md.',
+    )
+    source_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts that sources may reach in private networks and over plain http, as JSON; tokens are sent to "
+        "providers and to these only.",
     )
 
     alarm_targets: tuple[AlarmTarget, ...] = Field(

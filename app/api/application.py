@@ -17,8 +17,10 @@ from app.api import (
     consumption,
     csms_events,
     dashboard,
+    decisions,
     enrolment,
     flexibility,
+    grid_limits,
     health,
     keys,
     ocpp_messages,
@@ -27,6 +29,7 @@ from app.api import (
     problems,
     quarantine,
     readings,
+    runs,
     schedules,
     series,
     sessions,
@@ -35,6 +38,7 @@ from app.api import (
     site_guard,
     site_now,
     sites,
+    sources,
     transactions,
 )
 from app.api.auth import KeyRequired, Sessions
@@ -52,9 +56,12 @@ ROUTERS = (
     alarms.router,
     readings.router,
     series.router,
+    sources.router,
     ocpp_messages.router,
     sessions.router,
     schedules.router,
+    decisions.router,
+    runs.router,
     simulations.router,
     optimize.router,
     charging_stations.router,
@@ -65,6 +72,7 @@ ROUTERS = (
     consumption.router,
     quarantine.router,
     flexibility.router,
+    grid_limits.router,
     keys.router,
 )
 PUBLIC_ROUTERS = (health.router, dashboard.router)

@@ -62,6 +62,9 @@ class SiteNowOut(BaseModel):
     pv: PowerNow
     battery: PowerNow = Field(description="positive is charging")
     charging: PowerNow
+    guard: Literal["watching", "limiting", "overloaded", "off"] = Field(
+        default="off", description="what the fuse guard does: GET .../guard says more"
+    )
     evses: list[EvseNow]
 
 
@@ -78,7 +81,9 @@ async def get_site_now(site_id: str, services: ServicesDep, _: Reader) -> SiteNo
         await store.transactions(site_id=site_id, running=True),
     )
     mode = None if services.modes is None else await services.modes.look(site_id)
-    return now if mode is None else now.model_copy(update={"mode": ModeOut(**asdict(mode))})
+    look = None if services.guard is None else services.guard.last(site_id)
+    said = {} if mode is None else {"mode": ModeOut(**asdict(mode))}
+    return now.model_copy(update=said if look is None else {**said, "guard": look.state})
 
 
 def site_now(

@@ -91,3 +91,37 @@ class AlarmNotice:
     attempts: int
     next_at: datetime
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GridLimit:
+    """What a site may draw at most over [start, end), by order of its grid operator. `end` None: until cancelled.
+
+    `applies_to` ``charging`` is what all charging stations draw together, ``import`` the whole site at its meter.
+    Natural key: site, source, reference.
+    """
+
+    limit_id: str
+    site_id: str
+    source: str
+    reference: str
+    applies_to: Literal["charging", "import"]
+    max_kw: float
+    start: datetime
+    end: datetime | None
+    received_at: datetime
+    cancelled_at: datetime | None = None
+
+    def holds_within(self, start: datetime, end: datetime) -> bool:
+        """Whether it holds at any moment of [start, end)."""
+        return self.cancelled_at is None and self.start < end and (self.end is None or self.end > start)
+
+
+@dataclass(frozen=True, slots=True)
+class GridLimitEntry:
+    """One line of the proof: received, changed, planned, begun, ended or cancelled."""
+
+    limit_id: str
+    at: datetime
+    what: str
+    detail: Json

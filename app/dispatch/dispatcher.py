@@ -32,7 +32,7 @@ from app.dispatch.probe import Prober, ProbeReport
 from app.dispatch.restraint import Restraint
 from app.dispatch.switching import Switching
 from app.dispatch.witness import Witness
-from app.errors import AppError, NotFoundError
+from app.errors import AppError, NotFoundError, OvertakenError
 from app.events import (
     DeliveryChanged,
     Event,
@@ -261,8 +261,11 @@ class Dispatcher:
         """Send each running transaction its part of the plan (EVSE key -> transaction); what became of each.
 
         EVSEs whose vehicle is expected soon get theirs too, above the fallback, where the station has a level for it.
-        All others get nothing: their fallback holds.
+        All others get nothing: their fallback holds. Raises `OvertakenError`, and sends nothing, where a plan with a
+        newer fencing token was sent by whomever; one that is overtaken meanwhile raises no limit any more.
         """
+        if not await self._store.admit_plan(plan_id):
+            raise OvertakenError(f"a newer plan of site {site.id!r} was sent: plan {plan_id} is dropped")
         await self.restore(site)
         unready = await self._prepare_those_that_are_not(site, transactions)
         connected = self._connector.connected()
@@ -279,7 +282,7 @@ class Dispatcher:
                 job.sent = held
                 job.settle(self._book.holding(job.key).state, "unchanged")
         await self._announce(site, plan_id, [job for job in jobs if not job.is_settled])
-        await self._run_waves(problem, jobs)
+        await self._run_waves(plan_id, problem, jobs)
         for job in jobs:
             self._judge(job)
         now = self._clock.now()
@@ -312,7 +315,7 @@ class Dispatcher:
                 [replace(delivery, state="unknown", detail="being sent") for delivery in deliveries]
             )
 
-    async def _run_waves(self, problem: Problem, jobs: Sequence[Job]) -> None:
+    async def _run_waves(self, plan_id: str, problem: Problem, jobs: Sequence[Job]) -> None:
         moving = [job for job in jobs if not job.is_settled]
         stuck = [job for job in jobs if job.is_settled and job.exceeds_its_share(self._book)]
         if len(moving) > 1 or stuck:  # one EVSE alone goes from old to new in one message
@@ -331,6 +334,10 @@ class Dispatcher:
                 job.settle("withheld", refusal)
             else:
                 raising.append(job)
+        if raising and not await self._store.admit_plan(plan_id):
+            for job in raising:
+                job.settle("withheld", "a newer plan was sent meanwhile")
+            raising = []
         await self._at_each_station(raising, self._messenger.deliver_plan)
 
     async def _at_each_station(self, jobs: Sequence[Job], act: Callable[[Job], Awaitable[None]]) -> None:

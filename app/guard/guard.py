@@ -20,7 +20,7 @@ from app.dispatch.witness import drawn_current
 from app.errors import AppError
 from app.events import Event, Events, GuardChanged, MeterValuesReceived, SiteChanged, SiteMeasured, TransactionStopped
 from app.guard.picture import Picture
-from app.guard.post import PLANNED_ANEW_AFTER, Look, Post, Restrains
+from app.guard.post import Look, Post, Restrains
 from app.guard.residual import Residual
 from app.guard.watch import Sample
 from app.site import Site, evse_key, split_evse_key
@@ -57,7 +57,6 @@ class Guard:
         self._posts: dict[str, Post] = {}
         self._post_of: dict[str, Post] = {}  # by station
         self._changed = asyncio.Event()
-        self._replanned_at: dict[str, datetime] = {}
         self._stopped: set[tuple[str, int]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
         self.looked_at: datetime | None = None  # when the last round over all sites ended
@@ -107,10 +106,7 @@ class Guard:
         was_a = {} if before is None else before.ceilings_a
         if look.ceilings_a != was_a or (before is not None and before.state != look.state):
             self._events.publish(GuardChanged(look.site_id, look.lowered_kw, look.at))
-        lowers = any(ceiling_a < was_a.get(key, float("inf")) for key, ceiling_a in look.ceilings_a.items())
-        replanned_at = self._replanned_at.get(look.site_id)
-        if lowers and (replanned_at is None or look.at - replanned_at >= PLANNED_ANEW_AFTER):
-            self._replanned_at[look.site_id] = look.at
+        if post.wants_a_plan():
             self._replan(look.site_id)
         if post.site.on_disobedience == "stop":
             self._stop(post, seen)

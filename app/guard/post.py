@@ -15,14 +15,13 @@ from app.errors import AppError
 from app.guard.burden import Burden, Burdens, Source
 from app.guard.ceilings import Ceilings
 from app.guard.picture import Picture, holds, picture
-from app.guard.residual import Residual, residual_of
+from app.guard.residual import Persisting, Residual, residual_of
 from app.guard.watch import Watch
 from app.site import Site
 
 log = structlog.get_logger()
 
 ANSWERS_WITHIN = timedelta(seconds=5)  # a station that has not taken a lower limit by then counts with its old one
-PLANNED_ANEW_AFTER = timedelta(seconds=30)  # at the earliest: a plan needs a moment to be made and sent
 
 State = Literal["watching", "limiting", "overloaded"]
 
@@ -73,10 +72,12 @@ class Post:
         self._ceilings = Ceilings(give_back_after)
         self._sending: dict[str, tuple[asyncio.Task[None], datetime]] = {}
         self._patience = Patience()
+        self._persisting = Persisting()
 
     def succeed(self, former: "Post") -> None:
         """The site's document was changed: what was seen and decided goes on."""
         self.watch, self._ceilings, self._sending = former.watch, former._ceilings, former._sending
+        self._persisting = former._persisting
         self.maximum_kw = self.site.base_load.max_kw or former.maximum_kw
 
     def look(self) -> tuple[Look, Picture]:
@@ -104,6 +105,8 @@ class Post:
             ceilings_a=self._ceilings.values,
         )
         self._act(seen, standings, now)
+        is_measured = self.burden.source == "measured"
+        self._persisting.note(self.burden.building_kw if is_measured else None, now)
         self.last = self._told(seen, standings, now)
         return self.last, seen
 
@@ -117,6 +120,8 @@ class Post:
     def _act(self, seen: Picture, standings: list[Standing], now: datetime) -> None:
         before = dict(self._ceilings.values)
         lowered = self._ceilings.lower(seen.offers, {one.key for one in standings if one.planned_a is not None})
+        if lowered:
+            self._persisting.lowered(now)
         for key in before.keys() - self._ceilings.values.keys():
             self._restraint.limit(key, None)
         for key, ceiling_a in lowered.items():
@@ -183,7 +188,11 @@ class Post:
         """What the next plan has to leave alone."""
         if self.burden is None:
             return Residual()
-        return residual_of(self._fuses, self.burden)
+        return residual_of(self._fuses, self.burden, self._persisting.tell(self._clock.now()))
+
+    def wants_a_plan(self) -> bool:
+        """Whether what is left to charging has changed for longer than a moment; asked once for each change."""
+        return self._persisting.is_news(self._clock.now(), is_limiting=bool(self._ceilings.values))
 
     async def settle(self) -> None:
         """Return once nothing is being sent."""

@@ -15,6 +15,7 @@ from app.events import SiteMeasured
 REACTION = timedelta(seconds=10)
 SAMPLE_HOLDS = timedelta(seconds=90)  # stations sample every minute; what is older says nothing of now
 SILENT_AFTER = 3  # intervals
+STUCK_AFTER = timedelta(minutes=30)  # of a value other than 0 that never moves: no load is that steady
 WILD = 10.0  # times what the connection carries: no load is that high, the meter is wrong
 
 
@@ -36,6 +37,7 @@ class Watch:
         self._samples: dict[str, Sample] = {}
         self._unjudged: set[str] = set()
         self._meters: dict[str, SiteMeasured] = {}
+        self._same_since: dict[str, datetime] = {}
         self.above: dict[str, Sample] = {}  # EVSEs whose newest sample is above what they may
 
     # --- EVSEs
@@ -91,13 +93,19 @@ class Watch:
         known = self._meters.get(event.meter_id)
         if known is None or event.at >= known.at:
             self._meters[event.meter_id] = event
+            if known is None or (known.power_kw, known.current_a) != (event.power_kw, event.current_a):
+                self._same_since[event.meter_id] = event.at
 
     def meters(self, intervals_s: Mapping[str, float], now: datetime) -> dict[str, SiteMeasured] | None:
-        """The newest of each of these meters; None as soon as one of them is silent."""
+        """The newest of each of these meters; None as soon as one of them is silent, or shows the same for ever."""
         found = {}
         for meter_id, interval_s in intervals_s.items():
             event = self._meters.get(meter_id)
             if event is None or now - event.at > SILENT_AFTER * timedelta(seconds=interval_s):
+                return None
+            if event.at - self._same_since[meter_id] >= STUCK_AFTER and (
+                event.power_kw or any(event.current_a.values())
+            ):
                 return None
             found[meter_id] = event
         return found

@@ -4,6 +4,7 @@ Real sockets and a stepped clock. Cars follow a lower limit after five seconds, 
 current is that of every second.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,7 +17,7 @@ import pytest
 from app.demo.breaker import LATEST, MAGNETIC_FROM
 from app.demo.faults import Fault
 from app.demo.physics import Power
-from tests.e2e.builders import Json
+from tests.e2e.builders import MORNING, Json
 from tests.e2e.stepped import BUILDING_KW, Model, SteppedDepot, a_stepped_depot
 
 PERIOD_S = 2.0
@@ -72,7 +73,7 @@ async def test_a_building_that_jumps_to_two_and_a_half_times_the_rating_is_made_
     """A big motor starts: five seconds of inrush, then its running current, for which the cars have to make room."""
     site: Json = {"connection": {"max_current_a": RATING_A}, "fuse_a": 100.0}
     async with a_guarded_depot(tmp_path, THREE, [meter], **site) as depot:
-        await depot.pass_time(minutes=10)
+        await depot.pass_time(minutes=5)
         before_a = depot.charging_a()
         start = depot.clock.now() - timedelta(seconds=1)
         depot.building((2.5 * RATING_A - before_a) / A_PER_KW)
@@ -99,11 +100,11 @@ async def test_a_building_that_takes_nearly_all_pauses_every_car_and_gives_back_
         await depot.pass_time(minutes=5)
         start = depot.clock.now()
         depot.building(60.0 / A_PER_KW)
-        await depot.pass_time(minutes=4)
+        await depot.pass_time(minutes=1)
         paused_a = depot.charging_a()
         received = {name: station.profiles_received for name, station in depot.stations.items()}
         depot.building(QUIET_KW)
-        await depot.pass_time(minutes=15)
+        await depot.pass_time(minutes=8)
 
         current_a = depot.current_a(None, since=start)
         again_a = depot.charging_a()
@@ -135,9 +136,9 @@ async def test_a_plan_made_while_the_building_draws_more_than_forecast_counts_wi
 async def test_the_others_make_room_for_a_station_that_lies(meters: list[str], tmp_path: Path) -> None:
     """With a meter on the circuit within two periods; without one once the station's own meter has spoken."""
     models = {"cs01": Model("1.6", [Fault.REPORTS_AND_IGNORES]), "cs02": Model(), "cs03": Model("2.0.1")}
-    async with a_guarded_depot(tmp_path, models, meters, wants_kwh=9.0, connection={"max_import_kw": 60}) as depot:
+    async with a_guarded_depot(tmp_path, models, meters, wants_kwh=3.0, connection={"max_import_kw": 60}) as depot:
         start = depot.clock.now() - timedelta(seconds=6)
-        await depot.pass_time(minutes=60)
+        await depot.pass_time(minutes=25)  # by then it has what its car wished, and should stop
 
         current_a = depot.current_a("garage", since=start)
         lying = depot.running.dispatcher.disobedient()
@@ -190,3 +191,37 @@ def longest_above_s(current_a: Power, rating_a: float) -> int:
 
 def test_the_depot_of_these_tests_is_quieter_than_that_of_the_others() -> None:
     assert QUIET_KW < BUILDING_KW
+
+
+async def test_a_meter_that_the_service_reads_over_http_reaches_the_guard_and_the_history(tmp_path: Path) -> None:
+    kw = QUIET_KW
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = f'{{"watts": {kw * 1000}}}'.encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        source = {"kind": "http", "url": url, "values": {"power": "watts"}}
+        site: Json = {"connection": {"max_current_a": RATING_A}, "fuse_a": 100.0, "base_load": SMALL}
+        meters = [METERS["building"] | {"interval_s": 2, "source": source}]
+        changed = {"guard_period_s": PERIOD_S, "meter_hosts": ["127.0.0.1"]}
+        async with a_stepped_depot(tmp_path, THREE, changed=changed, meters=meters, **site) as depot:
+            for station_id in THREE:
+                await depot.arrive(station_id, wants_kwh=30.0)
+            await depot.pass_time(minutes=3)
+            before_a = depot.charging_a()
+            kw = 30.0 / A_PER_KW
+            await depot.pass_time(seconds=2 + 2 * PERIOD_S + 1)
+            after_a = depot.charging_a()
+            status = await depot.get("/v1/sites/depot/guard")
+            span = f"start={MORNING.isoformat()}&end={depot.clock.now().isoformat()}".replace("+", "%2B")
+            history = await depot.get(f"/v1/sites/depot/readings?meter_id=building&{span}")
+
+    assert before_a == pytest.approx(48, abs=0.5)
+    assert after_a <= RATING_A - 30.0
+    assert status["building_kw"] == pytest.approx(kw, abs=0.1)
+    assert [row["kw"] for row in history][:2] == [QUIET_KW, QUIET_KW]

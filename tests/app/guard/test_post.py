@@ -309,3 +309,14 @@ async def test_one_that_left_is_held_no_more() -> None:
     look = await watched.look()
 
     assert set(look.ceilings_a) == {"cs2/1"}
+
+
+async def test_a_meter_that_shows_the_same_for_ever_is_no_meter() -> None:
+    watched = await a_watched_site([16, 16], base_load={"max_kw": 13.8})
+    watched.meters["building"] = 5.0
+    moving = [await watched.look() for _ in range(2)]
+
+    stuck = await watched.looks(seconds=31 * 60)
+
+    assert {look.building_source for look in moving} == {"measured"}
+    assert stuck.building_source == "assumed_maximum"
