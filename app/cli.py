@@ -163,12 +163,15 @@ def doctor() -> None:
 def demo(
     once: Annotated[bool, typer.Option(help="Step the clock through one whole day, print the result and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: one JSON object on standard output.")] = False,
+    chaos: Annotated[bool, typer.Option(help="A day on which everything goes wrong: always one whole day.")] = False,
 ) -> None:
     """A simulated site with twelve charging stations that speak real OCPP, planned and charged."""
-    from app.cli_demo import demo_day, demo_live
+    from app.cli_demo import demo_chaos, demo_day, demo_live
 
     if as_json and not once:
         raise typer.BadParameter("--json needs --once: a demo that stays up has no result")
+    if chaos:
+        raise typer.Exit(_run_fast(demo_chaos(as_json=as_json)))
     raise typer.Exit(_run_fast(demo_day(as_json=as_json) if once else demo_live()))
 
 

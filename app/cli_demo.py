@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import logs
+from app.demo.chaos import run_chaos
 from app.demo.live import run_live
 from app.demo.result import DemoResult
 from app.demo.run import run_day
@@ -20,18 +22,40 @@ from app.main import keyed_service
 from app.settings import Settings
 
 GUARD_PERIOD_S = 10  # of the simulated day: nothing happens there between two looks, and each costs real time
+AT_CHAOS = {"guard_period_s": 5.0, "call_timeout_s": 5.0, "ping_interval_s": 3600.0}  # pings run on real time
 LOOPBACK = "127.0.0.1"  # the demo's passwords are known to everybody
 
 
 async def demo_day(*, as_json: bool) -> int:
     """One simulated day; prints the result, and why it is not good if it is not. The exit status."""
     logs.configure("WARNING")
-    with _settings(http_port=0, ocpp_port=0, guard_period_s=GUARD_PERIOD_S) as settings:
+    with demo_settings(http_port=0, ocpp_port=0, guard_period_s=GUARD_PERIOD_S) as settings:
         result = await run_day(lambda clock: keyed_service(settings, clock))
     if as_json:
         sys.stdout.write(json.dumps(result.to_json(), indent=2) + "\n")
     else:
         Console().print(_table(result))
+    for failure in result.failures:
+        Console(stderr=True).print(f"[red]Failed:[/] {failure}", highlight=False)
+    return 0 if result.is_good else 1
+
+
+async def demo_chaos(*, as_json: bool) -> int:
+    """One simulated day on which everything goes wrong. The exit status is 0 only if no limit was exceeded and the
+    promises were kept that could be."""
+    logs.configure("CRITICAL")  # what goes wrong is told at the end
+    with demo_settings(http_port=free_port(), ocpp_port=free_port(), **AT_CHAOS) as settings:
+        result = await run_chaos(lambda clock: keyed_service(settings, clock))
+    if as_json:
+        sys.stdout.write(json.dumps(result.to_json(), indent=2) + "\n")
+    else:
+        console = Console()
+        for mishap in result.mishaps:
+            console.print(f"{mishap.hour:05.2f} h  {mishap}", highlight=False)
+        console.print(_table(result.day))
+        console.print(
+            f"{len(result.kept)} of {len(result.possible)} promises kept that perfect foresight could have kept"
+        )
     for failure in result.failures:
         Console(stderr=True).print(f"[red]Failed:[/] {failure}", highlight=False)
     return 0 if result.is_good else 1
@@ -43,13 +67,21 @@ async def demo_live() -> int:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with _settings() as settings:
+    with demo_settings() as settings:
         await run_live(lambda clock: keyed_service(settings, clock), stop=stop)
     return 0
 
 
+def free_port() -> int:
+    """One that the system has just given out: a service that is started again has to be found where it was."""
+    with socket.socket() as listening:
+        listening.bind((LOOPBACK, 0))
+        port: int = listening.getsockname()[1]
+        return port
+
+
 @contextmanager
-def _settings(**ports: int) -> Iterator[Settings]:
+def demo_settings(**ports: float) -> Iterator[Settings]:
     """The operator's settings, but on loopback and with a database that is gone afterwards."""
     with TemporaryDirectory(prefix="smartcharge-demo-", ignore_cleanup_errors=True) as folder:
         own = {"http_host": LOOPBACK, "ocpp_host": LOOPBACK, "data_dir": Path(folder), "database_url": None}

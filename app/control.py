@@ -24,6 +24,7 @@ from app.events import (
     MeterValuesReceived,
     ObedienceChanged,
     PriorityChargingChanged,
+    ReadingsArrived,
     SignalsArrived,
     SiteChanged,
     StationBooted,
@@ -33,6 +34,7 @@ from app.events import (
     TransactionStopped,
     WishChanged,
 )
+from app.gather.away import away_from
 from app.planner import Kind
 from app.site import Site
 from forecasts.errors import ForecastError
@@ -40,6 +42,7 @@ from optimizer.errors import OptimizerError
 
 log = structlog.get_logger()
 
+AWAY_EVERY = timedelta(minutes=5)  # how often readings alone make a new plan
 MAX_RUNNING = 100_000  # transactions; far above what one service serves
 
 
@@ -81,6 +84,7 @@ class Control:
         self._every = timedelta(minutes=replan_minutes)
         self._debounce_s = debounce_s
         self._first_s = debounce_s if first_s is None else min(first_s, debounce_s)
+        self._plans: dict[str, Plan] = {}  # the last one that was made here
         self._began: dict[str, datetime] = {}  # the last plan of each site
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._connected = connected
@@ -133,8 +137,21 @@ class Control:
                 | SignalsArrived(kind="import_price" | "export_price")
             ):
                 self.replan(event.site_id)
+            case ReadingsArrived():
+                await self._look_at_meters(event.site_id)
             case _:
                 pass
+
+    async def _look_at_meters(self, site_id: str) -> None:
+        """A building or a roof away from what the plan expected makes another, every few minutes at most."""
+        plan, now = self._plans.get(site_id), self._clock.now()
+        if plan is None or now - plan.created_at < AWAY_EVERY or not plan.problem.get("sessions"):
+            return
+        with self._clock.hold():
+            site, latest = await self._store.site(site_id), await self._store.latest_readings(site_id)
+        if away := away_from(plan, site, latest, now):
+            log.info("meters away from the plan", site=site_id, **away)
+            self.replan(site_id)
 
     async def _welcome(self, station_id: str) -> None:
         """A station that (re)connects gets its fallback before it is trusted with a plan."""
@@ -215,7 +232,7 @@ class Control:
 
     async def _plan(self, site_id: str, slot: datetime | None) -> None:
         try:
-            await self._planner.plan(site_id, kind="replan", window=slot)
+            self._plans[site_id] = await self._planner.plan(site_id, kind="replan", window=slot)
         except AlreadyPlannedError:
             log.debug("planned by another service", site=site_id, slot=slot)
         except (AppError, ForecastError, OptimizerError) as error:

@@ -187,11 +187,11 @@ def _measured(look: Look) -> tuple[tuple[float, ...], float]:
 
 
 def _session_outcome(site: Site, visit: Visit, delivered_kwh: float) -> SessionOutcome:
-    possible_kwh = min(visit.asked_kwh, _most_kwh(site, visit))
+    possible_kwh = min(visit.asked_kwh, most_kwh(site, visit))
     return SessionOutcome(visit.session_id, visit.asked_kwh, delivered_kwh, max(0.0, possible_kwh - delivered_kwh))
 
 
-def _most_kwh(site: Site, visit: Visit) -> float:
+def most_kwh(site: Site, visit: Visit) -> float:
     """What the car takes by its true departure at its socket when nothing else limits it."""
     outlet = outlets_of(site)[visit.outlet]
     outlet.connect(visit.car(), visit.arrival)

@@ -42,7 +42,7 @@ async def run_day(
             background += [
                 tasks.create_task(site.report_meters(METER_MINUTES)),
                 tasks.create_task(site.publish_prices_of_tomorrow()),
-                tasks.create_task(_note_plans(scenario, clock, client, planned)),
+                tasks.create_task(note_plans(scenario, clock, client, planned)),
                 *(tasks.create_task(site.visit(visit)) for visit in scenario.visits),
             ]
             await clock.run_until(scenario.end)
@@ -60,7 +60,8 @@ async def run_day(
     )
 
 
-async def _note_plans(scenario: Scenario, clock: SteppedClock, client: ServiceClient, planned: PlannedCost) -> None:
+async def note_plans(scenario: Scenario, clock: SteppedClock, client: ServiceClient, planned: PlannedCost) -> None:
+    """Note the plan that is in force at the end of each quarter of an hour."""
     for quarter in range(int((scenario.end - scenario.start) / QUARTER)):
         await sleep_until(clock, scenario.start + QUARTER * (quarter + 1) - timedelta(seconds=1))
         plan = await client.latest_schedule()

@@ -12,6 +12,7 @@ from app.clock import Clock
 from app.csms.connector import Passport
 from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
+from app.gather.away import as_metered
 from app.gather.beliefs import Beliefs, scenarios
 from app.gather.by_hand import ByHand
 from app.gather.carbon import CarbonSource
@@ -23,6 +24,7 @@ from app.gather.grid_cap import limits_provenance, under_grid_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
 from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
+from app.gather.phases import PhasesBefore
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import Signals, SignalSource
 from app.site import Site, evse_key
@@ -113,6 +115,7 @@ class Gatherer:
         self._demand_charges = DemandCharges(history)
         self._carbon = CarbonSource(store)
         self._beliefs = Beliefs(store)
+        self._phases_before = PhasesBefore(store)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
@@ -137,6 +140,8 @@ class Gatherer:
         slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
         signals = await signals_of(site, horizon, now)
+        if not is_what_if and site.meters:
+            signals = as_metered(signals, site, await self._store.latest_readings(site.id), now)
         emissions = await self._carbon.of(site, horizon, now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
@@ -289,7 +294,7 @@ class Gatherer:
                 if value.measurand == "Current.Import" and value.phase and value.transaction_id == number
             }
             # A car that pauses is the car that it was.
-            seen_phases = phases_in_use(current_a) or phases.get(number)
+            seen_phases = phases_in_use(current_a) or phases.get(number) or await self._phases_before.of(number)
             said_during = wish is not None and wish.arrival is None and wish.created_at > row.started_at
             seen[number] = Seen(
                 delivered_kwh=(

@@ -150,7 +150,7 @@ class SignalSource:
             provenance["pv"] = pv_provenance
         return Signals(
             base_load_kw=tuple(base_kw),
-            base_load_high_kw=tuple(high_kw.clip(lower=base_kw)),
+            base_load_high_kw=tuple(_at_most(high_kw, site.base_load.max_kw).clip(lower=base_kw)),
             base_load_low_kw=tuple(low_kw.clip(upper=base_kw)),
             pv_kw=tuple(pv_kw),
             pv_low_kw=tuple(pv_low_kw.clip(upper=pv_kw)),
@@ -246,3 +246,8 @@ def safe_base_load_kw(document: BaseLoadDocument, forecast: BaseLoadForecast) ->
 def _past_index(horizon: Horizon, length: timedelta) -> pd.DatetimeIndex:
     slots = int(length / timedelta(minutes=horizon.slot_minutes))
     return utc_index(horizon.start - length, horizon.slot_minutes, slots)
+
+
+def _at_most(high_kw: pd.Series, max_kw: float | None) -> pd.Series:
+    """No cautious load is above what the operator says that the building draws at most."""
+    return high_kw if max_kw is None else high_kw.clip(upper=max_kw)

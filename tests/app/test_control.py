@@ -11,13 +11,14 @@ from structlog.testing import capture_logs
 
 from app.clock import SteppedClock
 from app.control import Control
-from app.db.records import Plan
+from app.db.records import Json, Plan, Reading
 from app.db.store import Store
 from app.errors import AlreadyPlannedError, ConflictError, StationOfflineError, StoreUnavailableError
 from app.events import (
     Events,
     MeterValuesReceived,
     ObedienceChanged,
+    ReadingsArrived,
     StationBooted,
     StationConnected,
     TransactionStarted,
@@ -56,6 +57,7 @@ class Recorder:
         self.measured_events: list[MeterValuesReceived] = []
         self.broken: dict[str, Exception] = {}
         self.takes = timedelta(0)
+        self.problem: Json = {}
 
     async def plan(self, site_id: str, *, kind: Kind = "request", window: datetime | None = None) -> Plan:
         if site_id in self.broken:
@@ -64,7 +66,7 @@ class Recorder:
         self.planned.append((site_id, now))
         self.windows.append(window)
         await self._clock.sleep(self.takes.total_seconds())
-        return Plan("p", site_id, kind, now, now, now, "optimal", None, {}, {})
+        return Plan("p", site_id, kind, now, now, now, "optimal", None, self.problem, {})
 
     async def prepare(self, site: Site, station_id: str) -> None:
         if station_id in self.broken:
@@ -314,3 +316,37 @@ async def test_a_site_whose_stations_are_all_away_is_not_planned_at_every_quarte
         await world.after(timedelta(minutes=35))
 
         assert world.asked.planned == []
+
+
+async def test_the_first_event_after_a_quiet_time_is_planned_at_once_and_the_next_ones_together(tmp_path: Path) -> None:
+    clock = SteppedClock(START)
+    async with a_store(clock, directory=tmp_path) as store:
+        await store.save_site(a_site("depot", "cs01"))
+        asked, events = Recorder(clock), Events()
+        control = Control(store, asked, asked, clock, events, replan_minutes=15, debounce_s=2.0, first_s=0.2)
+        task = asyncio.create_task(control.run())
+        for after_s in (0.0, 0.5, 1.0, 30.0):
+            await clock.run_until(START + timedelta(seconds=after_s))
+            events.publish(WishChanged("depot", clock.now()))
+        await clock.run_until(START + MINUTE)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    assert asked.planned == [("depot", START + timedelta(seconds=after_s)) for after_s in (0.2, 2.2, 30.2)]
+
+
+async def test_a_roof_away_from_the_plan_makes_another_every_five_minutes_at_most(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        document = a_site("depot", "cs01", "cs02").model_dump(mode="json")
+        roof = {"meters": [{"id": "roof", "measures": "pv"}]}
+        await world.store.save_site(Site.model_validate(document | roof))
+        world.asked.problem = {"slot_minutes": 15, "base_load_kw": 5.0, "pv_kw": 20.0, "sessions": [{}]}
+        world.events.publish(WishChanged("depot", START))
+        await world.after(MINUTE)
+        for minute, kw in ((2, 3.0), (6, 19.0), (7, 3.0), (8, 3.0)):  # too soon, as expected, away, and made already
+            await world.after(minute * MINUTE)
+            await world.store.add_readings([Reading("depot", "roof", world.clock.now(), kw)])
+            world.events.publish(ReadingsArrived("depot", world.clock.now()))
+        await world.after(10 * MINUTE)
+
+        assert world.asked.planned == [("depot", START + 2 * SECOND), ("depot", START + 7 * MINUTE + 2 * SECOND)]

@@ -48,6 +48,23 @@ async def test_the_plan_is_drawn_with_the_apis_own_values(tmp_path: Path, browsi
         assert browsing.troubles == []
 
 
+async def test_the_mode_and_open_alarms_are_told_with_their_reasons(tmp_path: Path, browsing: Browsing) -> None:
+    async with a_depot(tmp_path) as depot:
+        await depot.arrive("cs01")
+        await depot.verified_plan("cs01")
+        await log_in(browsing.page, depot)
+        await expect(browsing.page.locator("#mode")).to_have_text("optimised")
+        await expect(browsing.page.locator("#mode-reason")).to_be_hidden()
+
+        pause = {"kind": "pause", "charging_station_id": "cs01", "minutes": 600}
+        await depot.post(f"{depot.path}/overrides", pause)
+
+        await expect(browsing.page.locator("#mode")).to_have_text("manual", timeout=LIVE_MS)
+        await expect(browsing.page.locator("#mode-reason")).to_contain_text("pause of cs01 until")
+        await expect(browsing.page.locator("#alarms li")).to_contain_text("cs01/1 will lack", timeout=LIVE_MS)
+        assert browsing.troubles == []
+
+
 async def test_the_drawing_is_there_to_be_seen(tmp_path: Path, browsing: Browsing) -> None:
     async with a_depot(tmp_path) as depot:
         await depot.arrive("cs01")

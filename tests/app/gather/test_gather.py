@@ -357,6 +357,17 @@ async def test_a_car_that_pauses_is_still_the_one_phase_car_that_it_was(store: S
     assert session.vehicle_phases == 1
 
 
+async def test_after_a_restart_a_paused_car_is_known_by_what_it_drew_before(store: Store) -> None:
+    number = await a_car(store)
+    await store.add_meter_values(
+        [MeterValue("cs01", 1, NOW, "Current.Import", 0.0, "A", number, phase) for phase in ("L1", "L2", "L3")]
+    )
+
+    [session] = (await a_gatherer(store).gather(await store.site("depot"))).problem.sessions
+
+    assert session.vehicle_phases == 1
+
+
 async def test_an_hour_slot_begins_with_the_local_hour(store: Store) -> None:
     site = Site.model_validate(DOCUMENT | {"time_zone": "Asia/Kolkata", "slot_minutes": 60, "tariff": FIXED})
 

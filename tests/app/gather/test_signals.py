@@ -216,3 +216,11 @@ def test_a_higher_safety_quantile_is_never_a_lower_load(one: float, other: float
     low, high = sorted((one, other))
 
     assert safe_kw(low) <= safe_kw(high) + 1e-9
+
+
+async def test_a_cautious_load_is_no_more_than_its_operator_says(store: Store) -> None:
+    site = a_site(base_load={"annual_energy_kwh": 50_000, "max_kw": 60.0})
+
+    result = await signals(store, site, a_series(55.0, 70.0))
+
+    assert result.base_load_high_kw == (60.0,) * 4 + (70.0,) * 4  # never below what is expected
