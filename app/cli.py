@@ -282,6 +282,12 @@ def _add_simulate_commands() -> None:
     app.add_typer(simulate_app, name="simulate")
 
 
+def _add_backtest_commands() -> None:
+    from app.cli_backtest import backtest_app
+
+    app.add_typer(backtest_app, name="backtest")
+
+
 def _add_history_commands() -> None:
     from app.imports import archive_cli as archive
     from app.imports import cli as history
@@ -343,3 +349,4 @@ def _say(text: str) -> None:
 
 _add_history_commands()
 _add_simulate_commands()
+_add_backtest_commands()
