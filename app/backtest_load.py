@@ -1,18 +1,29 @@
 """`smartcharge backtest load`: base load forecasts on a plain file."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from time import perf_counter
 
 import pandas as pd
 
 from app.backtest_file import not_negative, read_columns
+from app.backtest_pictures import best_of, rows_of, skill_pictures, week_picture
 from app.backtest_report import Backtest, Column
 from app.errors import InvalidInputError
-from forecasts.backtest import Model, backtest, same_weekday, two_days_before
-from forecasts.base_load import base_load
+from app.imports.rows import Progress, no_progress
+from forecasts.backtest import INTRADAY, Horizon, Model, backtest_horizons
+from forecasts.base_load import base_load, fit_load
+from forecasts.errors import SeriesError
 from forecasts.local_days import local_dates
+from forecasts.naive import LastWholeDay, last_value, same_weekday
+from forecasts.residual_trees import REFIT_AFTER, ResidualFit, is_installed
+from forecasts.series import slot_length
 
+HORIZONS = (*(Horizon.day(ahead) for ahead in (1, 2, 4, 7)), *INTRADAY)
 KNOWN_DAYS = 28  # before the first scored day, where the file is long enough
+LEAST_DAYS = 21  # else: two weeks to learn from, a week ahead
 COLUMNS = (
     Column("horizon", "Horizon"),
     Column("model", "Model"),
@@ -29,7 +40,13 @@ COLUMNS = (
 
 
 def backtest_load_file(
-    file: Path, time_zone: str | None, first_day: datetime | None = None, end_day: datetime | None = None
+    file: Path,
+    time_zone: str | None,
+    first_day: datetime | None = None,
+    end_day: datetime | None = None,
+    country: str | None = None,
+    subdivision: str | None = None,
+    progress: Progress = no_progress,
 ) -> Backtest:
     """Raises `InvalidInputError` for a file that cannot be meant, and where no day is left to score."""
     load_kw, noise = not_negative(
@@ -37,33 +54,122 @@ def backtest_load_file(
         "kw",
         "a base load is what the building draws; add the PV again and take no export for it",
     )
-    return backtest_load(load_kw, file.name, time_zone or "UTC", first_day, end_day, noise)
+    about = {"gaps": int(load_kw.isna().sum()), "values just below zero, read as 0": noise}
+    return backtest_load(
+        load_kw,
+        file.name,
+        time_zone or "UTC",
+        first_day,
+        end_day,
+        country=country,
+        subdivision=subdivision,
+        about=about,
+        progress=progress,
+    )
 
 
 def backtest_load(
-    load_kw: pd.Series, name: str, time_zone: str, first_day: datetime | None, end_day: datetime | None, noise: int = 0
+    load_kw: pd.Series,
+    name: str,
+    time_zone: str,
+    first_day: datetime | None,
+    end_day: datetime | None,
+    *,
+    country: str | None = None,
+    subdivision: str | None = None,
+    about: Mapping[str, str | int | float | None] | None = None,
+    progress: Progress = no_progress,
 ) -> Backtest:
     """The same of a series that is already there."""
     days = scored_days(load_kw, time_zone, first_day, end_day)
-
-    def similar(history: pd.Series, index: pd.DatetimeIndex, issued_at: datetime) -> pd.DataFrame:
-        return base_load(history, index, time_zone=time_zone, issued_at=issued_at).quantiles
-
+    place = Place(time_zone, country, subdivision)
     models: dict[str, Model] = {
-        "two days before": two_days_before(time_zone),
+        "last value": last_value,
+        "last whole day": LastWholeDay(time_zone),
         "same weekday": same_weekday(time_zone),
-        "similar days": similar,
+        "own history": OwnHistory(place),
     }
-    table = backtest(models, load_kw, time_zone=time_zone, days=days)
-    rows = [{"horizon": "day ahead", "model": str(model), **scores} for model, scores in table.iterrows()]
-    about: dict[str, str | int | float | None] = {
+    notes = []
+    trees = WithTrees(place) if is_installed() else None
+    if trees is None:
+        notes.append("Without boosted trees: pip install 'smartcharge[ml]' adds them.")
+    else:
+        models["own history, trees"] = trees
+    try:
+        result = backtest_horizons(
+            models, load_kw, time_zone=time_zone, days=days, horizons=HORIZONS, progress=progress
+        )
+    except SeriesError as error:
+        raise InvalidInputError("file", str(error)) from error
+    said: dict[str, str | int | float | None] = {
         "file": name,
         "time zone": time_zone,
+        "holidays": "none" if country is None else "-".join(filter(None, (country, subdivision))),
         "scored": f"{days[0]} to {days[-1]}",
-        "issued": "the day before at 12:00",
-        "values below zero read as 0": noise,
+        "issued": "at 12:00 for whole days, at 6, 9, 12, 15 and 18 o'clock for hours; with what was measured by then",
+        **(about or {}),
     }
-    return Backtest("load", f"Base load of {name}", about, COLUMNS, rows)
+    if trees is not None:
+        said["trees fitted"] = f"{trees.fits} times, weekly, {trees.slowest_s:.1f} s at most"
+    pictures = [week_picture(result, best_of(models), "day ahead"), *skill_pictures(result, tuple(models), "kW")]
+    return Backtest("load", f"Base load of {name}", said, COLUMNS, rows_of(result), pictures, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose clock and holidays hold."""
+
+    time_zone: str
+    country: str | None = None
+    subdivision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnHistory:
+    """`base_load` as a model of the back-test."""
+
+    place: Place
+
+    def __call__(
+        self, history: pd.Series, index: pd.DatetimeIndex, issued_at: datetime, fit: ResidualFit | None = None
+    ) -> pd.DataFrame:
+        place = self.place
+        return base_load(
+            history,
+            index,
+            time_zone=place.time_zone,
+            issued_at=issued_at,
+            country=place.country,
+            subdivision=place.subdivision,
+            fit=fit,
+        ).quantiles
+
+
+@dataclass(slots=True)
+class WithTrees:
+    """The same with trees that are fitted weekly, from what was known then; moments of issue rise."""
+
+    place: Place
+    fit: ResidualFit | None = None
+    tried_at: datetime | None = None
+    fits: int = 0
+    slowest_s: float = 0.0
+
+    def __call__(self, history: pd.Series, index: pd.DatetimeIndex, issued_at: datetime) -> pd.DataFrame:
+        if self.tried_at is None or issued_at - self.tried_at >= REFIT_AFTER:
+            place, started = self.place, perf_counter()
+            self.tried_at = issued_at
+            self.fit = fit_load(
+                history,
+                round(slot_length(index) / timedelta(minutes=1)),
+                time_zone=place.time_zone,
+                issued_at=issued_at,
+                country=place.country,
+                subdivision=place.subdivision,
+            )
+            self.fits += self.fit is not None
+            self.slowest_s = max(self.slowest_s, perf_counter() - started)
+        return OwnHistory(self.place)(history, index, issued_at, self.fit)
 
 
 def scored_days(
@@ -75,7 +181,8 @@ def scored_days(
         raise InvalidInputError("file", "holds nothing but gaps")
     dates = local_dates(stamps, time_zone)
     begin, last = dates.min().item(), dates.max().item()
-    least = min(known, (last - begin).days // 2)
+    span = (last - begin).days
+    least = min(known, max(span // 2, min(LEAST_DAYS, span - 1)))
     start = begin + timedelta(days=least) if first_day is None else first_day.date()
     end = last + timedelta(days=1) if end_day is None else min(end_day.date(), last + timedelta(days=1))
     days = [start + timedelta(days=n) for n in range((end - start).days)]

@@ -1,6 +1,8 @@
 """`smartcharge backtest`: forecasts scored against what then happened, from plain files or from a site's store."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,11 +47,26 @@ def backtest_load_command(
     end_day: To = None,
     as_json: AsJson = False,
     html: Html = None,
+    country: Annotated[str | None, typer.Option(help="ISO 3166 code, for public holidays.")] = None,
+    subdivision: Annotated[str | None, typer.Option(help="Of the country, with holidays of its own.")] = None,
 ) -> None:
-    """Base load: day-ahead quantiles, issued at 12:00 local time, of each model and of the naive ones."""
+    """Base load: quantiles of each model and of the naive ones, for whole days and for the coming hours."""
     from app.backtest_load import backtest_load_file
 
-    show(backtest_load_file(file, time_zone, first_day, end_day), as_json, html)
+    with bar("issuing forecasts") as progress:
+        result = backtest_load_file(file, time_zone, first_day, end_day, country, subdivision, progress)
+    show(result, as_json, html)
+
+
+@contextmanager
+def bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, gone when the work is done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
 def show(result: "Backtest", as_json: bool, html: Path | None) -> None:

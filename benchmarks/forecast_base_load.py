@@ -12,9 +12,10 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from forecasts.backtest import Model, backtest, same_weekday, two_days_before
+from forecasts.backtest import Model, backtest
 from forecasts.base_load import base_load
 from forecasts.clear_sky import PvArray, clear_sky_kw
+from forecasts.naive import same_weekday, two_days_before
 from forecasts.pv import pv
 from forecasts.series import utc_index
 

@@ -37,22 +37,22 @@ def an_office(days: float = 40) -> Path:
 
 
 def test_scores_are_printed_and_the_page_holds_its_own_script(capsys: pytest.CaptureFixture[str], here: Path) -> None:
-    status, out, _ = run(capsys, an_office(), "--timezone", BERLIN)
+    status, out, _ = run(capsys, an_office(), "--timezone", BERLIN, "--from", "2026-06-14")
 
     assert status == 0
-    assert "similar days" in out
+    assert "own history" in out
     page = (here / "backtest-load.html").read_text("utf-8")
-    assert "similar days" in page
+    assert "own history" in page
     assert "plotly.js v" in page
     assert "https://cdn" not in page.split("<body>")[1]
 
 
 def test_json_is_one_object_with_a_row_a_model_and_horizon(capsys: pytest.CaptureFixture[str], here: Path) -> None:
-    status, out, _ = run(capsys, an_office(), "--timezone", BERLIN, "--json")
+    status, out, _ = run(capsys, an_office(), "--timezone", BERLIN, "--from", "2026-06-14", "--json")
 
     document = json.loads(out)
     assert status == 0
-    assert {"same weekday", "similar days"} <= {row["model"] for row in document["scores"]}
+    assert {"same weekday", "own history"} <= {row["model"] for row in document["scores"]}
     assert list(here.glob("*.html")) == []
 
 

@@ -83,7 +83,7 @@ async def test_a_slot_of_five_minutes_is_forecast_from_quarters_of_an_hour(store
 
     result = await SignalSource(store, History(store)).of(a_site(), Horizon(NOW, 5, 24, NOW), NOW)
 
-    assert result.provenance["base_load"]["source"] == "similar-days"
+    assert result.provenance["base_load"]["source"] == "own-history"
     assert result.base_load_kw == pytest.approx([40.0] * 24)
 
 
@@ -165,7 +165,7 @@ async def test_a_history_that_is_imported_replaces_an_estimate_within_minutes(st
     later = NOW + 5 * MINUTE
 
     result = await source.of(a_site(), Horizon(NOW, 15, 8, later), later)
-    assert result.provenance["base_load"]["source"] == "similar-days"
+    assert result.provenance["base_load"]["source"] == "own-history"
 
 
 def test_a_finer_series_counts_with_its_mean_where_it_fills_the_slot() -> None:
