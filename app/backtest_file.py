@@ -23,31 +23,27 @@ def read_columns(
     names: Sequence[str],
     time_zone: str | None,
     *,
-    time_columns: Sequence[str] = ("time",),
-    aliases: Mapping[str, tuple[str, float]] | None = None,
+    time_column: str = "time",
 ) -> pd.DataFrame:
     """Columns `names` on the file's moments in UTC, sorted; NaN is a gap.
 
-    The first of `time_columns` that the file has is read. `aliases` names a column that may stand for another, with
-    its factor. Times without an offset are local in `time_zone`, and refused where it is None; of the hour that comes
+    Times without an offset are local in `time_zone`, and refused where it is None; of the hour that comes
     twice in autumn the first pass is read first. Raises `InvalidInputError`.
     """
     zone = zone_of(time_zone)
     skipped = Skipped()
     stamps: dict[datetime, str] = {}
     values: dict[str, list[float]] = {name: [] for name in names}
-    sources: dict[str, tuple[str, float]] = {}
-    time_column = ""
     for place, row in read_rows(path, skipped):
-        if not sources:
-            time_column = _time_column(row, time_columns)
-            sources = {name: _source(row, name, aliases or {}) for name in names}
-        at = _moment(row.get(time_column), zone, stamps, f"{place}: {time_column}")
+        for name in (time_column, *names):
+            if name not in row:
+                raise InvalidInputError("file", f"{place}: has no column {name!r}, only {sorted(map(str, row))}")
+        at = _moment(row[time_column], zone, stamps, f"{place}: {time_column}")
         if at in stamps:
             raise InvalidInputError(f"{place}: {time_column}", f"{at.isoformat()} was there before, in {stamps[at]}")
         stamps[at] = place
-        for name, (column, factor) in sources.items():
-            values[name].append(_number(row.get(column), f"{place}: {column}") * factor)
+        for name in names:
+            values[name].append(_number(row[name], f"{place}: {name}"))
     if skipped.count:
         raise InvalidInputError("file", f"{str(path)!r}: {skipped.quotes[0]}")
     if not stamps:
@@ -73,21 +69,6 @@ def zone_of(time_zone: str | None) -> ZoneInfo | None:
         return None if time_zone is None else ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InvalidInputError("timezone", f"{time_zone!r} is no IANA time zone") from error
-
-
-def _time_column(row: Mapping[str, object], names: Sequence[str]) -> str:
-    for name in names:
-        if name in row:
-            return name
-    raise InvalidInputError("file", f"has no column {names[0]!r}, only {sorted(map(str, row))}")
-
-
-def _source(row: Mapping[str, object], name: str, aliases: Mapping[str, tuple[str, float]]) -> tuple[str, float]:
-    if name in row:
-        return name, 1.0
-    if name in aliases and aliases[name][0] in row:
-        return aliases[name]
-    raise InvalidInputError("file", f"has no column {name!r}, only {sorted(map(str, row))}")
 
 
 def _moment(raw: object, zone: ZoneInfo | None, before: Mapping[datetime, str], where: str) -> datetime:

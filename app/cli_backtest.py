@@ -58,6 +58,43 @@ def backtest_load_command(
     show(result, as_json, html)
 
 
+@backtest_app.command("pv")
+def backtest_pv_command(
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON lines with columns time, kw, ghi and temp_air.")],
+    latitude: Annotated[float, typer.Option(help="Degrees, north positive.")],
+    longitude: Annotated[float, typer.Option(help="Degrees, east positive.")],
+    tilt: Annotated[list[float], typer.Option(help="Degrees, 0 is flat; repeated for each array.")],
+    azimuth: Annotated[list[float], typer.Option(help="Degrees, 180 is south; repeated for each array.")],
+    kwp: Annotated[list[float], typer.Option(help="Nameplate of the modules; repeated for each array.")],
+    inverter_kw: Annotated[float | None, typer.Option(help="What the inverters deliver together at most.")] = None,
+    time_zone: TimeZone = None,
+    first_day: From = None,
+    end_day: To = None,
+    as_json: AsJson = False,
+    html: Html = None,
+    time_column: Annotated[str, typer.Option(help="ISO 8601 times, the start of each interval.")] = "time",
+    value_column: Annotated[str, typer.Option(help="The measured power.")] = "kw",
+    unit: Annotated[str, typer.Option(help="Of the power: kW or W.")] = "kW",
+) -> None:
+    """PV: the power of each model in daylight, with the weather that stands in the file."""
+    from app.backtest_pv import backtest_pv_file, roof_of
+
+    roof = roof_of(latitude, longitude, tilt, azimuth, kwp, inverter_kw)
+    with bar("issuing forecasts") as progress:
+        result = backtest_pv_file(
+            file,
+            roof,
+            time_zone,
+            first_day,
+            end_day,
+            time_column=time_column,
+            value_column=value_column,
+            unit=unit,
+            progress=progress,
+        )
+    show(result, as_json, html)
+
+
 @contextmanager
 def bar(name: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error, gone when the work is done."""

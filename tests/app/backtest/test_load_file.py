@@ -99,4 +99,4 @@ def test_a_file_without_the_column_says_which_it_has(capsys: pytest.CaptureFixtu
     status, _, err = run(capsys, "other.csv")
 
     assert status == 2
-    assert "has no column 'time', only ['power', 'when']" in err
+    assert "line 2: has no column 'time', only ['power', 'when']" in err
