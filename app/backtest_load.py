@@ -1,6 +1,6 @@
 """`smartcharge backtest load`: base load forecasts on a plain file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -9,11 +9,11 @@ from time import perf_counter
 import pandas as pd
 
 from app.backtest_file import not_negative, read_columns
-from app.backtest_pictures import best_of, rows_of, skill_pictures, week_picture
+from app.backtest_pictures import pictures_of, rows_of
 from app.backtest_report import Backtest, Column
 from app.errors import InvalidInputError
 from app.imports.rows import Progress, no_progress
-from forecasts.backtest import INTRADAY, Horizon, Model, backtest_horizons
+from forecasts.backtest import INTRADAY, Backtested, Horizon, Model, backtest_horizons
 from forecasts.base_load import base_load, fit_load
 from forecasts.errors import SeriesError
 from forecasts.local_days import local_dates
@@ -83,24 +83,8 @@ def backtest_load(
     """The same of a series that is already there."""
     days = scored_days(load_kw, time_zone, first_day, end_day)
     place = Place(time_zone, country, subdivision)
-    models: dict[str, Model] = {
-        "last value": last_value,
-        "last whole day": LastWholeDay(time_zone),
-        "same weekday": same_weekday(time_zone),
-        "own history": OwnHistory(place),
-    }
-    notes = []
-    trees = WithTrees(place) if is_installed() else None
-    if trees is None:
-        notes.append("Without boosted trees: pip install 'smartcharge[ml]' adds them.")
-    else:
-        models["own history, trees"] = trees
-    try:
-        result = backtest_horizons(
-            models, load_kw, time_zone=time_zone, days=days, horizons=HORIZONS, progress=progress
-        )
-    except SeriesError as error:
-        raise InvalidInputError("file", str(error)) from error
+    result, trees = score_load(load_kw, place, days, HORIZONS, progress)
+    notes = [] if trees else ["Without boosted trees: pip install 'smartcharge[ml]' adds them."]
     said: dict[str, str | int | float | None] = {
         "file": name,
         "time zone": time_zone,
@@ -111,8 +95,35 @@ def backtest_load(
     }
     if trees is not None:
         said["trees fitted"] = f"{trees.fits} times, weekly, {trees.slowest_s:.1f} s at most"
-    pictures = [week_picture(result, best_of(models), "day ahead"), *skill_pictures(result, tuple(models), "kW")]
-    return Backtest("load", f"Base load of {name}", said, COLUMNS, rows_of(result), pictures, notes)
+    return Backtest("load", f"Base load of {name}", said, COLUMNS, rows_of(result), pictures_of(result), notes)
+
+
+def score_load(
+    load_kw: pd.Series,
+    place: "Place",
+    days: Sequence[date],
+    horizons: Sequence[Horizon],
+    progress: Progress = no_progress,
+    *,
+    with_trees: bool = True,
+) -> tuple[Backtested, "WithTrees | None"]:
+    """Every model that there is here on `days`, and the one with trees, to say how often it was fitted."""
+    models: dict[str, Model] = {
+        "last value": last_value,
+        "last whole day": LastWholeDay(place.time_zone),
+        "same weekday": same_weekday(place.time_zone),
+        "own history": OwnHistory(place),
+    }
+    trees = WithTrees(place) if with_trees and is_installed() else None
+    if trees is not None:
+        models["own history, trees"] = trees
+    try:
+        result = backtest_horizons(
+            models, load_kw, time_zone=place.time_zone, days=days, horizons=horizons, progress=progress
+        )
+    except SeriesError as error:
+        raise InvalidInputError("file", str(error)) from error
+    return result, trees
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Rows and pictures of a back-test of power: a week of it, the skill by horizon, and whether quantiles hold."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ def rows_of(result: Backtested) -> list[Mapping[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in rows]
 
 
-def best_of(models: Iterable[str]) -> str:
-    """The model that is drawn: the last one named."""
-    return list(models)[-1]
+def pictures_of(result: Backtested, about: str = "") -> list[Picture]:
+    """What is drawn of a back-test in kW: the last model's last days, and all models beside each other."""
+    horizons, models = (list(dict.fromkeys(names)) for names in zip(*result.table.index, strict=True))
+    drawn = [week_picture(result, str(models[-1]), str(horizons[0])), *skill_pictures(result, models, "kW")]
+    return [replace(picture, title=f"{about}{picture.title}") for picture in drawn]
 
 
 def week_picture(result: Backtested, model: str, horizon: str) -> Picture:

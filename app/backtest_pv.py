@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from app.backtest_file import not_negative, read_columns
 from app.backtest_load import COLUMNS, scored_days
-from app.backtest_pictures import rows_of, skill_pictures, week_picture
+from app.backtest_pictures import pictures_of, rows_of
 from app.backtest_report import Backtest
 from app.errors import InvalidInputError
 from app.imports.rows import Progress, no_progress
-from forecasts.backtest import INTRADAY, Horizon, Model, backtest_horizons
+from forecasts.backtest import INTRADAY, Backtested, Horizon, Model, backtest_horizons
 from forecasts.clear_sky import PvArray, clear_sky_kw
 from forecasts.errors import SeriesError
 from forecasts.naive import LastWholeDay, same_weekday
@@ -24,7 +24,7 @@ HORIZONS = (Horizon.day(1), Horizon.day(2), *INTRADAY)
 KNOWN_DAYS = 30
 MOST_GHI_W_M2 = 2000.0  # above what reaches the atmosphere
 UNITS = {"kW": 1.0, "W": 1e-3}
-_PV_COLUMNS = tuple(
+PV_COLUMNS = tuple(
     replace(column, label="nRMSE", key="nrmse", percent=True) if column.key == "rmse" else column for column in COLUMNS
 )
 
@@ -93,35 +93,7 @@ def backtest_pv_file(
     weather = Weather(ghi, table["temp_air"])
     zone = time_zone or "UTC"
     days = scored_days(power_kw, zone, first_day, end_day, KNOWN_DAYS)
-    daylight = clear_sky_kw(roof.arrays, roof.latitude, roof.longitude, pd.DatetimeIndex(power_kw.index)) > 0
-    top_kw = float(power_kw.quantile(0.995))
-    models: dict[str, Model] = {
-        "last whole day": LastWholeDay(zone),
-        "same weekday": same_weekday(zone),
-        "clear sky, own clearness": _model(
-            lambda known, index, at: pv(roof.arrays, roof.latitude, roof.longitude, index, history=known, issued_at=at)
-        ),
-        "weather, nameplate": _model(
-            lambda _, index, at: pv_from_weather(
-                roof.arrays, roof.latitude, roof.longitude, index, weather=weather, issued_at=at
-            )
-        ),
-        "weather, learned": _model(
-            lambda known, index, at: pv_from_weather(
-                roof.arrays, roof.latitude, roof.longitude, index, weather=weather, history=known, issued_at=at
-            )
-        ),
-    }
-    result = backtest_horizons(
-        models,
-        power_kw,
-        time_zone=zone,
-        days=days,
-        horizons=HORIZONS,
-        scored=daylight,
-        normaliser=top_kw,
-        progress=progress,
-    )
+    result, top_kw = score_pv(power_kw, roof, weather, zone, days, HORIZONS, progress)
     about: dict[str, str | int | float | None] = {
         "file": file.name,
         "time zone": zone,
@@ -132,9 +104,46 @@ def backtest_pv_file(
         "gaps": int(power_kw.isna().sum()),
         "values just below zero, read as 0": noise,
     }
-    names = tuple(models)
-    pictures = [week_picture(result, names[-1], "day ahead"), *skill_pictures(result, names, "kW")]
-    return Backtest("pv", f"PV of {file.name}", about, _PV_COLUMNS, rows_of(result), pictures)
+    return Backtest("pv", f"PV of {file.name}", about, PV_COLUMNS, rows_of(result), pictures_of(result))
+
+
+def score_pv(
+    power_kw: pd.Series,
+    roof: Roof,
+    weather: Weather | None,
+    time_zone: str,
+    days: Sequence[date],
+    horizons: Sequence[Horizon],
+    progress: Progress = no_progress,
+) -> tuple[Backtested, float]:
+    """Every model in daylight, and the power [kW] that errors are shares of; without weather, those that need none."""
+    place = (roof.arrays, roof.latitude, roof.longitude)
+    models: dict[str, Model] = {
+        "last whole day": LastWholeDay(time_zone),
+        "same weekday": same_weekday(time_zone),
+        "clear sky, own clearness": _model(
+            lambda known, index, at: pv(*place, index, history=known, issued_at=at),
+        ),
+    }
+    if weather is not None:
+        models["weather, nameplate"] = _model(
+            lambda _, index, at: pv_from_weather(*place, index, weather=weather, issued_at=at)
+        )
+        models["weather, learned"] = _model(
+            lambda known, index, at: pv_from_weather(*place, index, weather=weather, history=known, issued_at=at)
+        )
+    top_kw = float(power_kw.quantile(0.995))
+    result = backtest_horizons(
+        models,
+        power_kw,
+        time_zone=time_zone,
+        days=days,
+        horizons=horizons,
+        scored=clear_sky_kw(*place, pd.DatetimeIndex(power_kw.index)) > 0,
+        normaliser=top_kw,
+        progress=progress,
+    )
+    return result, top_kw
 
 
 def _model(forecast: Callable[[pd.Series, pd.DatetimeIndex, datetime], PvForecast]) -> Model:

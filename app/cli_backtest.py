@@ -95,6 +95,40 @@ def backtest_pv_command(
     show(result, as_json, html)
 
 
+@backtest_app.command("site")
+def backtest_site_command(
+    site: Annotated[str, typer.Argument(help="Its id.")],
+    time_zone: Annotated[
+        str | None, typer.Option("--timezone", help="Another clock than the site's own, by its IANA name.")
+    ] = None,
+    first_day: From = None,
+    end_day: To = None,
+    as_json: AsJson = False,
+    html: Html = None,
+) -> None:
+    """A site's base load and PV, from what its meters measured: the last 28 days."""
+    import asyncio
+
+    from app.backtest_site import backtest_site
+    from app.clock import SystemClock
+    from app.imports.cli import open_store
+
+    async def work() -> "Backtest":
+        async with open_store() as store:
+            with bar("issuing forecasts") as progress:
+                return await backtest_site(
+                    store,
+                    await store.site(site),
+                    SystemClock().now(),
+                    first_day=first_day.date() if first_day else None,
+                    end_day=end_day.date() if end_day else None,
+                    time_zone=time_zone,
+                    progress=progress,
+                )
+
+    show(asyncio.run(work()), as_json, html)
+
+
 @contextmanager
 def bar(name: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error, gone when the work is done."""

@@ -18,6 +18,7 @@ from app.api import (
     dashboard,
     enrolment,
     flexibility,
+    forecast_quality,
     health,
     keys,
     ocpp_messages,
@@ -59,6 +60,7 @@ ROUTERS = (
     consumption.router,
     quarantine.router,
     flexibility.router,
+    forecast_quality.router,
     keys.router,
 )
 PUBLIC_ROUTERS = (health.router, dashboard.router)
