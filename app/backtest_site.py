@@ -17,8 +17,8 @@ from app.backtest_pv import Roof, score_pv
 from app.backtest_report import Backtest, Column, Picture
 from app.db.store import Store
 from app.errors import InvalidInputError
-from app.gather.history import History, pv_arrays, span
-from app.gather.signals import spread
+from app.gather.history import History, pv_arrays
+from app.gather.signals import weather_of
 from app.imports.rows import Progress, no_progress
 from app.site import Site
 from forecasts.backtest import INTRADAY, Backtested, Horizon
@@ -108,16 +108,8 @@ async def _measured(store: Store, site: Site, start: datetime, end: datetime) ->
     history = History(store)
     load_kw = await history.base_load(site, index)
     pv_kw = await history.metered(site, "pv", index) if site.pv_arrays else pd.Series(float("nan"), index=index)
-    return _Measured(load_kw, pv_kw.clip(lower=0.0), await weather_of(store, site, index))
-
-
-async def weather_of(store: Store, site: Site, index: pd.DatetimeIndex) -> Weather | None:
-    """What is stored of irradiance and air temperature on the slots of `index`; None without any irradiance."""
-    ghi = spread(await store.series(site.id, "ghi", *span(index)), index)
-    if ghi.notna().sum() < 2:
-        return None
-    air = spread(await store.series(site.id, "temp_air", *span(index)), index)
-    return Weather(ghi, air if air.notna().sum() > 1 else None)
+    weather = await weather_of(store, site, index)
+    return _Measured(load_kw, pv_kw.clip(lower=0.0), weather if len(weather.ghi_w_m2) else None)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -27,7 +27,7 @@ from app.dispatch import Dispatcher
 from app.dispatch.reconciler import Reconciler
 from app.events import Events
 from app.executor import make_executor
-from app.gather import FallbackOnly, Gatherer
+from app.gather import FallbackOnly, Gatherer, LoadFits, Refitting
 from app.keys import Keys
 from app.metrics import Metrics
 from app.nightly import Nightly, NightlyResult, run_nightly
@@ -39,6 +39,8 @@ from app.simulate import Simulator
 from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 
 log = structlog.get_logger()
+
+FITS = "fits"  # the folder, in the data directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         connector: CsmsConnector = Routed(gateway, elsewhere) if elsewhere else gateway
         dispatcher = Dispatcher(connector, store, events, clock)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
-        gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
+        fits = LoadFits(settings.data_dir / FITS)
+        gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon, fits=fits)
         timed_out = TimedOut(settings.data_dir / OF_SITES)
         planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out)
         asked = TimedOut(settings.data_dir / OF_REQUESTS)
@@ -113,6 +116,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await stack.enter_async_context(_background("control", control.run(), stop))
         await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
         await stack.enter_async_context(_background("nightly", nightly.run(), stop))
+        await stack.enter_async_context(_background("load fits", _refitted(store, fits, clock), stop))
         await stack.enter_async_context(_background("settlement", settlement.run(), stop))
         if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
             bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
@@ -196,7 +200,8 @@ async def plan_night(settings: Settings, site_ids: tuple[str, ...] = ()) -> list
     clock, horizon = SystemClock(), timedelta(hours=settings.horizon_hours)
     async with open_store(settings, clock) as store:
         online = frozenset(station.station_id for station in await store.stations() if station.connected)
-        gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: online, horizon=horizon)
+        fits = LoadFits(settings.data_dir / FITS)
+        gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: online, horizon=horizon, fits=fits)
         with make_executor(settings.solve_workers) as executor:
             timed_out = TimedOut(settings.data_dir / OF_SITES)
             planner = Planner(store, gatherer, _Withheld(), clock, Events(), executor, settings.solver, timed_out)
@@ -214,6 +219,12 @@ class _Withheld:
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()
+
+
+async def _refitted(store: Store, fits: LoadFits, clock: Clock) -> None:
+    """Fits week by week. A stepped clock waits for none: its days would differ from run to run."""
+    if isinstance(clock, SystemClock):
+        await Refitting(store, fits, clock).run()
 
 
 def session_secret(settings: Settings) -> bytes:

@@ -108,6 +108,8 @@ def pv_from_weather(
     """
     index = validated_index(index)
     fallback = pv(arrays, latitude, longitude, index, history=history, issued_at=issued_at)
+    if weather.ghi_w_m2.count() == 0:
+        return fallback
     coming_kw = weather.power_kw(arrays, latitude, longitude, index)
     if coming_kw.isna().all():
         return fallback

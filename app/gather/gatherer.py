@@ -19,6 +19,7 @@ from app.gather.demand import DemandCharges, floored
 from app.gather.external_limits import external_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
+from app.gather.load_fits import LoadFits
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import SignalSource
 from app.site import EvseDocument, Site, evse_key
@@ -100,6 +101,7 @@ class Gatherer:
         *,
         connected: Callable[[], Container[str]],
         horizon: timedelta,
+        fits: LoadFits | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -107,7 +109,7 @@ class Gatherer:
         self._connected = connected
         self._horizon = horizon
         history = History(store)
-        self._signals = SignalSource(store, history)
+        self._signals = SignalSource(store, history, fits)
         self._demand_charges = DemandCharges(history)
         self._beliefs = Beliefs(store)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen

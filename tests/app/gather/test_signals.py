@@ -216,3 +216,15 @@ def test_a_higher_safety_quantile_is_never_a_lower_load(one: float, other: float
     low, high = sorted((one, other))
 
     assert safe_kw(low) <= safe_kw(high) + 1e-9
+
+
+async def test_stored_irradiance_makes_the_pv_forecast(store: Store) -> None:
+    site = a_site(pv_arrays=[{"id": "roof", "peak_kw": 10, "tilt_deg": 30, "azimuth_deg": 180}])
+    grey = a_series(*[30.0] * 8, kind="ghi", unit="W/m2")
+
+    clear = await signals(store, site)
+    overcast = await signals(store, site, grey)
+
+    assert clear.provenance["pv"]["source"] == "clear-sky"
+    assert overcast.provenance["pv"]["source"] == "weather"
+    assert overcast.pv_kw[0] < 0.3 * clear.pv_kw[0]
