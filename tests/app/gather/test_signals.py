@@ -220,7 +220,7 @@ def test_a_higher_safety_quantile_is_never_a_lower_load(one: float, other: float
 
 async def test_stored_irradiance_makes_the_pv_forecast(store: Store) -> None:
     site = a_site(pv_arrays=[{"id": "roof", "peak_kw": 10, "tilt_deg": 30, "azimuth_deg": 180}])
-    grey = a_series(*[30.0] * 8, kind="ghi", unit="W/m2")
+    grey = a_series(*[30.0] * 8, kind="ghi")
 
     clear = await signals(store, site)
     overcast = await signals(store, site, grey)
