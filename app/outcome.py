@@ -1,6 +1,7 @@
 """What EVSEs drew while a plan was in force, beside what it had planned: written when the next plan takes its place."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,6 @@ from app.db.store import Store
 from app.errors import AppError
 from app.events import Event, Events, PlanMade
 from app.gather.charged import STEP_AT_MOST, from_power
-from app.problem_json import problem_from_json, schedule_from_json
 from app.site import evse_key
 
 log = structlog.get_logger()
@@ -71,18 +71,16 @@ async def outcome(store: Store, plan: Plan, end: datetime) -> dict[str, Any]:
 
     Drawn is what its total power adds up to, each sample held until the next; null where none was sent.
     """
-    problem, schedule = problem_from_json(plan.problem), schedule_from_json(plan.schedule)
-    start = plan.created_at
+    start, evses = plan.created_at, plan.schedule["evses"]
+    first, slot_minutes = datetime.fromisoformat(plan.problem["start"]), int(plan.problem["slot_minutes"])
     samples = await store.charging_power(plan.site_id, start - STEP_AT_MOST, end)
     edges_s = np.array([start.timestamp(), end.timestamp()])
     drawn = {
         evse_key(*key): float(from_power(of_evse).between(edges_s)[0]) for key, of_evse in samples.items() if of_evse
     }
     planned = {
-        evse_id: planned_kwh(
-            schedule.power_kw[evse_id], problem.horizon.start, problem.horizon.slot_minutes, start, end
-        )
-        for evse_id in sorted({session.evse_id for session in problem.sessions})
+        evse_id: planned_kwh(evses[evse_id]["power_kw"], first, slot_minutes, start, end)
+        for evse_id in sorted({session["evse"] for session in plan.problem["sessions"]})
     }
     return {
         "start": start.isoformat(),
@@ -94,9 +92,7 @@ async def outcome(store: Store, plan: Plan, end: datetime) -> dict[str, Any]:
     }
 
 
-def planned_kwh(
-    power_kw: tuple[float, ...], first: datetime, slot_minutes: int, start: datetime, end: datetime
-) -> float:
+def planned_kwh(power_kw: Sequence[float], first: datetime, slot_minutes: int, start: datetime, end: datetime) -> float:
     """The energy of `power_kw`, a value a slot from `first` on, within [start, end)."""
     width = timedelta(minutes=slot_minutes)
     kwh = 0.0

@@ -1,19 +1,20 @@
 """What a kWh from the grid emits, slot by slot: the marginal rate where it is known, else the average."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
 from app.db.records import Json
 from app.db.store import Store
 from app.gather.history import span
-from app.gather.prices import LOOK_BACK, joined
+from app.gather.prices import joined
 from app.site import Site
 from forecasts.price_shape import continued
 from forecasts.series import utc_index
 from optimizer.domain import Horizon, Series
 
+LOOK_BACK = timedelta(days=2)  # it is continued as on the day before, and issued every half hour
 KINDS = ("carbon_marginal", "carbon")  # a kWh more is made by the plant that is turned up for it
 
 

@@ -36,5 +36,6 @@ export const api = {
     const [latest] = await call("GET", `/v1/sites/${id(site)}/schedules?limit=1`);
     return latest === undefined ? null : call("GET", `/v1/schedules/${latest.id}`);
   },
+  why: (plan, evse, at) => call("GET", `/v1/schedules/${id(plan)}/why?evse=${id(evse)}&at=${id(at)}`),
   events: (site) => new EventSource(`/v1/sites/${id(site)}/events`),
 };

@@ -86,7 +86,7 @@ class _Curve:
 def _root(body: bytes) -> Element:
     try:
         root: Element = fromstring(body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # an encoding that nobody knows
         raise SourceError(SOURCE, f"the reply is no XML that can be read: {error}") from error
     return root
 

@@ -116,9 +116,10 @@ def _events(page: bytes) -> list[dict[str, Any]]:
 
 def _payloads(event: dict[str, Any]) -> Iterator[_Payload]:
     name = str(event.get("id", "?"))
-    descriptors = {
-        str(one.get("payloadType")): one for one in event.get("payloadDescriptors") or () if isinstance(one, dict)
-    }
+    listed = event.get("payloadDescriptors") or []
+    if not isinstance(listed, list):
+        raise SourceError(SOURCE, f"event {name} has payloadDescriptors that are no list")
+    descriptors = {str(one.get("payloadType")): one for one in listed if isinstance(one, dict)}
     changed = event.get("modificationDateTime") or event.get("createdDateTime")
     changed_s = moment(SOURCE, changed, f"event {name}").timestamp() if changed else 0.0
     priority = event.get("priority")
@@ -134,7 +135,7 @@ def _payloads(event: dict[str, Any]) -> Iterator[_Payload]:
         begins, lasts = following, length
         if interval.get("intervalPeriod") is not None:
             begins, lasts = _period(interval["intervalPeriod"], name)
-        end = None if lasts is None or begins is None else begins + lasts
+        end = _after(begins, lasts, name)
         following = end
         for payload in interval["payloads"]:
             kind = str(payload.get("type")) if isinstance(payload, dict) else ""
@@ -156,6 +157,13 @@ def _payloads(event: dict[str, Any]) -> Iterator[_Payload]:
                     descriptor=descriptors.get(kind, {}),
                     rank=rank,
                 )
+
+
+def _after(start: datetime | None, length: timedelta | None, name: str) -> datetime | None:
+    try:
+        return None if start is None or length is None else start + length
+    except OverflowError as error:
+        raise SourceError(SOURCE, f"event {name} ends beyond all time") from error
 
 
 def _period(period: object, name: str) -> tuple[datetime | None, timedelta | None]:

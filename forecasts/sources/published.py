@@ -187,11 +187,11 @@ def moment(source: str, value: object, where: str) -> datetime:
     text = re.sub(r"(\.\d{6})\d+", r"\1", value)  # Solcast writes seven
     try:
         result = datetime.fromisoformat(text)
-    except ValueError as error:
+        if result.tzinfo is None:
+            raise SourceError(source, f"{where} {value!r} has no time zone")
+        return result.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise SourceError(source, f"{where} is {value!r}, not a time") from error
-    if result.tzinfo is None:
-        raise SourceError(source, f"{where} {value!r} has no time zone")
-    return result.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

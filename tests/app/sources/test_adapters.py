@@ -164,6 +164,7 @@ def test_a_document_that_is_not_what_it_was_is_refused(old: str, new: str, messa
         b'<!DOCTYPE a [<!ENTITY b "c">]><Publication_MarketDocument>&b;</Publication_MarketDocument>',
         b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><Publication_MarketDocument/>',
         "<!DOCTYPE a><Publication_MarketDocument/>".encode("utf-16"),
+        b'<?xml version="1.0" encoding="TF-8"?><Publication_MarketDocument/>',
     ],
 )
 def test_entities_and_document_types_are_never_expanded(body: bytes) -> None:

@@ -128,6 +128,9 @@ def test_limits_are_orders_each_by_its_reference() -> None:
         (an_event("e", "PRICE", 1, payloadDescriptors=[]), "not in a currency per KWH"),
         (an_event("e", "IMPORT_CAPACITY_LIMIT", -5), "no limit in KW"),
         (an_event("e", "PRICE", "cheap"), "not a number"),  # type: ignore[arg-type]  # what a server might say
+        (an_event("e", "PRICE", 1, payloadDescriptors=True), "are no list"),
+        (an_event("e", "PRICE", 1, intervalPeriod={"start": "9999-12-31T23:00:00Z", "duration": "P9D"}), "beyond"),
+        (an_event("e", "PRICE", 1, intervalPeriod={"start": "0001-01-02T00:00:00+90:00"}), "not a time"),
         ("text", "no list of events"),
     ],
 )
