@@ -40,14 +40,14 @@ bench-docs: $(STAMP)  ## the figures of the last `make bench` into docs/performa
 $(STAMP): pyproject.toml constraints.txt
 ifdef UV
 	@test -x $(PYTHON) || uv venv --quiet $(VENV)
-	@uv pip install --quiet --python $(PYTHON) -c constraints.txt -e '.[postgres,parquet,test,e2e]'
+	@uv pip install --quiet --python $(PYTHON) -c constraints.txt -e '.[postgres,parquet,ml,test,e2e]'
 else
 	@command -v python3 >/dev/null || { echo "python3 is missing. On Debian: apt install python3 python3-venv"; exit 1; }
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$(python3 --version)"; exit 1; }
 	@python3 -c 'import ensurepip' 2>/dev/null || { echo "python3-venv is missing. On Debian: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (about a minute) ..."
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres,parquet,test,e2e]'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[postgres,parquet,ml,test,e2e]'
 endif
 	@touch $(STAMP)
 

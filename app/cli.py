@@ -287,6 +287,12 @@ def _add_simulate_commands() -> None:
     app.add_typer(overrides_app, name="overrides")
 
 
+def _add_backtest_commands() -> None:
+    from app.cli_backtest import backtest_app
+
+    app.add_typer(backtest_app, name="backtest")
+
+
 def _add_history_commands() -> None:
     from app import cli_signals as signals
     from app.imports import archive_cli as archive
@@ -359,4 +365,5 @@ def _say(text: str) -> None:
 
 _add_history_commands()
 _add_simulate_commands()
+_add_backtest_commands()
 _add_ledger_commands()

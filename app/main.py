@@ -33,7 +33,7 @@ from app.dispatch.switching import Switching
 from app.errors import InvalidInputError
 from app.events import Events
 from app.executor import make_executor
-from app.gather import FallbackOnly, Gatherer
+from app.gather import FallbackOnly, Gatherer, LoadFits, Refitting
 from app.grid_limits import GridLimits
 from app.guard import Guard
 from app.keys import Keys
@@ -52,6 +52,8 @@ from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 from app.watch import Watch
 
 log = structlog.get_logger()
+
+FITS = "fits"  # the folder, in the data directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             dispatcher,
             connected=connector.connected,
             horizon=horizon,
+            fits=LoadFits(settings.data_dir / FITS),
             live=lambda site: guard.residual(site),  # noqa: PLW0108 -- the guard is made further down
         )
         modes, timed_out = Modes(store, clock, events), TimedOut(settings.data_dir / OF_SITES)
@@ -161,6 +164,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             "meters": Meters(store, clock, events, settings).run(),
             "reconciler": reconciler.run(),
             "nightly": nightly.run(),
+            "load fits": _refitted(store, LoadFits(settings.data_dir / FITS), clock),
             "sources": sources.run(),
             "settlement": settlement.run(),
             "outcomes": outcomes.run(),
@@ -286,7 +290,8 @@ async def plan_night(settings: Settings, site_ids: tuple[str, ...] = ()) -> list
     clock, horizon = SystemClock(), timedelta(hours=settings.horizon_hours)
     async with open_store(settings, clock) as store:
         online = frozenset(station.station_id for station in await store.stations() if station.connected)
-        gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: online, horizon=horizon)
+        fits = LoadFits(settings.data_dir / FITS)
+        gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: online, horizon=horizon, fits=fits)
         with solving_executor(settings) as executor:
             timed_out = TimedOut(settings.data_dir / OF_SITES)
             planner = Planner(store, gatherer, _Withheld(), clock, Events(), executor, settings.solver, timed_out)
@@ -304,6 +309,12 @@ class _Withheld:
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()
+
+
+async def _refitted(store: Store, fits: LoadFits, clock: Clock) -> None:
+    """Fits week by week. A stepped clock waits for none: its days would differ from run to run."""
+    if isinstance(clock, SystemClock):
+        await Refitting(store, fits, clock).run()
 
 
 def mail_server(settings: Settings) -> MailServer | None:

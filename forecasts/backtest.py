@@ -1,7 +1,7 @@
-"""Back-test: a model's forecasts scored against what then happened, with only what was known at the time of issue."""
+"""Back-test: models' forecasts scored against what then happened, with only what was known at the time of issue."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,45 +10,61 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasts.errors import InsufficientHistoryError
-from forecasts.local_days import day_slots, local_dates, minutes_of_day
+from forecasts.local_days import day_slots, local_dates
 from forecasts.series import FloatArray, known_by, on_grid, resolution, validated
 
 Model = Callable[[pd.Series, pd.DatetimeIndex, datetime], pd.DataFrame]
 """(history known at issue, slots, issued_at) → a column for each quantile, at least 0.5, in the history's unit."""
 
 REFERENCE = "same weekday"
+NOON = (12,)
+LONGEST = timedelta(days=8)  # from the day of issue
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Naive:
-    """The same local time on given days before: their quantiles, or their one value."""
+class Horizon:
+    """What is scored of the forecasts issued at `issue_hours` local time.
 
-    time_zone: str
-    days_before: tuple[int, ...]
-    levels: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
+    Either the local day `days_ahead` of that of issue, or the slots that begin `from_h` to `to_h` hours (half-open)
+    after the moment of issue.
+    """
 
-    def __call__(self, history: pd.Series, index: pd.DatetimeIndex, issued_at: datetime) -> pd.DataFrame:  # noqa: ARG002  # a model's signature
-        local = pd.Series(
-            history.to_numpy(),
-            index=pd.MultiIndex.from_arrays(_local_keys(pd.DatetimeIndex(history.index), self.time_zone)),
-        )
-        local = local[~local.index.duplicated()]
-        dates, minutes = _local_keys(index, self.time_zone)
-        past = [
-            local.reindex(pd.MultiIndex.from_arrays([dates - np.timedelta64(days, "D"), minutes])).to_numpy()
-            for days in self.days_before
-        ]
-        return pd.DataFrame({q: _nanquantile(np.stack(past), q) for q in self.levels}, index=index)
+    name: str
+    days_ahead: int | None = None
+    from_h: float = 0.0
+    to_h: float = 0.0
+    issue_hours: tuple[int, ...] = NOON
+
+    @classmethod
+    def day(cls, ahead: int) -> "Horizon":
+        """The whole local day, issued at noon."""
+        return cls("day ahead" if ahead == 1 else f"{ahead} days ahead", days_ahead=ahead)
+
+    def covers(self, index: pd.DatetimeIndex, issued_at: datetime, time_zone: str) -> NDArray[np.bool_]:
+        """Which of the slots of `index` are its own."""
+        if self.days_ahead is not None:
+            day = np.datetime64(issued_at.date() + timedelta(days=self.days_ahead))
+            return np.asarray(local_dates(index, time_zone) == day)
+        ahead_h = np.asarray((index - pd.Timestamp(issued_at)) / _HOUR)
+        return np.asarray((ahead_h >= self.from_h) & (ahead_h < self.to_h))
 
 
-def two_days_before(time_zone: str) -> Naive:
-    """At noon nobody knows all of today yet: the last whole day is yesterday, two days before the day to come."""
-    return Naive(time_zone, (2,), levels=(0.5,))
+DAYLIGHT_HOURS = (6, 9, 12, 15, 18)
+INTRADAY = (
+    Horizon("1st hour", from_h=0, to_h=1, issue_hours=DAYLIGHT_HOURS),
+    Horizon("2nd hour", from_h=1, to_h=2, issue_hours=DAYLIGHT_HOURS),
+    Horizon("3rd and 4th hour", from_h=2, to_h=4, issue_hours=DAYLIGHT_HOURS),
+    Horizon("5th to 8th hour", from_h=4, to_h=8, issue_hours=DAYLIGHT_HOURS),
+)
 
 
-def same_weekday(time_zone: str, weeks: int = 4) -> Naive:
-    """Quantiles of the same weekday in the last weeks: the model to beat."""
-    return Naive(time_zone, tuple(7 * week for week in range(1, weeks + 1)))
+@dataclass(frozen=True, slots=True)
+class Backtested:
+    """`table` has a row for each (horizon, model); `forecasts` their quantiles beside the column `truth`, by slot."""
+
+    table: pd.DataFrame
+    forecasts: Mapping[tuple[str, str], pd.DataFrame] = field(repr=False)
 
 
 def backtest(
@@ -62,49 +78,139 @@ def backtest(
     normaliser: float | None = None,
     reference: str = REFERENCE,
 ) -> pd.DataFrame:
-    """Score `models` on local `days`, each forecast issued the day before at `issue_hour` local time.
+    """`backtest_horizons` of the day ahead alone: a row for each model."""
+    horizon = Horizon("day ahead", days_ahead=1, issue_hours=(issue_hour,))
+    result = backtest_horizons(
+        models,
+        history,
+        time_zone=time_zone,
+        days=days,
+        horizons=(horizon,),
+        scored=scored,
+        normaliser=normaliser,
+        reference=reference,
+    )
+    return pd.DataFrame(result.table.xs(horizon.name))
 
-    A model is handed only values whose interval had ended by then. Columns: `mae`, `rmse`, `bias` (forecast minus
-    truth) and `pinball` (mean over the quantiles) in the history's unit; `nmae` as a share of `normaliser`, by
-    default the mean of the truth; `coverage` of the outermost interval (NaN for a single quantile); `skill`,
-    1 − pinball / that of `reference` (NaN when it is not among the models); `slots` scored; `issues` refused for lack
-    of history. `scored` restricts the score to slots where it is true, such as daylight.
+
+def backtest_horizons(
+    models: Mapping[str, Model],
+    history: pd.Series,
+    *,
+    time_zone: str,
+    days: Iterable[date],
+    horizons: Sequence[Horizon],
+    scored: pd.Series | None = None,
+    normaliser: float | None = None,
+    reference: str = REFERENCE,
+    progress: Callable[[int, int], object] = lambda *_: None,
+) -> Backtested:
+    """Score `models` in the slots of local `days`, whenever the forecasts of each horizon are issued for them.
+
+    A model is handed only values whose interval had ended by the moment of issue; moments rise, so that a model may
+    keep what it learned. Columns: `mae`, `rmse`, `bias` (forecast minus truth) and `pinball` (mean over the quantiles)
+    in the history's unit; `nmae` and `nrmse` as a share of `normaliser`, by default the mean of the truth; `coverage`
+    of the outermost interval (NaN for a single quantile); `skill`, 1 − pinball / that of `reference` (NaN when it is
+    not among the models); `slots` scored; forecasts `refused` for lack of history. `scored` restricts the score to
+    slots where it is true, such as daylight.
     """
     history = validated(history, "history")
     step = resolution(history, "history")
-    zone = ZoneInfo(time_zone)
-    errors: dict[str, list[pd.DataFrame]] = {name: [] for name in models}
-    refused = dict.fromkeys(models, 0)
-    for day in days:
-        issued_at = datetime.combine(day - timedelta(days=1), time(issue_hour), zone)
+    targets = sorted(days)
+    parts: dict[tuple[str, str], list[tuple[pd.DatetimeIndex, pd.DataFrame]]] = {
+        (one.name, name): [] for one in horizons for name in models
+    }
+    refused = dict.fromkeys(parts, 0)
+    if not targets:
+        return _scored(parts, refused, None, normaliser, reference)
+    slots = _slots(targets[0], targets[-1], time_zone, step)
+    truth = on_grid(history, slots, hold=step)
+    wanted = np.isin(local_dates(slots, time_zone), np.array(targets, dtype="datetime64[D]"))
+    if scored is not None:
+        wanted &= scored.reindex(slots, fill_value=False).to_numpy(dtype=np.bool_)
+    slots = pd.DatetimeIndex(slots[wanted])
+    issues = _issues(targets, horizons, ZoneInfo(time_zone))
+    for number, (issued_at, due) in enumerate(issues):
+        progress(number, len(issues))
+        span = _slots(issued_at.date(), issued_at.date() + LONGEST, time_zone, step)
+        covered = {one.name: one.covers(span, issued_at, time_zone) & span.isin(slots) for one in due}
+        needed = np.flatnonzero(np.any(list(covered.values()), axis=0))
+        if len(needed) == 0:
+            continue
+        index = span[needed[0] : needed[-1] + 1]  # without holes: models ask for slots of equal length
         known = known_by(history, issued_at, step)
-        index = day_slots(day, time_zone, round(step / timedelta(minutes=1)))
-        truth = on_grid(history, index, hold=step)
-        if scored is not None:
-            truth = truth.where(scored.reindex(index, fill_value=False))
         for name, model in models.items():
             try:
                 forecast = model(known, index, issued_at)
             except InsufficientHistoryError:
-                refused[name] += 1
+                for one in due:
+                    refused[one.name, name] += 1
                 continue
-            errors[name].append(_errors(forecast, truth))
-    rows = {name: _summary(parts, normaliser) | {"refused": refused[name]} for name, parts in errors.items()}
+            for one in due:
+                places = np.flatnonzero(covered[one.name][needed[0] : needed[-1] + 1])
+                parts[one.name, name].append((index[places], forecast.iloc[places]))
+    progress(len(issues), len(issues))
+    return _scored(parts, refused, truth, normaliser, reference)
+
+
+def _scored(
+    parts: Mapping[tuple[str, str], list[tuple[pd.DatetimeIndex, pd.DataFrame]]],
+    refused: Mapping[tuple[str, str], int],
+    truth: pd.Series | None,
+    normaliser: float | None,
+    reference: str,
+) -> Backtested:
+    joined = {}
+    for key, some in parts.items():
+        whole = pd.concat([forecast for _, forecast in some]) if some else pd.DataFrame({0.5: []}, dtype="float64")
+        joined[key] = whole.assign(truth=np.nan if truth is None else truth.reindex(whole.index))
+    return Backtested(_table(joined, refused, normaliser, reference), joined)
+
+
+def _issues(
+    targets: Sequence[date], horizons: Sequence[Horizon], zone: ZoneInfo
+) -> list[tuple[datetime, list[Horizon]]]:
+    """Every moment at which a forecast is issued for some of `targets`, rising, with the horizons it is issued for."""
+    due: dict[datetime, list[Horizon]] = {}
+    for one in horizons:
+        for day in targets:
+            for hour in one.issue_hours:
+                issued_on = day - timedelta(days=one.days_ahead or 0)
+                due.setdefault(datetime.combine(issued_on, time(hour), zone), []).append(one)
+    return sorted(due.items(), key=lambda item: item[0].timestamp())
+
+
+def _slots(first: date, last: date, time_zone: str, step: timedelta) -> pd.DatetimeIndex:
+    """All slots from the start of the local day `first` to the end of `last`."""
+    minutes = round(step / timedelta(minutes=1))
+    ends = day_slots(first, time_zone, minutes)[0], day_slots(last, time_zone, minutes)[-1]
+    return pd.date_range(*ends, freq=pd.Timedelta(step))
+
+
+def _table(
+    forecasts: Mapping[tuple[str, str], pd.DataFrame],
+    refused: Mapping[tuple[str, str], int],
+    normaliser: float | None,
+    reference: str,
+) -> pd.DataFrame:
+    rows = {key: _summary(_errors(part), normaliser) | {"refused": refused[key]} for key, part in forecasts.items()}
     table = pd.DataFrame.from_dict(rows, orient="index")
-    base = table["pinball"].get(reference, np.nan)
-    table.insert(6, "skill", 1 - table["pinball"] / base)
+    table.index = pd.MultiIndex.from_tuples(list(rows), names=["horizon", "model"])
+    base = {horizon: table["pinball"].get((horizon, reference), np.nan) for horizon, _ in rows}
+    table["skill"] = 1 - table["pinball"] / table.index.get_level_values("horizon").map(base)
     return table
 
 
-def _errors(forecast: pd.DataFrame, truth: pd.Series) -> pd.DataFrame:
-    levels = np.array([float(q) for q in forecast.columns])
-    values = forecast.to_numpy()
-    over = truth.to_numpy()[:, None] - values
-    known = truth.notna().to_numpy() & ~np.isnan(values).any(axis=1)
+def _errors(forecast: pd.DataFrame) -> pd.DataFrame:
+    levels = np.array([float(q) for q in forecast.columns if q != "truth"])
+    values: FloatArray = forecast.drop(columns="truth").to_numpy(dtype="float64")
+    truth = forecast["truth"].to_numpy(dtype="float64")
+    over = truth[:, None] - values
+    known = ~np.isnan(truth) & ~np.isnan(values).any(axis=1)
     inside = (over[:, 0] >= 0) & (over[:, -1] <= 0)
     result: pd.DataFrame = pd.DataFrame(
         {
-            "truth": truth.to_numpy(),
+            "truth": truth,
             "error": -over[:, int(np.flatnonzero(levels == 0.5)[0])],
             "pinball": np.maximum(levels * over, (levels - 1) * over).mean(axis=1),
             "inside": inside if len(levels) > 1 else np.nan,
@@ -113,24 +219,19 @@ def _errors(forecast: pd.DataFrame, truth: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(result[known])
 
 
-def _summary(parts: list[pd.DataFrame], normaliser: float | None) -> dict[str, float]:
-    scores = pd.concat(parts) if parts else pd.DataFrame(columns=["truth", "error", "pinball", "inside"], dtype=float)
-    mae = float(scores["error"].abs().mean())
+def _summary(errors: pd.DataFrame, normaliser: float | None) -> dict[str, float]:
+    if errors.empty:
+        names = ("mae", "nmae", "rmse", "nrmse", "pinball", "coverage", "bias")
+        return dict.fromkeys(names, float("nan")) | {"slots": 0}
+    mae, rmse = float(errors["error"].abs().mean()), float(np.sqrt((errors["error"] ** 2).mean()))
+    whole = float(errors["truth"].mean()) if normaliser is None else normaliser
     return {
         "mae": mae,
-        "nmae": mae / (float(scores["truth"].mean()) if normaliser is None else normaliser),
-        "rmse": float(np.sqrt((scores["error"] ** 2).mean())),
-        "pinball": float(scores["pinball"].mean()),
-        "coverage": float(scores["inside"].mean()),
-        "bias": float(scores["error"].mean()),
-        "slots": len(scores),
+        "nmae": mae / whole if whole else float("nan"),
+        "rmse": rmse,
+        "nrmse": rmse / whole if whole else float("nan"),
+        "pinball": float(errors["pinball"].mean()),
+        "coverage": float(errors["inside"].astype(float).mean()),
+        "bias": float(errors["error"].mean()),
+        "slots": len(errors),
     }
-
-
-def _local_keys(index: pd.DatetimeIndex, time_zone: str) -> tuple[NDArray[np.datetime64], NDArray[np.int64]]:
-    return local_dates(index, time_zone), minutes_of_day(index, time_zone)
-
-
-def _nanquantile(values: FloatArray, level: float) -> FloatArray:
-    """Quantile over axis 0 without NaN; NaN where nothing is known."""
-    return np.asarray(pd.DataFrame(values).quantile(level), dtype="float64")

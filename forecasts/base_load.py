@@ -1,7 +1,9 @@
 """Site base load: what the site draws without its EVs, as quantiles for each slot.
 
-Quantiles of similar days, widened by a rolling conformal correction and anchored to the last measurements; before two
-weeks were measured, a standard profile. Subtract past EV charging from the meter first: nobody here knows of it.
+Several simple models, weighed by what each was worth in the last four weeks; where they were fitted, boosted trees on
+what those miss, weighed the same way; then a rolling conformal correction, and an anchor to the last measurements.
+Before two weeks were measured, a standard profile. Subtract past EV charging from the meter first: nobody here knows of
+it.
 """
 
 from dataclasses import dataclass
@@ -9,11 +11,16 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from forecasts.bdew import standard_profile
+from forecasts.blend import blended, pinball, weights
 from forecasts.conformal import correction, scores
 from forecasts.errors import InsufficientHistoryError, SeriesError
-from forecasts.local_days import is_off_day, local_dates, minutes_of_day
+from forecasts.load_anchor import Anchor
+from forecasts.load_candidates import FAR_DAYS, MEDIAN, MODELS, Candidates, candidates
+from forecasts.local_days import SATURDAY, is_holiday, local_dates, minutes_of_day, weekdays
+from forecasts.residual_trees import ResidualFit, fit_residuals, with_neighbours
 from forecasts.series import (
     FloatArray,
     Provenance,
@@ -22,17 +29,15 @@ from forecasts.series import (
     slot_length,
     validated_index,
 )
-from forecasts.similar_days import QUANTILES, DayTable, day_table, similar_quantiles
+from forecasts.similar_days import QUANTILES, DayTable, as_lived, day_table
 
 COLD_START_DAYS = 14.0
-SCORED_DAYS = 28
-OLDEST_DAYS = 70  # ten days off reach back five weeks; twice that leaves room for gaps
+WARM_UP_DAYS = 10  # what models said with less history than that says nothing about their worth
+FEWEST_SCORED_DAYS = 7  # of the trees, before they have a say
+OLDEST_DAYS = 70  # four weeks that are scored, each day from six weeks before it
 STALE_AFTER = timedelta(days=7)
-ANCHOR_WITHIN = timedelta(hours=1)  # an older measurement says nothing about the coming slots
-MAX_HOURLY_PERSISTENCE = 0.8  # above it a residual would reach into the next day
 # Of the power of a standard profile: an assumption, wide on purpose, until the site has a history of its own.
 COLD_START_FACTORS = (0.5, 0.75, 1.0, 1.3, 1.7)
-_MEDIAN = QUANTILES.index(0.5)
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 
@@ -68,13 +73,15 @@ def base_load(
     subdivision: str | None = None,
     annual_energy_kwh: float | None = None,
     profile: str = "g25",
+    fit: ResidualFit | None = None,
 ) -> BaseLoadForecast:
     """Forecast the base load in the slots of `index` from what was known at `issued_at`.
 
     `history` is kW on start-labelled stamps at its own step, gaps missing or NaN; a value whose interval ends after
-    `issued_at` is not used. Quantiles are those of the last ten days of the same type, neighbouring quarter hours
-    pooled, plus what the outer (0.1 to 0.9) and inner (0.25 to 0.75) interval missed in the last 28 days. The mean
-    residual of the last measured hour is carried forward, fading as residuals faded in the past.
+    `issued_at` is not used. `fit` is what `fit_load` made of this site's history; one that is too old, or of another
+    grid, has no say. The outer (0.1 to 0.9) and inner (0.25 to 0.75) band are widened or narrowed by what they would
+    have missed in the last 28 days. The mean residual of the last measured hour is carried forward, fading as
+    residuals faded in the past, and the bands are as narrow there as such forecasts were good.
 
     With less than 14 days of history it is the BDEW `profile`, scaled to `annual_energy_kwh`, or to the mean of the
     little history there is, and the provenance says that it is estimated. Raises `InsufficientHistoryError` when
@@ -89,11 +96,7 @@ def base_load(
         raise SeriesError("index", f"has slots of {slot.total_seconds():g} s, which do not divide an hour")
     issued = require_aware("issued_at", issued_at)
     calendar = _Calendar(time_zone, country, subdivision)
-    # Half a slot says enough about a site's mean power; a slot that is less known is a gap.
-    measured = known_on_grid(
-        history, index[0], slot, issued=issued, reach=timedelta(days=OLDEST_DAYS), min_coverage=0.5
-    )
-    measured = measured.loc[: measured.last_valid_index()] if measured.notna().any() else measured[:0]
+    measured = _measured(history, index[0], slot, issued)
     days_of_history = float(measured.count() * (slot / _DAY))
 
     if days_of_history < COLD_START_DAYS:
@@ -101,10 +104,10 @@ def base_load(
         power_kw = np.outer(COLD_START_FACTORS, expected)
         provenance = Provenance(f"bdew-{profile}", issued_at, detail, estimated=True)
     else:
-        power_kw = _from_similar_days(measured, index, slot_minutes, calendar, issued)
+        power_kw, source = _from_history(measured, index, slot_minutes, calendar, issued, fit)
         age = issued - (measured.index[-1] + slot)
-        detail = f"{days_of_history:.0f} days of history, the last value {age / _HOUR:.1f} h old"
-        provenance = Provenance("similar-days", issued_at, detail, estimated=age > STALE_AFTER)
+        detail = f"{source}; {days_of_history:.0f} days of history, the last value {age / _HOUR:.1f} h old"
+        provenance = Provenance("own-history", issued_at, detail, estimated=age > STALE_AFTER)
 
     power_kw = np.maximum.accumulate(np.maximum(power_kw, 0.0), axis=0)
     quantiles = pd.DataFrame(power_kw.T, index=index, columns=list(QUANTILES))
@@ -137,62 +140,144 @@ def _cold_start(
     return shape(index, scale).to_numpy(), f"scaled to the mean of {measured.count()} measured slots"
 
 
-def _from_similar_days(
-    measured: pd.Series, index: pd.DatetimeIndex, slot_minutes: int, calendar: _Calendar, issued: pd.Timestamp
-) -> FloatArray:
-    """Quantiles [kW] by (quantile, slot of `index`)."""
-    table = day_table(measured, slot_minutes, calendar.time_zone, calendar.country, calendar.subdivision)
-    scored, past = _past_forecasts(table)
-    by_type = np.stack([_corrected(similar_quantiles(table, off), past, scored) for off in (False, True)])
+def fit_load(
+    history: pd.Series,
+    slot_minutes: int,
+    *,
+    time_zone: str,
+    issued_at: datetime,
+    country: str | None = None,
+    subdivision: str | None = None,
+) -> ResidualFit | None:
+    """What boosted trees learn of a site from what was known at `issued_at`; None where there is too little.
 
-    dates = local_dates(index, calendar.time_zone)
-    days, day_of_slot = np.unique(dates, return_inverse=True)
-    off = is_off_day(days, calendar.country, calendar.subdivision).astype(np.int64)[day_of_slot]
-    slot_of_day = minutes_of_day(index, calendar.time_zone) // slot_minutes
-    power_kw = by_type[off, :, slot_of_day].T
-    return power_kw + _carried_residual_kw(scored - past[:, _MEDIAN], measured, index, calendar.time_zone, issued)
-
-
-def _past_forecasts(table: DayTable) -> tuple[FloatArray, FloatArray]:
-    """The last days' measurements by (day, slot), and what would have been forecast for them two days ahead."""
-    rows = range(max(3, len(table.dates) - SCORED_DAYS), len(table.dates))
-    past = [similar_quantiles(table, bool(table.off[row]), before=row - 1) for row in rows]
-    return table.power_kw[rows.start :], np.stack(past)
-
-
-def _corrected(quantiles: FloatArray, past: FloatArray, truth: FloatArray) -> FloatArray:
-    corrected = quantiles.copy()
-    for low in range(_MEDIAN):
-        high = len(QUANTILES) - 1 - low
-        missed = correction(scores(past[:, low], past[:, high], truth), QUANTILES[high] - QUANTILES[low])
-        corrected[low] = np.minimum(quantiles[low] - missed, quantiles[_MEDIAN])
-        corrected[high] = np.maximum(quantiles[high] + missed, quantiles[_MEDIAN])
-    corrected[:_MEDIAN] = np.minimum.accumulate(corrected[:_MEDIAN][::-1], axis=0)[::-1]
-    return np.maximum.accumulate(corrected, axis=0)
-
-
-def _carried_residual_kw(
-    residuals_kw: FloatArray, measured: pd.Series, index: pd.DatetimeIndex, time_zone: str, issued: pd.Timestamp
-) -> FloatArray:
-    r"""What the last measured hour's mean residual :math:`r` still says about each slot: :math:`r \varphi^h`.
-
-    :math:`h` is hours since the last measured slot, :math:`\varphi` the regression of residuals on the mean residual
-    of the hour that ended an hour before.
+    Arguments are those of `base_load`, on slots of `slot_minutes`. It takes seconds: call it weekly, and not in a
+    plan. Raises ImportError where LightGBM is not installed, `SeriesError` for malformed input.
     """
-    last = measured.index[-1]
-    slots_per_day = residuals_kw.shape[1]
-    slots_per_hour = slots_per_day // 24
-    if issued - (last + _DAY / slots_per_day) > ANCHOR_WITHIN:
-        return np.zeros(len(index))
-    residual_kw = residuals_kw.ravel()
-    hour_mean = pd.Series(residual_kw).rolling(slots_per_hour, min_periods=1).mean().to_numpy()
-    slot_of_day = minutes_of_day(pd.DatetimeIndex([last]), time_zone)[0] * slots_per_day // (24 * 60)
-    now_kw = np.nan_to_num(hour_mean[len(residual_kw) - slots_per_day + slot_of_day])
+    issued = require_aware("issued_at", issued_at)
+    slot = timedelta(minutes=slot_minutes)
+    measured = _measured(history, issued.floor("h"), slot, issued)
+    if float(measured.count() * (slot / _DAY)) < COLD_START_DAYS:
+        return None
+    calendar = _Calendar(time_zone, country, subdivision)
+    table, _ = _lived(measured, slot_minutes, calendar)
+    return fit_residuals(table, fitted_at=issued_at, time_zone=time_zone, country=country, subdivision=subdivision)
 
-    before, after = hour_mean[:-slots_per_hour], residual_kw[slots_per_hour:]
-    both = ~np.isnan(before) & ~np.isnan(after)
-    square = float(before[both] @ before[both])
-    persistence = float(before[both] @ after[both]) / square if square > 0 else 0.0
-    persistence = min(max(persistence, 0.0), MAX_HOURLY_PERSISTENCE)
-    ahead_h = np.maximum(np.asarray((index - last) / _HOUR), 0.0)
-    return np.asarray(now_kw * persistence**ahead_h)
+
+def _measured(history: pd.Series, first_slot: pd.Timestamp, slot: timedelta, issued: pd.Timestamp) -> pd.Series:
+    """What is known, on the grid of slots, up to the last value; half a slot says enough about its mean power."""
+    known = known_on_grid(history, first_slot, slot, issued=issued, reach=timedelta(days=OLDEST_DAYS), min_coverage=0.5)
+    return known.loc[: known.last_valid_index()] if known.notna().any() else known[:0]
+
+
+def _lived(measured: pd.Series, slot_minutes: int, calendar: _Calendar) -> tuple[DayTable, bool]:
+    table = day_table(measured, slot_minutes, calendar.time_zone, calendar.country, calendar.subdivision)
+    return as_lived(table, is_holiday(table.dates, calendar.country, calendar.subdivision))
+
+
+def _from_history(
+    measured: pd.Series,
+    index: pd.DatetimeIndex,
+    slot_minutes: int,
+    calendar: _Calendar,
+    issued: pd.Timestamp,
+    fit: ResidualFit | None,
+) -> tuple[FloatArray, str]:
+    """Quantiles [kW] by (quantile, slot of `index`), and whose they are."""
+    table, rests_on_holidays = _lived(measured, slot_minutes, calendar)
+    dates = local_dates(index, calendar.time_zone)
+    # Today is among them, so that the anchor compares the last measurements with the forecast that it moves.
+    days = np.arange(min(dates[0], table.dates[-1]), dates[-1] + 1)
+    off = weekdays(days) >= SATURDAY
+    if rests_on_holidays:
+        off |= is_holiday(days, calendar.country, calendar.subdivision)
+    found = candidates(table, off, days)
+    warm = max(0, min(WARM_UP_DAYS, len(table.dates) - 1 - FEWEST_SCORED_DAYS) - (len(table.dates) - len(found.truth)))
+    share = weights(found.past[warm:], found.truth[warm:])
+    past, coming = blended(found.past, share), blended(found.coming, share)
+    source = f"mostly {MODELS[int(share.argmax())]} ({share.max():.0%})"
+    if fit is not None and fit.holds(issued.to_pydatetime(), slot_minutes, calendar.time_zone):
+        past, coming, of_trees = _with_trees(past, coming, found, fit, table, days, off, calendar, warm)
+        source += f", boosted trees {of_trees:.0%}"
+    days_ahead = np.maximum((days - table.dates[-1]).astype(np.int64), 1)
+    missed = _missed(past[warm:], found.truth[warm:])
+    if len(found.far):
+        far = _missed(blended(found.far[warm:], share), found.truth[warm:])
+        missed = (
+            missed + np.maximum(far - missed, 0.0) * ((np.minimum(days_ahead, FAR_DAYS) - 1) / (FAR_DAYS - 1))[:, None]
+        )
+    coming = np.stack(
+        [_corrected(*day) for day in zip(coming, np.broadcast_to(missed, (len(days), MEDIAN)), strict=True)]
+    )
+
+    day_of_slot = (dates - days[0]).astype(np.int64)
+    power_kw = coming[day_of_slot, :, minutes_of_day(index, calendar.time_zone) // slot_minutes].T
+    last = measured.index[-1]
+    anchor = Anchor.learned(
+        found.truth - past[:, MEDIAN],
+        now_kw=measured.to_numpy()[-round(_HOUR / timedelta(minutes=slot_minutes)) :],
+        said_kw=_said(coming, days, measured, slot_minutes, calendar),
+        age=issued - (last + timedelta(minutes=slot_minutes)),
+    )
+    return anchor.applied(power_kw, np.asarray((index - last) / _HOUR, dtype=np.float64)), source
+
+
+def _with_trees(
+    past: FloatArray,
+    coming: FloatArray,
+    found: Candidates,
+    fit: ResidualFit,
+    table: DayTable,
+    days: NDArray[np.datetime64],
+    off: NDArray[np.bool_],
+    calendar: _Calendar,
+    warm: int,
+) -> tuple[FloatArray, FloatArray, float]:
+    """The blend and the trees, weighed by their last days; the share of the trees is 0 before a week was scored."""
+    place = calendar.country, calendar.subdivision
+    first = len(table.dates) - len(found.truth)
+    past_dates = table.dates[first:]
+    past_off = with_neighbours(past_dates, table.off[first:], *place)
+    trees = fit.forecast(found.past, found.level_kw, past_dates, past_off)
+    both = np.stack([past, trees], axis=1)
+    loss = pinball(both, found.truth[:, None])[warm:].sum(axis=1)
+    if sum(bool((~np.isnan(day)).any()) for day in loss) < FEWEST_SCORED_DAYS:
+        return past, coming, 0.0
+    share = weights(both[warm:], found.truth[warm:])
+    ahead = fit.forecast(found.coming, found.coming_level_kw, days, with_neighbours(days, off, *place))
+    return (
+        np.where(np.isnan(trees), past, blended(np.nan_to_num(both), share)),
+        blended(np.stack([coming, np.where(np.isnan(ahead), coming, ahead)], axis=1), share),
+        float(share[1]),
+    )
+
+
+def _said(
+    coming: FloatArray, days: NDArray[np.datetime64], measured: pd.Series, slot_minutes: int, calendar: _Calendar
+) -> FloatArray:
+    """The median forecast of the slots of the last measured hour."""
+    last_hour = pd.DatetimeIndex(measured.index)[-round(_HOUR / timedelta(minutes=slot_minutes)) :]
+    row = np.maximum((local_dates(last_hour, calendar.time_zone) - days[0]).astype(np.int64), 0)
+    return np.asarray(coming[row, MEDIAN, minutes_of_day(last_hour, calendar.time_zone) // slot_minutes])
+
+
+def _missed(past: FloatArray, truth: FloatArray) -> FloatArray:
+    """What to add at both ends of the outer and of the inner band, from forecasts (day, quantile, slot) and truth."""
+    highest = len(QUANTILES) - 1
+    return np.array(
+        [
+            correction(scores(past[:, low], past[:, highest - low], truth), QUANTILES[highest - low] - QUANTILES[low])
+            for low in range(MEDIAN)
+        ]
+    )
+
+
+def _corrected(quantiles: FloatArray, missed: FloatArray) -> FloatArray:
+    """(quantile, slot), each band wider by what it missed; none crosses the median or the one around it."""
+    corrected = quantiles.copy()
+    for low in range(MEDIAN):
+        high = len(QUANTILES) - 1 - low
+        corrected[low] = np.minimum(quantiles[low] - missed[low], quantiles[MEDIAN])
+        corrected[high] = np.maximum(quantiles[high] + missed[low], quantiles[MEDIAN])
+    corrected[:MEDIAN] = np.minimum.accumulate(corrected[:MEDIAN][::-1], axis=0)[::-1]
+    return np.maximum.accumulate(corrected, axis=0)

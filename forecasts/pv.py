@@ -105,16 +105,16 @@ def pv(
         provenance = Provenance("clear-sky", issued_at, detail, estimated=True)
         gain = DEFAULT_CLEARNESS[1]
     else:
-        hour = _solar_hour(index, longitude)
-        usual = past_clear * clearness.expected[_solar_hour(measured.index, longitude)]
-        now = _now_factor(measured, usual, index, issued)
+        hour = solar_hour(index, longitude)
+        usual = past_clear * clearness.expected[solar_hour(measured.index, longitude)]
+        now = now_factor(measured, usual, index, issued)
         low, expected, high = clearness.low[hour] * now, clearness.expected[hour] * now, clearness.high[hour] * now
         most = clearness.most[hour]
         detail = f"clear sky times {clearness.gain:.2f}, learned from {clearness.days} days"
         provenance = Provenance("clear-sky", issued_at, detail)
         gain = clearness.gain
 
-    limit_kw = np.minimum(CLEAR_SKY_CAP * most * clear, _inverters_kw(arrays))
+    limit_kw = np.minimum(CLEAR_SKY_CAP * most * clear, inverters_kw(arrays))
 
     def power_kw(factor: FloatArray, name: str) -> pd.Series:
         return pd.Series(np.minimum(factor * clear, limit_kw), index=index, name=name)
@@ -128,7 +128,7 @@ def _learn(measured: pd.Series, clear: pd.Series, longitude: float) -> _Clearnes
     """The factors that the measurements tell, or None when they are too few."""
     used = measured.notna() & (clear > MIN_CLEAR_SHARE * clear.max())
     measured, clear = measured[used], clear[used]
-    day = _solar_days(pd.DatetimeIndex(clear.index), longitude)
+    day = solar_days(pd.DatetimeIndex(clear.index), longitude)
     by_day = pd.DataFrame({"measured": measured, "clear": clear}).groupby(day).sum()
     # A day counts by the share of its clear-sky energy that was measured.
     days = int(by_day["clear"].sum() / by_day["clear"].max() + 0.5) if len(by_day) else 0
@@ -140,7 +140,7 @@ def _learn(measured: pd.Series, clear: pd.Series, longitude: float) -> _Clearnes
         low, expected, high, most = (np.full(24, x) for x in (min(least, gain), gain, max(most, gain), max(most, 1.0)))
         return _Clearness(low, expected, high, most, gain, days)
 
-    hour = _solar_hour(clear.index, longitude)
+    hour = solar_hour(clear.index, longitude)
     hourly = pd.DataFrame({"measured": measured, "clear": clear}).groupby(hour).sum()
     prior = hourly["clear"] * HOURLY_PRIOR_DAYS / days
     mean = (hourly["measured"] + gain * prior) / (hourly["clear"] + prior)
@@ -159,26 +159,32 @@ def _learn(measured: pd.Series, clear: pd.Series, longitude: float) -> _Clearnes
     return _Clearness(low, expected, high, most, gain, days)
 
 
-def _now_factor(measured: pd.Series, usual: pd.Series, index: pd.DatetimeIndex, issued: pd.Timestamp) -> FloatArray:
+def now_factor(
+    measured: pd.Series,
+    usual: pd.Series,
+    index: pd.DatetimeIndex,
+    issued: pd.Timestamp,
+    fades: timedelta = NOW_FADES,
+) -> FloatArray:
     """How much more or less than `usual` (kW, on the stamps of `measured`) the current sky promises for each slot."""
     recent = (measured.index >= issued - NOW_WITHIN) & measured.notna()
     usual_kw = float(usual[recent].mean()) if recent.any() else 0.0
     if usual_kw <= 0.1 * float(usual.max()):  # night, or a sun too low to tell
         return np.ones(len(index))
     now = min(float(measured[recent].mean()) / usual_kw, MAX_NOW_FACTOR)
-    ahead = np.asarray((index - issued) / NOW_FADES)
+    ahead = np.asarray((index - issued) / fades)
     return np.asarray(1.0 + (now - 1.0) * np.exp(-np.maximum(ahead, 0.0)))
 
 
-def _solar_hour(index: pd.Index, longitude: float) -> NDArray[np.int64]:
+def solar_hour(index: pd.Index, longitude: float) -> NDArray[np.int64]:
     """The hour of the day by the mean sun: no time zone, and no jump in March."""
     return np.asarray((pd.DatetimeIndex(index) + longitude / 15 * _HOUR).hour, dtype=np.int64)
 
 
-def _solar_days(index: pd.DatetimeIndex, longitude: float) -> pd.DatetimeIndex:
+def solar_days(index: pd.DatetimeIndex, longitude: float) -> pd.DatetimeIndex:
     return (index + longitude / 15 * _HOUR).normalize()
 
 
-def _inverters_kw(arrays: Sequence[PvArray]) -> float:
+def inverters_kw(arrays: Sequence[PvArray]) -> float:
     """What all inverters can deliver together; infinite when one is not limited."""
     return sum(np.inf if array.inverter_kw is None else array.inverter_kw for array in arrays)

@@ -4,13 +4,14 @@ Two types are enough for a site's base load: workdays, and days off (Saturdays, 
 neighbouring quarter hours are pooled, because nobody's routine is that exact.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasts.local_days import is_off_day, local_dates, minutes_of_day
+from forecasts.local_days import SATURDAY, is_off_day, local_dates, minutes_of_day, weekdays
 from forecasts.series import FloatArray
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -49,6 +50,25 @@ def day_table(
     return DayTable(days, is_off_day(days, country, subdivision), table)
 
 
+def as_lived(table: DayTable, holidays: NDArray[np.bool_]) -> tuple[DayTable, bool]:
+    """The table with holidays on which the site worked as workdays; and whether a coming holiday is to be a day off.
+
+    A holiday was worked when its measurements are nearer to the median workday than to the median day off. The next
+    one is taken as a day off unless most of those known were worked.
+    """
+    own = table.off & ~holidays
+    rows = np.flatnonzero(table.off & holidays & (weekdays(table.dates) < SATURDAY))
+    if len(rows) == 0 or own.sum() < 2 or (~table.off).sum() < 2:
+        return table, True
+    work, rest = (quantiles_of(table.power_kw[kind])[QUANTILES.index(0.5)] for kind in (~table.off, own))
+    off = table.off.copy()
+    for row in rows:
+        known = ~np.isnan(table.power_kw[row] + work + rest)
+        apart = [np.abs(table.power_kw[row] - usual)[known].sum() for usual in (work, rest)]
+        off[row] = bool(apart[0] >= apart[1])
+    return DayTable(table.dates, off, table.power_kw), bool(off[rows].sum() * 2 >= len(rows))
+
+
 def similar_quantiles(table: DayTable, off: bool, before: int | None = None) -> FloatArray:
     """Quantiles [kW] for a day of a type, by (quantile, slot), from the rows before `before` (all when None).
 
@@ -58,11 +78,11 @@ def similar_quantiles(table: DayTable, off: bool, before: int | None = None) -> 
     power_kw, kind = table.power_kw[:before], table.off[:before]
     pooled_slots = round(POOLED_MINUTES / table.slot_minutes)
     own = _pooled(power_kw[kind == off], pooled_slots)
-    result = _quantiles(own)
+    result = quantiles_of(own)
     scarce = (~np.isnan(own)).sum(axis=0) < FEWEST_VALUES
     if scarce.any():
-        any_day = _quantiles(_pooled(power_kw, pooled_slots))
-        any_time = _quantiles(power_kw.reshape(-1, 1))
+        any_day = quantiles_of(_pooled(power_kw, pooled_slots))
+        any_time = quantiles_of(power_kw.reshape(-1, 1))
         result[:, scarce] = np.where(np.isnan(any_day), any_time, any_day)[:, scarce]
     return result
 
@@ -76,13 +96,18 @@ def _pooled(rows: FloatArray, pooled_slots: int) -> FloatArray:
     return np.concatenate([padded[:, shift : shift + slots] for shift in range(2 * pooled_slots + 1)])
 
 
-def _quantiles(values: FloatArray) -> FloatArray:
-    """`QUANTILES` of each column, NaN left out; np.nanquantile does the same forty times slower."""
+def pooled_quantiles(rows: FloatArray, slot_minutes: float) -> FloatArray:
+    """`QUANTILES` of the rows' values in each slot and its neighbours; NaN where nothing is known."""
+    return quantiles_of(_pooled(rows, round(POOLED_MINUTES / slot_minutes)))
+
+
+def quantiles_of(values: FloatArray, levels: Sequence[float] = QUANTILES) -> FloatArray:
+    """The quantiles `levels` of each column, NaN left out; np.nanquantile does the same forty times slower."""
     if len(values) == 0:
-        return np.full((len(QUANTILES), values.shape[1]), np.nan)
+        return np.full((len(levels), values.shape[1]), np.nan)
     ordered = np.sort(values, axis=0)
     highest = np.maximum((~np.isnan(values)).sum(axis=0) - 1, 0)
-    position = np.array(QUANTILES)[:, None] * highest
+    position = np.array(levels)[:, None] * highest
     below = np.floor(position).astype(np.int64)
     above = np.minimum(below + 1, highest)
     share = position - below

@@ -20,6 +20,7 @@ from app.api import (
     decisions,
     enrolment,
     flexibility,
+    forecast_quality,
     grid_limits,
     health,
     keys,
@@ -72,6 +73,7 @@ ROUTERS = (
     consumption.router,
     quarantine.router,
     flexibility.router,
+    forecast_quality.router,
     grid_limits.router,
     keys.router,
 )

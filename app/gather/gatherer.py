@@ -24,6 +24,7 @@ from app.gather.grid_cap import limits_provenance, under_grid_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
 from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
+from app.gather.load_fits import LoadFits
 from app.gather.phases import PhasesBefore
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import Signals, SignalSource
@@ -102,6 +103,7 @@ class Gatherer:
         *,
         connected: Callable[[], Container[str]],
         horizon: timedelta,
+        fits: LoadFits | None = None,
         live: LiveOf = lambda _: Unmetered(),
     ) -> None:
         self._store = store
@@ -111,7 +113,7 @@ class Gatherer:
         self._horizon = horizon
         self._live = live
         history = History(store)
-        self._signals = SignalSource(store, history)
+        self._signals = SignalSource(store, history, fits)
         self._demand_charges = DemandCharges(history)
         self._carbon = CarbonSource(store)
         self._beliefs = Beliefs(store)

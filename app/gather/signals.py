@@ -15,15 +15,17 @@ import pandas as pd
 from app.db.records import Json, StoredSeries
 from app.db.store import Store
 from app.gather.history import History, pv_arrays, span
+from app.gather.load_fits import LoadFits
 from app.gather.prices import Priced, PriceSource, unpriced
 from app.site import BaseLoadDocument, Site
-from forecasts.base_load import BaseLoadForecast, base_load
+from forecasts.base_load import OLDEST_DAYS, BaseLoadForecast, base_load
 from forecasts.errors import ForecastError
-from forecasts.pv import PvForecast, pv
+from forecasts.pv import PvForecast
+from forecasts.pv_weather import Weather, pv_from_weather
 from forecasts.series import Provenance, on_grid, utc_index
 from optimizer.domain import BASE_LOAD_MARGIN, Horizon, Series
 
-BASE_LOAD_HISTORY = timedelta(weeks=8)
+BASE_LOAD_HISTORY = timedelta(days=OLDEST_DAYS)
 PV_HISTORY = timedelta(days=30)
 FORECAST_HOLDS = timedelta(hours=1)
 ESTIMATE_HOLDS = timedelta(minutes=5)  # made without a history, which may be imported at any moment
@@ -85,8 +87,9 @@ class Uploaded:
 class SignalSource:
     """Reads history and uploaded series, asks the forecasts, and remembers them for an hour."""
 
-    def __init__(self, store: Store, history: History) -> None:
+    def __init__(self, store: Store, history: History, fits: LoadFits | None = None) -> None:
         self._store = store
+        self._fits = fits
         self._history = history
         self._prices = PriceSource(store)
         self._made: dict[str, _Forecasts] = {}
@@ -184,21 +187,36 @@ class SignalSource:
             country=site.country,
             annual_energy_kwh=site.base_load.annual_energy_kwh,
             profile=site.base_load.profile,
+            fit=None if self._fits is None else await asyncio.to_thread(self._fits.of, site.id),
         )
         return _Forecasts(of, now, index, base, await self._pv(site, index, horizon, now))
 
     async def _pv(self, site: Site, index: pd.DatetimeIndex, horizon: Horizon, now: datetime) -> PvForecast | None:
         if not site.pv_arrays or site.latitude is None or site.longitude is None:
             return None
-        produced_kw = await self._history.metered(site, "pv", _past_index(horizon, PV_HISTORY))
-        arrays = pv_arrays(site)
+        past = _past_index(horizon, PV_HISTORY)
+        whole = utc_index(past[0], horizon.slot_minutes, len(past) + len(index))
         return await asyncio.to_thread(
-            pv, arrays, site.latitude, site.longitude, index, history=produced_kw, issued_at=now
+            pv_from_weather,
+            pv_arrays(site),
+            site.latitude,
+            site.longitude,
+            index,
+            weather=await weather_of(self._store, site, whole),
+            history=await self._history.metered(site, "pv", past),
+            issued_at=now,
         )
 
     async def _uploaded(self, site: Site, kind: str, index: pd.DatetimeIndex) -> Uploaded:
         series = await self._store.series(site.id, kind, *span(index))
         return Uploaded(spread(series, index), series[-1] if series else None)
+
+
+async def weather_of(store: Store, site: Site, index: pd.DatetimeIndex) -> Weather:
+    """What is stored of irradiance and air temperature on the slots of `index`, the last issued for each slot."""
+    ghi = spread(await store.series(site.id, "ghi", *span(index)), index)
+    air = spread(await store.series(site.id, "temp_air", *span(index)), index)
+    return Weather(ghi if ghi.count() > 1 else ghi[:0], air if air.count() > 1 else None)
 
 
 def spread(uploaded: Sequence[StoredSeries], index: pd.DatetimeIndex) -> pd.Series:

@@ -46,6 +46,20 @@ export function traces(problem, schedule) {
   const area = (name, series, colour, more = {}) =>
     line(name, series, { width: 0.6, color: paint.card }, { stackgroup: "load", fillcolor: colour, ...more });
 
+  // Between the forecast's low and high quantile, as one outline with the steps written out.
+  const band = (name, low, high, colour) => {
+    if (low == null || high == null) return [];
+    const [lower, upper] = [expanded(low, problem.slots), expanded(high, problem.slots)];
+    if (upper.every((value, slot) => value - lower[slot] < 0.01)) return [];
+    const edges = times.slice(0, -1).flatMap((time, slot) => [time, times[slot + 1]]);
+    const corners = (values) => values.flatMap((value) => [value, value]);
+    return [{
+      name, x: [...edges, ...edges.toReversed()], y: [...corners(upper), ...corners(lower).toReversed()],
+      mode: "none", fill: "toself", fillcolor: `${colour}4d`, hoverinfo: "skip",
+      line: {},
+    }];
+  };
+
   const result = [area("base load", problem.base_load_kw, paint.base)];
   for (const [name, evse] of Object.entries(schedule.evses)) {
     if (!evse.power_kw.some((power) => power > 0)) continue;
@@ -54,6 +68,8 @@ export function traces(problem, schedule) {
   for (const [name, battery] of Object.entries(schedule.batteries)) {
     result.push(line(`battery ${name}`, battery.power_kw, { width: 1.8, color: paint.quiet }));
   }
+  result.push(...band("base load, likely", problem.base_load_low_kw, problem.base_load_high_kw, paint.quiet));
+  result.push(...band("PV, likely", problem.pv_low_kw, problem.pv_high_kw, paint.pv));
   if (expanded(problem.pv_kw, problem.slots).some((power) => power > 0)) {
     result.push(line("PV", problem.pv_kw, { width: 2.2, color: paint.pv }));
   }
@@ -132,9 +148,9 @@ function legend(node, drawn) {
     const entry = document.createElement("li");
     const mark = document.createElement("span");
     const dash = { dash: "dashed", dot: "dotted" }[trace.line.dash] ?? "solid";
-    if (trace.stackgroup) mark.style.background = trace.fillcolor;
+    if (trace.fillcolor) mark.style.background = trace.fillcolor;
     else mark.style.borderTop = `2px ${dash} ${trace.line.color}`;
-    mark.className = trace.stackgroup ? "area" : "line";
+    mark.className = trace.fillcolor ? "area" : "line";
     entry.append(mark, trace.name);
     return entry;
   });

@@ -18,6 +18,7 @@ PV: Json = {
     "longitude": 13.4,
     "pv_arrays": [{"id": "roof", "peak_kw": 20}],
 }
+BANDS = ("base load, likely", "PV, likely")
 LIVE_MS = 8_000  # well under the 15 s after which the page would ask by itself
 
 
@@ -41,7 +42,7 @@ async def test_the_plan_is_drawn_with_the_apis_own_values(tmp_path: Path, browsi
             assert values(drawn[evse]) == schedule["evses"][evse]["power_kw"]
             assert drawn[evse]["stackgroup"] == drawn["base load"]["stackgroup"]
         assert drawn["price"]["x"][0] == "2026-06-02 10:00:00"  # the site's own time
-        assert all(len(trace["x"]) == problem["slots"] + 1 for trace in drawn.values())
+        assert all(len(trace["x"]) == problem["slots"] + 1 for name, trace in drawn.items() if name not in BANDS)
         assert {trace["name"] for trace in drawn.values()} == set(
             await browsing.page.locator("#plan-legend li").all_inner_texts()
         )
@@ -65,6 +66,23 @@ async def test_the_mode_and_open_alarms_are_told_with_their_reasons(tmp_path: Pa
         assert browsing.troubles == []
 
 
+async def test_the_bands_of_the_forecasts_are_drawn_from_low_to_high(tmp_path: Path, browsing: Browsing) -> None:
+    async with a_depot(tmp_path, **PV) as depot:
+        await depot.arrive("cs01")
+        problem = (await depot.verified_plan("cs01"))["problem"]
+
+        await log_in(browsing.page, depot)
+        await expect(browsing.page.locator("#plan-legend")).to_contain_text("base load, likely")
+
+        drawn = {trace["name"]: trace for trace in await traces(browsing.page)}
+        for name, kind in zip(BANDS, ("base_load", "pv"), strict=True):
+            upper, lower = drawn[name]["y"][: 2 * problem["slots"]], drawn[name]["y"][2 * problem["slots"] :]
+            assert upper[::2] == problem[f"{kind}_high_kw"]
+            assert lower[::-2] == problem[f"{kind}_low_kw"]
+            assert max(upper) > max(lower)
+        assert browsing.troubles == []
+
+
 async def test_the_drawing_is_there_to_be_seen(tmp_path: Path, browsing: Browsing) -> None:
     async with a_depot(tmp_path) as depot:
         await depot.arrive("cs01")
@@ -78,8 +96,8 @@ async def test_the_drawing_is_there_to_be_seen(tmp_path: Path, browsing: Browsin
         fills = await sizes(browsing.page, "#plan .scatterlayer path.js-fill")
         assert chart is not None
         assert chart["width"] > 900
-        assert len(lines) == len(await traces(browsing.page))
-        assert len(fills) == 2  # base load and the one car
+        assert len(lines) == len([trace for trace in await traces(browsing.page) if trace["name"] not in BANDS])
+        assert len(fills) == 3  # base load and its band, and the one car
         assert all(width > 20 for width, _ in (*lines, *fills))
         assert all(height > 5 for _, height in fills)
         parts = await browsing.page.locator("#site-view > section").all()

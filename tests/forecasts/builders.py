@@ -59,7 +59,12 @@ def office_load() -> pd.Series:
 
 def pv_power() -> pd.Series:
     """Three months of a roof in Colorado [kW], 15 min."""
-    return _table("pv_serf_east_2016_15min.csv.gz", "measured_on")["ac_w"].clip(lower=0) / 1000
+    return pv_table()["ac_w"].clip(lower=0) / 1000
+
+
+def pv_table() -> pd.DataFrame:
+    """The same roof with its satellite weather: ghi [W/m²] and temp_air [°C]."""
+    return _table("pv_serf_east_2016_15min.csv.gz", "measured_on")
 
 
 def energy_charts_reply(day: str) -> dict[str, Any]:

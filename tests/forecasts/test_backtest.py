@@ -6,10 +6,11 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from forecasts.backtest import backtest, same_weekday, two_days_before
+from forecasts.backtest import backtest
 from forecasts.base_load import base_load
 from forecasts.clear_sky import PvArray, clear_sky_kw
 from forecasts.errors import InsufficientHistoryError
+from forecasts.naive import same_weekday, two_days_before
 from forecasts.pv import pv
 from tests.forecasts.builders import BERLIN, LONG_DAY, a_site, office_load, pv_power
 

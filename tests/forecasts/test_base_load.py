@@ -181,7 +181,7 @@ def test_thirteen_days_are_too_few_and_fourteen_are_enough() -> None:
     index = utc_index(at(WEDNESDAY_NOON), 15, 96)
 
     assert forecast(a_site(WEDNESDAY_NOON, days=13.9), index).provenance.source == "bdew-g25"
-    assert forecast(a_site(WEDNESDAY_NOON, days=14), index).provenance.source == "similar-days"
+    assert forecast(a_site(WEDNESDAY_NOON, days=14), index).provenance.source == "own-history"
 
 
 def test_neither_history_nor_the_energy_of_a_year_is_an_error() -> None:
@@ -204,7 +204,7 @@ def test_workdays_alone_tell_something_about_a_sunday() -> None:
     result = forecast(workdays, sunday, "2026-06-12 20:00")
 
     assert result.quantiles.notna().all().all()
-    assert result.provenance.source == "similar-days"
+    assert result.provenance.source == "own-history"
 
 
 @pytest.mark.parametrize("minutes", [5, 10, 15, 30, 60])

@@ -83,7 +83,7 @@ async def test_a_slot_of_five_minutes_is_forecast_from_quarters_of_an_hour(store
 
     result = await SignalSource(store, History(store)).of(a_site(), Horizon(NOW, 5, 24, NOW), NOW)
 
-    assert result.provenance["base_load"]["source"] == "similar-days"
+    assert result.provenance["base_load"]["source"] == "own-history"
     assert result.base_load_kw == pytest.approx([40.0] * 24)
 
 
@@ -165,7 +165,7 @@ async def test_a_history_that_is_imported_replaces_an_estimate_within_minutes(st
     later = NOW + 5 * MINUTE
 
     result = await source.of(a_site(), Horizon(NOW, 15, 8, later), later)
-    assert result.provenance["base_load"]["source"] == "similar-days"
+    assert result.provenance["base_load"]["source"] == "own-history"
 
 
 def test_a_finer_series_counts_with_its_mean_where_it_fills_the_slot() -> None:
@@ -224,3 +224,15 @@ async def test_a_cautious_load_is_no_more_than_its_operator_says(store: Store) -
     result = await signals(store, site, a_series(55.0, 70.0))
 
     assert result.base_load_high_kw == (60.0,) * 4 + (70.0,) * 4  # never below what is expected
+
+
+async def test_stored_irradiance_makes_the_pv_forecast(store: Store) -> None:
+    site = a_site(pv_arrays=[{"id": "roof", "peak_kw": 10, "tilt_deg": 30, "azimuth_deg": 180}])
+    grey = a_series(*[30.0] * 8, kind="ghi")
+
+    clear = await signals(store, site)
+    overcast = await signals(store, site, grey)
+
+    assert clear.provenance["pv"]["source"] == "clear-sky"
+    assert overcast.provenance["pv"]["source"] == "weather"
+    assert overcast.pv_kw[0] < 0.3 * clear.pv_kw[0]
