@@ -2,12 +2,12 @@
 
 At every moment each EVSE executes its old limit or its new one, and nobody knows which of the messages arrive. So the
 first wave sends the lower of both, and the second the plan itself, but only where everyone who shares a fuse has
-verifiably made room. What every EVSE may be executing is kept in `app.dispatch.in_force`.
+verifiably made room (`app.dispatch.waves`). What every EVSE may be executing is kept in `app.dispatch.in_force`.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from app.csms.connector import CsmsConnector, Passport
 from app.db.records import HELD, Delivery, Transaction
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
-from app.dispatch.delivery import Job, share_a_fuse
+from app.dispatch.delivery import Job
 from app.dispatch.drafts import Drafts
 from app.dispatch.failures import Failures
 from app.dispatch.guarantee import WATCHED, Guarantee
@@ -29,7 +29,9 @@ from app.dispatch.passports import Passports
 from app.dispatch.patience import Patience
 from app.dispatch.preparer import Preparer
 from app.dispatch.probe import Prober, ProbeReport
-from app.dispatch.witness import Witness
+from app.dispatch.second_waves import SecondWave, SecondWaves
+from app.dispatch.waves import Waves
+from app.dispatch.witness import Witness, drawn_current
 from app.errors import AppError, NotFoundError
 from app.events import (
     DeliveryChanged,
@@ -69,11 +71,14 @@ class Dispatcher:
         self._preparer = Preparer(connector, store, clock, self._book, self._guarantee, self._passports)
         self._prober = Prober(connector, store, clock, self._book, self._passports)
         self._witness = Witness(connector, store, events, clock, self._book, self._wiring)
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by station
+        self._sending: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by site
+        self._waves = Waves(self._messenger, self._book, self._witness, clock, self._turns)
+        self._second_waves = SecondWaves(self._waves, self._conclude)
         self._sites: dict[str, Site] = {}  # by station
         self._restored: set[str] = set()
         self._patience = Patience()
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._failures = Failures()
         events.subscribe(self._hear)
 
@@ -181,6 +186,7 @@ class Dispatcher:
             for station in site.charging_stations:
                 if station.id in connected:
                     tasks.create_task(self._reconcile_station(site, station, fallbacks_a))
+        await self._raise_who_waits(site.id)
         unsettled = self._witness.in_doubt() | self._messenger.running_out(now)
         wanting = [key for key in own if key in unsettled and split_evse_key(key)[0] in connected]
         for key in set(own) - set(wanting):
@@ -233,6 +239,7 @@ class Dispatcher:
                 self._patience.forget(name)  # whatever was tried before has nothing to do with this
             for key in keys:
                 self._witness.contradict(key, "an operator may have changed its limits")
+            self._second_waves.drop(station_id)
             yield keys
 
     # --- a plan
@@ -252,6 +259,25 @@ class Dispatcher:
         """
         await self.restore(site)
         unready = await self._prepare_those_that_are_not(site, transactions)
+        async with self._sending[site.id]:
+            self._second_waves.supersede(site.id)
+            jobs = await self._drafted(site, problem, schedule, transactions, unready)
+            await self._announce(site, plan_id, [job for job in jobs if not job.is_settled])
+            waiting = await self._waves.run(problem, schedule, jobs)
+            deliveries = await self._conclude(site, plan_id, jobs)
+            keys = frozenset(job.key for job in jobs)
+            self._second_waves.put(SecondWave(site, plan_id, problem, schedule, waiting, keys))
+        return deliveries
+
+    async def _drafted(
+        self,
+        site: Site,
+        problem: Problem,
+        schedule: Schedule,
+        transactions: Mapping[str, Transaction],
+        unready: Mapping[str, str],
+    ) -> list[Job]:
+        """Every EVSE's part of the plan, settled already where nothing is to be sent."""
         connected = self._connector.connected()
         able = connected & self._preparer.prepared
         jobs = await self._drafts.jobs(site, problem, schedule, transactions, able=able)
@@ -264,8 +290,10 @@ class Dispatcher:
             elif held is not None:
                 job.sent = held
                 job.settle(self._book.holding(job.key).state, "unchanged")
-        await self._announce(site, plan_id, [job for job in jobs if not job.is_settled])
-        await self._run_waves(problem, jobs)
+        return jobs
+
+    async def _conclude(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> list[Delivery]:
+        """Judge what became of the jobs, store it, and say so."""
         for job in jobs:
             self._judge(job)
         now = self._clock.now()
@@ -276,6 +304,15 @@ class Dispatcher:
             self._witness.expect(evse_key(delivery.station_id, delivery.evse_id), delivery)
         self._events.publish(DeliveryChanged(site.id, plan_id, now))
         return deliveries
+
+    async def _raise_who_waits(self, site_id: str) -> None:
+        """The second wave of those who had no room at first."""
+        try:
+            with self._clock.hold():
+                async with self._sending[site_id]:
+                    await self._second_waves.go_on(site_id)
+        except AppError as error:  # the next plan makes good for it
+            log.warning("not raised", site=site_id, error=str(error))
 
     def _judge(self, job: Job) -> None:
         """Remember who cannot be relied upon, and say so."""
@@ -297,47 +334,6 @@ class Dispatcher:
             await self._store.save_deliveries(
                 [replace(delivery, state="unknown", detail="being sent") for delivery in deliveries]
             )
-
-    async def _run_waves(self, problem: Problem, jobs: Sequence[Job]) -> None:
-        moving = [job for job in jobs if not job.is_settled]
-        stuck = [job for job in jobs if job.is_settled and job.exceeds_its_share(self._book)]
-        if len(moving) > 1 or stuck:  # one EVSE alone goes from old to new in one message
-            lowering = [job for job in moving if job.lowers(self._book)]
-            await self._at_each_station(lowering, self._messenger.lower)
-            stuck += [job for job in lowering if job.exceeds_its_share(self._book)]
-        raising = []
-        now = self._clock.now()
-        for job in moving:
-            in_the_way = [other.key for other in stuck if other is not job and share_a_fuse(problem, job, other)]
-            if job.is_settled or job in stuck:
-                continue
-            if in_the_way and job.raises(self._book):
-                job.settle("withheld", f"{', '.join(sorted(in_the_way))} did not verifiably lower")
-            elif job.raises(self._book) and not self._messenger.budget.allows_raising(job.key, now):
-                job.settle("withheld", self._messenger.budget.refusal())
-            else:
-                raising.append(job)
-        await self._at_each_station(raising, self._messenger.deliver_plan)
-
-    async def _at_each_station(self, jobs: Sequence[Job], act: Callable[[Job], Awaitable[None]]) -> None:
-        """Stations concurrently; one station's EVSEs one after the other, as OCPP has one call at a time."""
-        by_station: defaultdict[str, list[Job]] = defaultdict(list)
-        for job in jobs:
-            by_station[job.station_id].append(job)
-
-        async def serve(station_id: str) -> None:
-            async with self._turns[station_id]:
-                for job in by_station[station_id]:
-                    try:
-                        await act(job)
-                    except AppError as error:  # one station's trouble is not the others'
-                        log.exception("not sent", evse=job.key)
-                        job.settle("unknown", str(error))
-                    self._witness.forget(job.key)
-
-        async with asyncio.TaskGroup() as tasks:
-            for station_id in by_station:
-                tasks.create_task(serve(station_id))
 
     async def _prepare_those_that_are_not(self, site: Site, transactions: Mapping[str, Transaction]) -> dict[str, str]:
         """Stations without a confirmed beginning get one first; those that will not, with the reason."""
@@ -365,16 +361,27 @@ class Dispatcher:
             case StationConnected(station_id=station_id) | StationBooted(station_id=station_id):
                 self._preparer.forget(station_id)
                 self._book.doubt_station(station_id)
+                self._second_waves.drop(station_id)
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
                 self._witness.dismiss(evse_key(station_id, evse_id))
                 self._failures.forget(evse_key(station_id, evse_id))
+                self._second_waves.drop(station_id, evse_id)
+                self._waves.lowerings.forget(evse_key(station_id, evse_id))
             case _:
                 pass
 
     def measured(self, event: MeterValuesReceived) -> None:
-        """Compare what an EVSE draws with what it may."""
+        """Compare what an EVSE draws with what it may, and raise who waits for the room that it makes."""
         self._witness.measured(event)
+        key, wiring = evse_key(event.station_id, event.evse_id), self._wiring(event.station_id, event.evse_id)
+        if wiring is None:
+            return
+        drawn_a = drawn_current(event, wiring, self._book.holding(key).vehicle_phases)
+        if drawn_a is not None and self._waves.lowerings.take(key, drawn_a, event.at):
+            site_id = self._sites[event.station_id].id
+            if self._second_waves.is_waiting(site_id):
+                self._witness.in_background(self._raise_who_waits(site_id))
 
     async def settle(self) -> None:
         """Return once what `measured` found out is in the store."""
