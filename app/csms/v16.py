@@ -108,6 +108,10 @@ class V16:
     async def remote_stop(self, transaction_id: int) -> str:
         return await self._status_of("RemoteStopTransaction", {"transactionId": transaction_id})
 
+    async def change_availability(self, evse_id: int, *, is_operative: bool) -> str:
+        payload = {"connectorId": evse_id, "type": "Operative" if is_operative else "Inoperative"}
+        return await self._status_of("ChangeAvailability", payload)
+
     async def trigger(self, message: str, evse_id: int | None) -> str:
         payload: Json = {"requestedMessage": message}
         if evse_id is not None:

@@ -199,6 +199,10 @@ class V2:
         name = await self._messages.transactions.name_of(transaction_id)
         return await self._status_of("RequestStopTransaction", {"transactionId": name})
 
+    async def change_availability(self, evse_id: int, *, is_operative: bool) -> str:
+        status = "Operative" if is_operative else "Inoperative"
+        return await self._status_of("ChangeAvailability", {"operationalStatus": status, "evse": {"id": evse_id}})
+
     async def trigger(self, message: str, evse_id: int | None) -> str:
         payload: Json = {"requestedMessage": _TRIGGERS.get(message, message)}
         if evse_id is not None:

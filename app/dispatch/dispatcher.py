@@ -27,6 +27,7 @@ from app.dispatch.in_force import Book, Limit, Wiring, restored_holding, wiring_
 from app.dispatch.messenger import Messenger
 from app.dispatch.passports import Passports
 from app.dispatch.patience import Patience
+from app.dispatch.pauser import Pauser
 from app.dispatch.preparer import Preparer
 from app.dispatch.probe import Prober, ProbeReport
 from app.dispatch.second_waves import SecondWave, SecondWaves
@@ -75,6 +76,7 @@ class Dispatcher:
         self._sending: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by site
         self._waves = Waves(self._messenger, self._book, self._witness, clock, self._turns)
         self._second_waves = SecondWaves(self._waves, self._conclude)
+        self._pauser = Pauser(connector, store, events, clock, self._passports)
         self._sites: dict[str, Site] = {}  # by station
         self._restored: set[str] = set()
         self._patience = Patience()
@@ -187,6 +189,7 @@ class Dispatcher:
                 if station.id in connected:
                     tasks.create_task(self._reconcile_station(site, station, fallbacks_a))
         await self._raise_who_waits(site.id)
+        await self._pauser.look(site)
         unsettled = self._witness.in_doubt() | self._messenger.running_out(now)
         wanting = [key for key in own if key in unsettled and split_evse_key(key)[0] in connected]
         for key in set(own) - set(wanting):
@@ -267,6 +270,8 @@ class Dispatcher:
             deliveries = await self._conclude(site, plan_id, jobs)
             keys = frozenset(job.key for job in jobs)
             self._second_waves.put(SecondWave(site, plan_id, problem, schedule, waiting, keys))
+        self._pauser.learn(site, problem, schedule, transactions)
+        await self._pauser.look(site)
         return deliveries
 
     async def _drafted(
