@@ -7,16 +7,15 @@ verifiably made room (`app.dispatch.waves`). What every EVSE may be executing is
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from app.clock import Clock
 from app.csms.connector import CsmsConnector, Passport
-from app.db.records import HELD, Delivery, Transaction
+from app.db.records import Delivery, Transaction
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
 from app.dispatch.delivery import Job
@@ -25,17 +24,19 @@ from app.dispatch.failures import Failures
 from app.dispatch.guarantee import WATCHED, Guarantee
 from app.dispatch.in_force import Book, Limit, Wiring, restored_holding, wiring_of
 from app.dispatch.messenger import Messenger
+from app.dispatch.outcomes import Outcomes
 from app.dispatch.passports import Passports
 from app.dispatch.patience import Patience
 from app.dispatch.pauser import Pauser
 from app.dispatch.preparer import Preparer
+from app.dispatch.priority import PriorityCharging
 from app.dispatch.probe import Prober, ProbeReport
 from app.dispatch.second_waves import SecondWave, SecondWaves
 from app.dispatch.waves import Waves
 from app.dispatch.witness import Witness, drawn_current
 from app.errors import AppError, NotFoundError
 from app.events import (
-    DeliveryChanged,
+    ChargingNeedsReceived,
     Event,
     Events,
     MeterValuesReceived,
@@ -74,14 +75,17 @@ class Dispatcher:
         self._witness = Witness(connector, store, events, clock, self._book, self._wiring)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by station
         self._sending: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by site
+        self._failures = Failures()
+        self._outcomes = Outcomes(store, events, clock, self._book, self._witness, self._failures)
         self._waves = Waves(self._messenger, self._book, self._witness, clock, self._turns)
-        self._second_waves = SecondWaves(self._waves, self._conclude)
+        self._second_waves = SecondWaves(self._waves, self._outcomes.conclude)
+        self._priority = PriorityCharging(store, events, self._book, self._witness.in_background)
         self._pauser = Pauser(connector, store, events, clock, self._passports)
         self._sites: dict[str, Site] = {}  # by station
         self._restored: set[str] = set()
         self._patience = Patience()
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
-        self._failures = Failures()
+        self._waited_for: set[str] = set()  # EVSEs whose vehicle waits for a schedule, the one that it has or another
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -95,6 +99,7 @@ class Dispatcher:
         if site.id in self._restored:
             return
         running = {row.transaction_id for row in await self._store.transactions(site_id=site.id, running=True)}
+        self._priority.restore(await self._store.stations(site.id), running)
         await self._preparer.restore(site)
         for delivery in await self._store.deliveries_in_force(site.id):
             key = evse_key(delivery.station_id, delivery.evse_id)
@@ -135,11 +140,12 @@ class Dispatcher:
     def uncontrollable(self) -> dict[str, str]:
         """EVSEs that no plan should count on, with the reason: reserve their worst case and plan the others.
 
-        An operator says that they take no profiles, or they disobey, decline every form of profile, or did not
-        verifiably lower several times in a row; the last are tried again after a while. All but the operator's word
-        is forgotten with the transaction and at the next connection.
+        An operator says that they take no profiles, or they charge with priority, disobey, decline every form of
+        profile, or did not verifiably lower several times in a row; the last are tried again after a while. All but
+        the operator's word and the driver's is forgotten with the transaction and at the next connection.
         """
-        return self._passports.unwilling() | self._failures.given_up(self._clock.now()) | self.disobedient()
+        failing = self._failures.given_up(self._clock.now()) | self.disobedient()
+        return self._passports.unwilling() | failing | self._priority.reasons()
 
     async def certificate(self, site: Site) -> Certificate:
         """What is proven of the site now, whichever links drop from here on."""
@@ -265,9 +271,10 @@ class Dispatcher:
         async with self._sending[site.id]:
             self._second_waves.supersede(site.id)
             jobs = await self._drafted(site, problem, schedule, transactions, unready)
-            await self._announce(site, plan_id, [job for job in jobs if not job.is_settled])
+            await self._outcomes.announce(site, plan_id, [job for job in jobs if not job.is_settled])
             waiting = await self._waves.run(problem, schedule, jobs)
-            deliveries = await self._conclude(site, plan_id, jobs)
+            deliveries = await self._outcomes.conclude(site, plan_id, jobs)
+            self._waited_for.difference_update(job.key for job in jobs if job.sent is not None)
             keys = frozenset(job.key for job in jobs)
             self._second_waves.put(SecondWave(site, plan_id, problem, schedule, waiting, keys))
         self._pauser.learn(site, problem, schedule, transactions)
@@ -287,7 +294,8 @@ class Dispatcher:
         able = connected & self._preparer.prepared
         jobs = await self._drafts.jobs(site, problem, schedule, transactions, able=able)
         for job in jobs:
-            held = None if job.key in self._witness.faults else job.held_already(self._book)
+            is_told = job.key in self._witness.faults or job.key in self._waited_for
+            held = None if is_told else job.held_already(self._book)
             if job.station_id not in connected:
                 job.settle("offline", "it is not connected")
             elif job.station_id in unready:
@@ -297,19 +305,6 @@ class Dispatcher:
                 job.settle(self._book.holding(job.key).state, "unchanged")
         return jobs
 
-    async def _conclude(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> list[Delivery]:
-        """Judge what became of the jobs, store it, and say so."""
-        for job in jobs:
-            self._judge(job)
-        now = self._clock.now()
-        deliveries = [job.delivery(site.id, plan_id, now) for job in jobs]
-        if deliveries:
-            await self._store.save_deliveries(deliveries)
-        for delivery in deliveries:
-            self._witness.expect(evse_key(delivery.station_id, delivery.evse_id), delivery)
-        self._events.publish(DeliveryChanged(site.id, plan_id, now))
-        return deliveries
-
     async def _raise_who_waits(self, site_id: str) -> None:
         """The second wave of those who had no room at first."""
         try:
@@ -318,27 +313,6 @@ class Dispatcher:
                     await self._second_waves.go_on(site_id)
         except AppError as error:  # the next plan makes good for it
             log.warning("not raised", site=site_id, error=str(error))
-
-    def _judge(self, job: Job) -> None:
-        """Remember who cannot be relied upon, and say so."""
-        fault = self._witness.faults.get(job.key)
-        if fault is not None and job.state in HELD:
-            job.settle("ignored", fault.reason)
-        if job.state == "rejected" and job.transaction is not None:
-            self._failures.declines(job.key, str(job.detail))
-        elif job.exceeds_its_share(self._book):
-            self._failures.count(job.key, f"{job.state}: {job.detail}", self._clock.now())
-        else:
-            self._failures.forget(job.key)
-
-    async def _announce(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> None:
-        """As unknown, ahead of the first message: a crash in between must not leave only the old state behind."""
-        now = self._clock.now()
-        deliveries = [job.delivery(site.id, plan_id, now) for job in jobs]
-        if deliveries:
-            await self._store.save_deliveries(
-                [replace(delivery, state="unknown", detail="being sent") for delivery in deliveries]
-            )
 
     async def _prepare_those_that_are_not(self, site: Site, transactions: Mapping[str, Transaction]) -> dict[str, str]:
         """Stations without a confirmed beginning get one first; those that will not, with the reason."""
@@ -367,7 +341,10 @@ class Dispatcher:
                 self._preparer.forget(station_id)
                 self._book.doubt_station(station_id)
                 self._second_waves.drop(station_id)
+            case ChargingNeedsReceived(station_id=station_id, evse_id=evse_id):
+                self._waited_for.add(evse_key(station_id, evse_id))
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):
+                self._waited_for.discard(evse_key(station_id, evse_id))
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
                 self._witness.dismiss(evse_key(station_id, evse_id))
                 self._failures.forget(evse_key(station_id, evse_id))
