@@ -273,15 +273,27 @@ class Session:
             try:
                 with self._clock.hold():
                     if isinstance(work, tuple):
-                        message_id, answer = work
-                        if answer.after is not None:
-                            await answer.after()
-                        await self._deliver(result_frame(message_id, answer.payload), answer.events)
+                        await self._answer_later(*work)
                     else:
                         await self._answer(dialect, work, received_at)
             finally:
                 self._unanswered -= 1
                 self._calls.task_done()
+
+    async def _answer_later(self, message_id: str, answer: Answer) -> None:
+        """An answer that is known already, and what has to be done before it is true."""
+        try:
+            if answer.after is not None:
+                await answer.after()
+        except StoreUnavailableError as error:
+            log.error("ocpp.message_not_stored", station=self.station_id, reason=str(error))
+            refusal = error_frame(message_id, "InternalError", "the database does not answer; send it again")
+            await self._deliver(refusal, answer.events)  # live values are true all the same
+        except Exception:  # a station must never wait for an answer that does not come
+            log.exception("ocpp.handler_failed", station=self.station_id)
+            await self._send(error_frame(message_id, "InternalError", "the message could not be processed"))
+        else:
+            await self._deliver(result_frame(message_id, answer.payload), answer.events)
 
     async def _answer(self, dialect: Dialect, call: Call | Send, received_at: datetime) -> None:
         answer = Answer({})

@@ -68,6 +68,9 @@ class V2:
         self._passport: tuple[Passport, int] | None = None  # and the count of boots when it was read
         self._later: set[asyncio.Task[None]] = set()
 
+    def answer_now(self, raw: bytes, received_at: datetime) -> tuple[str, Answer] | None:
+        return self._messages.answer_now(raw, received_at)
+
     async def answer(self, call: Call, received_at: datetime) -> Answer:
         return await self._messages.answer(call, received_at)
 
