@@ -31,6 +31,7 @@ from app.gather import FallbackOnly, Gatherer
 from app.keys import Keys
 from app.metrics import Metrics
 from app.nightly import Nightly, NightlyResult, run_nightly
+from app.observations import Observations
 from app.planner import Planner
 from app.server import bind, in_url, listening
 from app.settings import Settings
@@ -105,6 +106,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         settlement = Settlement(store, clock, events)
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
+        observations = Observations(store, events, clock)
+        stack.push_async_callback(observations.close)
         metrics = Metrics(events, connector)
         stack.callback(metrics.close)
 
