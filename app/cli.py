@@ -306,6 +306,7 @@ def _add_history_commands() -> None:
 
     import_app.command("ocpp-log")(history.import_ocpp_log_command)
     import_app.command("meter")(history.import_meter_command)
+    import_app.command("transactions")(history.import_transactions_command)
     import_app.command("archive")(archive.import_archive_command)
     export_app.command("cdrs")(history.export_cdrs_command)
     export_app.command("site")(archive.export_site_command)

@@ -24,6 +24,7 @@ from app.events import (
     PriorityChargingChanged,
     SiteChanged,
     StationBooted,
+    StationClockChanged,
     StationConnected,
     StationDisconnected,
     TransactionStarted,
@@ -112,6 +113,7 @@ class Control:
                 | ObedienceChanged()
                 | ChargingLimitChanged()
                 | PriorityChargingChanged()
+                | StationClockChanged()
             ):
                 await self._mark_station(event.station_id)
             case WishChanged() | SiteChanged():

@@ -6,6 +6,7 @@ commands either reach it or say which of four things went wrong.
 
 import asyncio
 import ssl
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -26,6 +27,7 @@ from app.csms.handshake import choose_subprotocol, identity_of
 from app.csms.key_changes import KeyChanges
 from app.csms.ocpp_schemas import load_schemas
 from app.csms.session import Dialect, Session
+from app.csms.station_clock import StationClock
 from app.csms.station_rules import StationRules
 from app.csms.tls import SecurityProfile, profile_of, server_context
 from app.csms.wire import LARGEST_FRAME_BYTES, WIRE_16, WIRE_21, WIRE_201, Wire
@@ -82,6 +84,7 @@ class Gateway(ByDialect):
         self.enrolment = Enrolment()
         self._key_changes = KeyChanges(store)
         self._sessions: dict[str, tuple[Session, Dialect]] = {}
+        self._station_clocks: defaultdict[str, StationClock] = defaultdict(StationClock)
         self._last_seen: dict[str, datetime] = {}
         self._seen_unwritten: dict[str, datetime] = {}
         self._seen_written_at: datetime | None = None
@@ -229,6 +232,7 @@ class Gateway(ByDialect):
             security_profile=profile_of(
                 connection.transport, station_id, asks_password=self._settings.ocpp_auth == "basic"
             ),
+            station_clock=self._station_clocks[station_id],
         )
         dialect = speak(session, self._store, self._clock, self._settings)
         superseded = self._sessions.get(station_id)

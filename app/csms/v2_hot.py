@@ -5,6 +5,7 @@ is known: read into structs, and answered once it is on its way to the disk. Eve
 both make the same rows.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
@@ -60,13 +61,20 @@ class HotMessages2x:
     """The hot messages of one connection."""
 
     def __init__(
-        self, station_id: str, store: Store, clock: Clock, transactions: Transactions, live_values: LiveValues
+        self,
+        station_id: str,
+        store: Store,
+        clock: Clock,
+        transactions: Transactions,
+        live_values: LiveValues,
+        note_time: Callable[[datetime, datetime], None],
     ) -> None:
+        self._note_time = note_time
         self._station_id = station_id
         self._store = store
         self._transactions = transactions
         self._live_values = live_values
-        self._plain = HotMessages(station_id, store, clock, transactions.now, live_values, METER_VALUES_2X)
+        self._plain = HotMessages(station_id, store, clock, transactions.now, live_values, note_time, METER_VALUES_2X)
 
     def answer(self, raw: bytes, received_at: datetime) -> tuple[str, Answer] | None:
         """The message id and the answer; None for what must take the long way. Never raises, never waits."""
@@ -109,6 +117,7 @@ class HotMessages2x:
         evse_id, transaction_id = known.transaction.evse_id, known.transaction.transaction_id
         heard = self._live_event(samples, evse_id, transaction_id, received_at)
         known.last_number = event.seq_no
+        self._note_time(at, received_at)
         stored = partial(self._stored, event, samples, evse_id, transaction_id)
         return Answer({}, (heard,) if heard else (), after=stored)
 

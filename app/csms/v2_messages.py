@@ -98,7 +98,7 @@ class StationMessages:
         self._live = LiveValues(session.station_id)
         self._statuses = EvseStatuses()
         self.transactions = Transactions(session, store, self._live, self._statuses, held)
-        self._hot = HotMessages2x(session.station_id, store, clock, self.transactions, self._live)
+        self._hot = HotMessages2x(session.station_id, store, clock, self.transactions, self._live, session.note_time)
         limits = LimitMessages(session, store, version, self.transactions, held, resend)
         self._handlers: dict[str, Callable[[Json, datetime], Awaitable[Answer]]] = {
             "Authorize": self._authorize,

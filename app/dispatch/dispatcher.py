@@ -41,6 +41,7 @@ from app.events import (
     Events,
     MeterValuesReceived,
     StationBooted,
+    StationClockChanged,
     StationConnected,
     TransactionStopped,
 )
@@ -85,7 +86,7 @@ class Dispatcher:
         self._restored: set[str] = set()
         self._patience = Patience()
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
-        self._waited_for: set[str] = set()  # EVSEs whose vehicle waits for a schedule, the one that it has or another
+        self._waited_for: set[str] = set()  # EVSEs that are told what they hold already: a vehicle waits for it, say
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -341,6 +342,12 @@ class Dispatcher:
                 self._preparer.forget(station_id)
                 self._book.doubt_station(station_id)
                 self._second_waves.drop(station_id)
+            case StationClockChanged(station_id=station_id, ahead_s=ahead_s):
+                self._guarantee.clocks_ahead_s[station_id] = ahead_s
+                site = self._sites.get(station_id)
+                document = site.station(station_id) if site else None
+                for evse in document.evses if document else ():
+                    self._waited_for.add(evse_key(station_id, evse.id))  # what it holds is in its old time
             case ChargingNeedsReceived(station_id=station_id, evse_id=evse_id):
                 self._waited_for.add(evse_key(station_id, evse_id))
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):

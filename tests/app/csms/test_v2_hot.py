@@ -28,6 +28,9 @@ class FakeSession:
     station_id: str = STATION
     violations: list[str] = field(default_factory=list)
 
+    def note_time(self, _reported: object, _received: object) -> None:
+        pass
+
     def note_violations(self, violations: list[str], _action: str) -> None:
         self.violations += violations
 
