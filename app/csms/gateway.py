@@ -29,7 +29,7 @@ from app.csms.ocpp_schemas import load_schemas
 from app.csms.session import Dialect, Session
 from app.csms.station_clock import StationClock
 from app.csms.station_rules import StationRules
-from app.csms.tls import SecurityProfile, profile_of, server_context
+from app.csms.tls import RevocationLists, SecurityProfile, profile_of, server_context
 from app.csms.wire import LARGEST_FRAME_BYTES, WIRE_16, WIRE_21, WIRE_201, Wire
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError, StationOfflineError, StoreUnavailableError
@@ -84,6 +84,7 @@ class Gateway(ByDialect):
         self.enrolment = Enrolment()
         self._key_changes = KeyChanges(store)
         self._sessions: dict[str, tuple[Session, Dialect]] = {}
+        self._revocations: asyncio.Task[None] | None = None
         self._station_clocks: defaultdict[str, StationClock] = defaultdict(StationClock)
         self._last_seen: dict[str, datetime] = {}
         self._seen_unwritten: dict[str, datetime] = {}
@@ -130,6 +131,9 @@ class Gateway(ByDialect):
         if context is not None:
             self._tls_server = await self._listen(settings.ocpp_tls_port, context)
             self._servers.append(self._tls_server)
+            if settings.ocpp_tls_client_crl is not None:
+                lists = RevocationLists(context, settings.ocpp_tls_client_crl, self._clock)
+                self._revocations = asyncio.create_task(lists.keep_current(), name="ocpp-revocations")
             log.info("ocpp.listening_tls", host=settings.ocpp_host, port=self.tls_port)
         self._deaf = self._events.subscribe(self._hear)
 
@@ -155,6 +159,8 @@ class Gateway(ByDialect):
         """Close every connection and wait until what they had sent is stored."""
         self._deaf()
         self._deaf = lambda: None
+        if self._revocations is not None:
+            self._revocations.cancel()
         for server in self._servers:
             server.close()  # with 1001, going away
         for server in self._servers:
