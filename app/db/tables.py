@@ -168,6 +168,17 @@ readings = Table(
     sqlite_with_rowid=False,
 )
 
+# The highest reading that each meter has ever had: what a building may draw is asked every half minute, and must not
+# be read from years of readings, nor be forgotten with them.
+meter_peaks = Table(
+    "meter_peaks",
+    metadata,
+    Column("site_id", String, primary_key=True),
+    Column("meter_id", String, primary_key=True),
+    Column("kw", Finite, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 series = Table(
     "series",
     metadata,
