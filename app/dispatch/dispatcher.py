@@ -31,10 +31,12 @@ from app.dispatch.pauser import Pauser
 from app.dispatch.preparer import Preparer
 from app.dispatch.priority import PriorityCharging
 from app.dispatch.probe import Prober, ProbeReport
+from app.dispatch.restraint import Restraint
 from app.dispatch.second_waves import SecondWave, SecondWaves
+from app.dispatch.switching import Switching
 from app.dispatch.waves import Waves
-from app.dispatch.witness import Witness, drawn_current
-from app.errors import AppError, NotFoundError
+from app.dispatch.witness import Witness
+from app.errors import AppError, NotFoundError, OvertakenError
 from app.events import (
     ChargingNeedsReceived,
     Event,
@@ -60,7 +62,14 @@ class Dispatcher:
     """
 
     def __init__(
-        self, connector: CsmsConnector, store: Store, events: Events, clock: Clock, *, watched: timedelta = WATCHED
+        self,
+        connector: CsmsConnector,
+        store: Store,
+        events: Events,
+        clock: Clock,
+        *,
+        watched: timedelta = WATCHED,
+        switching: Switching | None = None,
     ) -> None:
         self._connector = connector
         self._store = store
@@ -68,7 +77,8 @@ class Dispatcher:
         self._clock = clock
         self._book = Book()
         self._passports = Passports(connector, store, clock)
-        self._messenger = Messenger(connector, self._book, clock, self._passports)
+        self.switching = switching or Switching()
+        self._messenger = Messenger(connector, self._book, clock, self._passports, self.switching)
         self._guarantee = Guarantee(connector, store, clock, self._book, watched=watched)
         self._drafts = Drafts(clock, self._book, self._guarantee, self._passports)
         self._preparer = Preparer(connector, store, clock, self._book, self._guarantee, self._passports)
@@ -78,7 +88,12 @@ class Dispatcher:
         self._sending: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by site
         self._failures = Failures()
         self._outcomes = Outcomes(store, events, clock, self._book, self._witness, self._failures)
-        self._waves = Waves(self._messenger, self._book, self._witness, clock, self._turns)
+        self.restraint = Restraint(
+            connector, store, events, clock, self._book, self._messenger, self._witness, self._passports, self._turns
+        )
+        self._waves = Waves(
+            store, self._messenger, self._book, self._witness, clock, self._turns, self.switching, self.restraint
+        )
         self._second_waves = SecondWaves(self._waves, self._outcomes.conclude)
         self._priority = PriorityCharging(store, events, self._book, self._witness.in_background)
         self._pauser = Pauser(connector, store, events, clock, self._passports)
@@ -265,15 +280,18 @@ class Dispatcher:
         """Send each running transaction its part of the plan (EVSE key -> transaction); what became of each.
 
         EVSEs whose vehicle is expected soon get theirs too, above the fallback, where the station has a level for it.
-        All others get nothing: their fallback holds.
+        All others get nothing: their fallback holds. Raises `OvertakenError`, and sends nothing, where a plan with a
+        newer fencing token was sent by whomever; one that is overtaken meanwhile raises no limit any more.
         """
+        if not await self._store.admit_plan(plan_id):
+            raise OvertakenError(f"a newer plan of site {site.id!r} was sent: plan {plan_id} is dropped")
         await self.restore(site)
         unready = await self._prepare_those_that_are_not(site, transactions)
         async with self._sending[site.id]:
             self._second_waves.supersede(site.id)
-            jobs = await self._drafted(site, problem, schedule, transactions, unready)
+            jobs = await self._drafted(site, plan_id, problem, schedule, transactions, unready)
             await self._outcomes.announce(site, plan_id, [job for job in jobs if not job.is_settled])
-            waiting = await self._waves.run(problem, schedule, jobs)
+            waiting = await self._waves.run(plan_id, problem, schedule, jobs)
             deliveries = await self._outcomes.conclude(site, plan_id, jobs)
             self._waited_for.difference_update(job.key for job in jobs if job.sent is not None)
             keys = frozenset(job.key for job in jobs)
@@ -285,6 +303,7 @@ class Dispatcher:
     async def _drafted(
         self,
         site: Site,
+        plan_id: str,
         problem: Problem,
         schedule: Schedule,
         transactions: Mapping[str, Transaction],
@@ -295,6 +314,7 @@ class Dispatcher:
         able = connected & self._preparer.prepared
         jobs = await self._drafts.jobs(site, problem, schedule, transactions, able=able)
         for job in jobs:
+            self.restraint.note(site, plan_id, problem, job)
             is_told = job.key in self._witness.faults or job.key in self._waited_for
             held = None if is_told else job.held_already(self._book)
             if job.station_id not in connected:
@@ -357,24 +377,23 @@ class Dispatcher:
                 self._failures.forget(evse_key(station_id, evse_id))
                 self._second_waves.drop(station_id, evse_id)
                 self._waves.lowerings.forget(evse_key(station_id, evse_id))
+                self.restraint.dismiss(evse_key(station_id, evse_id), transaction_id)
             case _:
                 pass
 
     def measured(self, event: MeterValuesReceived) -> None:
         """Compare what an EVSE draws with what it may, and raise who waits for the room that it makes."""
         self._witness.measured(event)
-        key, wiring = evse_key(event.station_id, event.evse_id), self._wiring(event.station_id, event.evse_id)
-        if wiring is None:
-            return
-        drawn_a = drawn_current(event, wiring, self._book.holding(key).vehicle_phases)
-        if drawn_a is not None and self._waves.lowerings.take(key, drawn_a, event.at):
+        wiring = self._wiring(event.station_id, event.evse_id)
+        if wiring is not None and self._waves.measured(event, wiring):
             site_id = self._sites[event.station_id].id
             if self._second_waves.is_waiting(site_id):
                 self._witness.in_background(self._raise_who_waits(site_id))
 
     async def settle(self) -> None:
-        """Return once what `measured` found out is in the store."""
+        """Return once what `measured` found out, and what was sent beside the plans, is in the store."""
         await self._witness.settle()
+        await self.restraint.settle()
 
     def _wiring(self, station_id: str, evse_id: int) -> Wiring | None:
         site = self._sites.get(station_id)

@@ -57,7 +57,7 @@ class SecondWaves:
         if wave is None:
             return
         jobs = list(wave.jobs)
-        if await self._waves.go_on(wave.problem, wave.schedule, jobs, wave.keys):
+        if await self._waves.go_on(wave.plan_id, wave.problem, wave.schedule, jobs, wave.keys):
             await self._conclude(wave.site, wave.plan_id, jobs)
         wave.jobs[:] = [job for job in wave.jobs if job.state == "withheld"]
         if not wave.jobs:

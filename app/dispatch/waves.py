@@ -13,12 +13,17 @@ import structlog
 
 from app.clock import Clock
 from app.db.records import HELD
+from app.db.store import Store
 from app.dispatch.delivery import SAME_A, Job, places_above, share_a_fuse
-from app.dispatch.in_force import Book
+from app.dispatch.in_force import Book, Wiring
 from app.dispatch.lowerings import Lowerings
 from app.dispatch.messenger import Messenger
-from app.dispatch.witness import Witness
+from app.dispatch.restraint import Restraint
+from app.dispatch.switching import Switching
+from app.dispatch.witness import Witness, drawn_current
 from app.errors import AppError
+from app.events import MeterValuesReceived
+from app.site import evse_key
 from optimizer.check import overloads
 from optimizer.domain import Problem, Schedule
 
@@ -32,12 +37,18 @@ class Waves:
 
     def __init__(
         self,
+        store: Store,
         messenger: Messenger,
         book: Book,
         witness: Witness,
         clock: Clock,
         turns: defaultdict[str, asyncio.Lock],
+        switching: Switching,
+        restraint: Restraint,
     ) -> None:
+        self._store = store
+        self._switching = switching
+        self._restraint = restraint
         self._messenger = messenger
         self._book = book
         self._witness = witness
@@ -45,7 +56,7 @@ class Waves:
         self._turns = turns
         self.lowerings = Lowerings()
 
-    async def run(self, problem: Problem, schedule: Schedule, jobs: Sequence[Job]) -> list[Job]:
+    async def run(self, plan_id: str, problem: Problem, schedule: Schedule, jobs: Sequence[Job]) -> list[Job]:
         """Both waves; those of `jobs` that wait for somebody's meter, withheld until `go_on` finds room for them."""
         moving = [job for job in jobs if not job.is_settled]
         stuck = [job for job in jobs if job.is_settled and job.exceeds_its_share(self._book)]
@@ -63,17 +74,23 @@ class Waves:
                 continue
             if in_the_way and job.raises(self._book):
                 job.settle("withheld", f"{', '.join(sorted(in_the_way))} did not verifiably lower")
-            elif job.raises(self._book) and not self._messenger.budget.allows_raising(job.key, now):
-                job.settle("withheld", self._messenger.budget.refusal())
+            elif (refusal := self._switching.refusal(job, self._book, now)) is not None:
+                job.settle("withheld", refusal)
             else:
                 raising.append(job)
+        if raising and not await self._store.admit_plan(plan_id):
+            for job in raising:
+                job.settle("withheld", "a newer plan was sent meanwhile")
+            raising = []
         waiting = self._without_room(problem, schedule, raising, [job.key for job in jobs])
         sent = [job for job in raising if job not in waiting]
         await self._at_each_station(sent, self._messenger.deliver_plan)
         self._note(sent, before_a)
         return waiting
 
-    async def go_on(self, problem: Problem, schedule: Schedule, jobs: Sequence[Job], others: Collection[str]) -> bool:
+    async def go_on(
+        self, plan_id: str, problem: Problem, schedule: Schedule, jobs: Sequence[Job], others: Collection[str]
+    ) -> bool:
         """Send those of the waiting `jobs` for which there is room by now; whether there were any.
 
         The others of the plan, by EVSE key, are the ones for whose meters they wait.
@@ -83,10 +100,18 @@ class Waves:
             job.now = now
         waiting = self._without_room(problem, schedule, jobs, others)
         ready = [job for job in jobs if job not in waiting]
+        if ready and not await self._store.admit_plan(plan_id):
+            return False  # a newer plan was sent, by whomever
         for job in ready:
             job.is_settled = False
         await self._at_each_station(ready, self._messenger.deliver_plan)
         return bool(ready)
+
+    def measured(self, event: MeterValuesReceived, wiring: Wiring) -> bool:
+        """Whether the sample shows that a lower limit has freed its room."""
+        key = evse_key(event.station_id, event.evse_id)
+        drawn_a = drawn_current(event, wiring, self._book.holding(key).vehicle_phases)
+        return drawn_a is not None and self.lowerings.take(key, drawn_a, event.at)
 
     def _without_room(
         self, problem: Problem, schedule: Schedule, raising: Sequence[Job], keys: Collection[str]
@@ -129,6 +154,7 @@ class Waves:
         async def serve(station_id: str) -> None:
             async with self._turns[station_id]:
                 for job in by_station[station_id]:
+                    self._restraint.cut(job)
                     try:
                         await act(job)
                     except AppError as error:  # one station's trouble is not the others'

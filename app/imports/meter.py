@@ -79,7 +79,7 @@ async def import_meter(
             continue
         try:
             at = moment_of(row[time_column], zone) - (step if labels == "end" else timedelta(0))
-            batch.append(Reading(site_id, meter_id, at, _number(raw) * to_kw))
+            batch.append(Reading(site_id, meter_id, at, number_of(raw) * to_kw))
         except InvalidInputError:
             raise
         except (ValueError, OverflowError) as error:
@@ -106,7 +106,8 @@ def _factor(unit: Unit, step: timedelta) -> float:
             return timedelta(hours=1) / step / 1000
 
 
-def _number(raw: object) -> float:
+def number_of(raw: object) -> float:
+    """A finite number, with a decimal point or comma; `ValueError` for anything else."""
     number = float(raw) if isinstance(raw, int | float) else float(str(raw).strip().replace(",", "."))
     if not isfinite(number):
         raise ValueError(f"{raw} is not a finite number")

@@ -59,7 +59,7 @@ async def test_who_shares_no_overloaded_fuse_goes_at_once() -> None:
 async def test_who_is_raised_later_only_goes_at_once() -> None:
     world = await a_world_that_measures(2, {1: 16, 2: 16})
 
-    deliveries = await world.send({1: [16] * 4 + [26] * 4, 2: 6})
+    deliveries = await world.send({1: [16] * 2 + [26] * 6, 2: 6})
 
     assert deliveries[1].state == "applied"
 

@@ -40,6 +40,7 @@ class FakeStore(Store):
         self.saved: dict[tuple[str, str, int], Delivery] = {}
         self.history: list[Delivery] = []
         self.kept_wishes: dict[str, Wish] = {}
+        self.overtaken: set[str] = set()  # plans of which newer ones were sent
 
     async def transactions(self, **_: Any) -> list[Transaction]:
         return list(self.running)
@@ -68,10 +69,16 @@ class FakeStore(Store):
         await self.wish(wish_id)
         del self.kept_wishes[wish_id]
 
+    async def admit_plan(self, plan_id: str) -> bool:
+        return plan_id not in self.overtaken
+
     async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             self.saved[delivery.plan_id, delivery.station_id, delivery.evse_id] = delivery
             self.history.append(delivery)
+
+    async def highest_readings(self, site_id: str) -> dict[str, float]:
+        return {}
 
     async def deliveries_in_force(self, site_id: str) -> list[Delivery]:
         reached = ("accepted", "applied", "contradicted", "unknown")
@@ -174,7 +181,9 @@ class World:
         return sum(station.limit_a(1, moment) for station in self.connector.stations.values())
 
 
-def a_world(stations: int = 2, *, fallback_a: float = 0.0, **passport: Any) -> World:
+def a_world(
+    stations: int = 2, *, fallback_a: float = 0.0, site_has: Mapping[str, Any] | None = None, **passport: Any
+) -> World:
     clock, events, store = SteppedClock(START), Events(), FakeStore()
     connector = FakeConnector(clock)
     site = Site.model_validate(
@@ -190,6 +199,7 @@ def a_world(stations: int = 2, *, fallback_a: float = 0.0, **passport: Any) -> W
             "tariff": {"kind": "fixed", "price_per_kwh": 0.3},
             "fallback_current_a": fallback_a,
         }
+        | dict(site_has or {})
     )
     transactions = {}
     for number in range(1, stations + 1):
