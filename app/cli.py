@@ -232,6 +232,24 @@ def station_call(
         raise typer.Exit(FAILED)
 
 
+@stations_app.command("notices")
+def station_notices(
+    station: Annotated[str, typer.Argument(help="The station's OCPP identity.")],
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many.")] = 20,
+    before: Annotated[int | None, typer.Option(help="Only those with a lower number.")] = None,
+    action: Annotated[str | None, typer.Option(help="What the action begins with, e.g. service: or operator:")] = None,
+    key: Annotated[str, typer.Option(envvar="SMARTCHARGE_API_KEY", help="An API key.", show_default=False)] = "",
+    url: Annotated[str, typer.Option(help="Of the service; by default where the settings say.")] = "",
+) -> None:
+    """What a station told of itself, what was forgiven it and what operators sent it, newest first."""
+    from app.cli_notices import print_notices
+
+    settings = _settings()
+    address = url or f"http://{settings.http_host}:{settings.http_port}"
+    if not print_notices(address, key, station, limit=limit, before=before, action=action):
+        raise typer.Exit(FAILED)
+
+
 @stations_app.command("password")
 def station_password(
     station: Annotated[str, typer.Argument(help="The station's OCPP identity.")],
@@ -300,6 +318,7 @@ def _add_history_commands() -> None:
 
     import_app.command("ocpp-log")(history.import_ocpp_log_command)
     import_app.command("meter")(history.import_meter_command)
+    import_app.command("transactions")(history.import_transactions_command)
     import_app.command("archive")(archive.import_archive_command)
     import_app.command("series")(signals.import_series_command)
     import_app.command("tariff")(signals.import_tariff_command)

@@ -24,7 +24,7 @@ from app.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from app.events import Event, Events, TransactionStarted, WishChanged
+from app.events import Event, Events, PriorityChargingChanged, TransactionStarted, WishChanged
 from app.gather.reservations import reservation_wish
 from app.keys import allows
 from app.site import Site
@@ -157,16 +157,32 @@ class Commands:
             log.error("commands.not_recorded", station=station_id, action=action, reason=str(error))
 
     async def _follow(self, station_id: str, action: str, payload: Json, reply: Json) -> None:
-        """A reservation that the station has accepted is an expected session; one that it has cancelled is none."""
-        if action not in ("ReserveNow", "CancelReservation") or str(reply.get("status")).lower() != "accepted":
+        """A reservation that the station has accepted is an expected session; one that it has cancelled is none.
+
+        And who was given priority is not planned any more.
+        """
+        if str(reply.get("status")).lower() != "accepted":
             return
+        changed: Event | None = None
         try:
-            changed = await self._reservation(station_id, action, payload)
+            if action in ("ReserveNow", "CancelReservation"):
+                changed = await self._reservation(station_id, action, payload)
+            elif action == "UsePriorityCharging":
+                changed = await self._priority(station_id, payload)
         except (StoreUnavailableError, NotFoundError) as error:  # what the station answered is no less true
-            log.error("commands.reservation_not_stored", station=station_id, action=action, reason=str(error))
+            log.error("commands.not_followed_up", station=station_id, action=action, reason=str(error))
             return
         if changed is not None:
             self._events.publish(changed)
+
+    async def _priority(self, station_id: str, payload: Json) -> PriorityChargingChanged | None:
+        """A station need not tell by NotifyPriorityCharging what it was asked for."""
+        running = await self._store.transaction_named(station_id, str(payload.get("transactionId")))
+        if running is None:
+            return None
+        return PriorityChargingChanged(
+            station_id, running.evse_id, running.transaction_id, payload.get("activate") is True, self._clock.now()
+        )
 
     async def _reservation(self, station_id: str, action: str, payload: Json) -> WishChanged | None:
         now = self._clock.now()

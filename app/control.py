@@ -28,6 +28,7 @@ from app.events import (
     SignalsArrived,
     SiteChanged,
     StationBooted,
+    StationClockChanged,
     StationConnected,
     StationDisconnected,
     TransactionStarted,
@@ -128,6 +129,7 @@ class Control:
                 | ObedienceChanged()
                 | ChargingLimitChanged()
                 | PriorityChargingChanged()
+                | StationClockChanged()
             ):
                 await self._mark_station(event.station_id)
             case (

@@ -40,6 +40,15 @@ class StationMisread:
 
 
 @dataclass(frozen=True, slots=True)
+class StationClockChanged:
+    """Its clock was found to be fast (slow: `ahead_s` is negative); profiles are written for that from now on."""
+
+    station_id: str
+    ahead_s: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StationBooted:
     station_id: str
     at: datetime
@@ -248,6 +257,7 @@ Event = (
     | StationDisconnected
     | StationFlapping
     | StationMisread
+    | StationClockChanged
     | StationBooted
     | StatusChanged
     | TransactionStarted

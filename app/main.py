@@ -41,6 +41,7 @@ from app.meters.meters import Meters
 from app.metrics import Metrics
 from app.modes import Modes
 from app.nightly import Nightly, NightlyResult, run_nightly
+from app.observations import Observations
 from app.outcome import Outcomes
 from app.planner import Planner
 from app.server import bind, in_url, listening
@@ -142,6 +143,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         sources = await stack.enter_async_context(open_sources(settings, store, clock, events, grid_limits))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
+        observations = Observations(store, events, clock)
+        stack.push_async_callback(observations.close)
         guard = Guard(
             dispatcher.restraint,
             connector,

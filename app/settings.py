@@ -85,6 +85,10 @@ class Settings(BaseSettings):
     ocpp_tls_client_ca: Path | None = Field(
         default=None, description="PEM file of the authorities that sign stations' own certificates."
     )
+    ocpp_tls_client_crl: Path | None = Field(
+        default=None,
+        description="PEM file of these authorities' revocation lists, one for each; read again when it changes.",
+    )
     ocpp_connects_a_minute: int = Field(
         default=20, ge=1, description="A station that connects more often is kept out until it has calmed down."
     )

@@ -52,6 +52,7 @@ class FakeStation:
     profiles: dict[int, list[ChargingProfile]] = field(default_factory=dict)
     transactions: dict[int, int] = field(default_factory=dict)  # EVSE -> running transaction
     sent: list[tuple[int, ChargingProfile]] = field(default_factory=list)  # every one that reached it
+    inoperative: set[int] | str = field(default_factory=set)  # EVSEs; "later": only once a transaction has ended
     _switches: dict[int, Switches] = field(default_factory=dict)
 
     def switches(self, evse_id: int) -> Switches:
@@ -223,6 +224,14 @@ class FakeConnector:
 
     async def remote_stop(self, station_id: str, transaction_id: int) -> str:
         await self._reach("RemoteStopTransaction", station_id)
+        return "Accepted"
+
+    async def change_availability(self, station_id: str, evse_id: int, *, is_operative: bool) -> str:
+        station = await self._reach("ChangeAvailability", station_id)
+        if station.inoperative == "later" and not is_operative:
+            return "Scheduled"
+        if isinstance(station.inoperative, set):
+            (station.inoperative.discard if is_operative else station.inoperative.add)(evse_id)
         return "Accepted"
 
     async def trigger(self, station_id: str, message: str, evse_id: int | None = None) -> str:

@@ -79,7 +79,7 @@ class Admission:
             self._in_work -= 1
         if refusal is None:
             self._throttle.succeeded(identity, address)
-            refusal = self._lock_out(identity, began)
+            refusal = self._lock_out(identity)
             if refusal is None:
                 return None
         elif refusal.is_strike:
@@ -156,8 +156,8 @@ class Admission:
             least = max(least, SecurityProfile(self._settings.ocpp_security_profile))
         return least, least > SecurityProfile.NONE
 
-    def _lock_out(self, identity: str, now: float) -> _Refusal | None:
-        if self._flapping.admits(identity, now):
+    def _lock_out(self, identity: str) -> _Refusal | None:
+        if self._flapping.admits(identity, self._clock.now().timestamp()):
             return None
         if self._flapping.is_news(identity):
             self._tell_flapping(identity)

@@ -54,5 +54,8 @@ class ByDialect(ABC):
     async def remote_stop(self, station_id: str, transaction_id: int) -> str:
         return await self._dialect(station_id).remote_stop(transaction_id)
 
+    async def change_availability(self, station_id: str, evse_id: int, *, is_operative: bool) -> str:
+        return await self._dialect(station_id).change_availability(evse_id, is_operative=is_operative)
+
     async def trigger(self, station_id: str, message: str, evse_id: int | None = None) -> str:
         return await self._dialect(station_id).trigger(message, evse_id)

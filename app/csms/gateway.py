@@ -6,6 +6,7 @@ commands either reach it or say which of four things went wrong.
 
 import asyncio
 import ssl
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -26,8 +27,9 @@ from app.csms.handshake import choose_subprotocol, identity_of
 from app.csms.key_changes import KeyChanges
 from app.csms.ocpp_schemas import load_schemas
 from app.csms.session import Dialect, Session
+from app.csms.station_clock import StationClock
 from app.csms.station_rules import StationRules
-from app.csms.tls import SecurityProfile, profile_of, server_context
+from app.csms.tls import RevocationLists, SecurityProfile, profile_of, server_context
 from app.csms.wire import LARGEST_FRAME_BYTES, WIRE_16, WIRE_21, WIRE_201, Wire
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError, StationOfflineError, StoreUnavailableError
@@ -82,6 +84,8 @@ class Gateway(ByDialect):
         self.enrolment = Enrolment()
         self._key_changes = KeyChanges(store)
         self._sessions: dict[str, tuple[Session, Dialect]] = {}
+        self._revocations: asyncio.Task[None] | None = None
+        self._station_clocks: defaultdict[str, StationClock] = defaultdict(StationClock)
         self._last_seen: dict[str, datetime] = {}
         self._seen_unwritten: dict[str, datetime] = {}
         self._seen_written_at: datetime | None = None
@@ -127,6 +131,9 @@ class Gateway(ByDialect):
         if context is not None:
             self._tls_server = await self._listen(settings.ocpp_tls_port, context)
             self._servers.append(self._tls_server)
+            if settings.ocpp_tls_client_crl is not None:
+                lists = RevocationLists(context, settings.ocpp_tls_client_crl, self._clock)
+                self._revocations = asyncio.create_task(lists.keep_current(), name="ocpp-revocations")
             log.info("ocpp.listening_tls", host=settings.ocpp_host, port=self.tls_port)
         self._deaf = self._events.subscribe(self._hear)
 
@@ -152,6 +159,8 @@ class Gateway(ByDialect):
         """Close every connection and wait until what they had sent is stored."""
         self._deaf()
         self._deaf = lambda: None
+        if self._revocations is not None:
+            self._revocations.cancel()
         for server in self._servers:
             server.close()  # with 1001, going away
         for server in self._servers:
@@ -229,6 +238,7 @@ class Gateway(ByDialect):
             security_profile=profile_of(
                 connection.transport, station_id, asks_password=self._settings.ocpp_auth == "basic"
             ),
+            station_clock=self._station_clocks[station_id],
         )
         dialect = speak(session, self._store, self._clock, self._settings)
         superseded = self._sessions.get(station_id)

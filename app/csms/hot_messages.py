@@ -5,6 +5,7 @@ store, answered in one go. Every other frame takes the long way, and the answers
 the struct alone.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Protocol
 
@@ -83,9 +84,11 @@ class HotMessages:
         clock: Clock,
         transactions: Running,
         live_values: LiveValues,
+        note_time: Callable[[datetime, datetime], None] = lambda _reported, _received: None,
         decoder: "msgspec.json.Decoder[MeterValues16] | msgspec.json.Decoder[MeterValues2x]" = METER_VALUES_16,
     ) -> None:
         self._decoder = decoder
+        self._note_time = note_time
         self._station_id = station_id
         self._store = store
         self._clock = clock
@@ -133,5 +136,7 @@ class HotMessages:
         except StoreUnavailableError as error:
             # Samples may be lost, live values not: the guard goes on from memory.
             log.error("ocpp.meter_values_not_stored", station=self._station_id, reason=str(error))
+        if live is not None:
+            self._note_time(live.at, received_at)
         event = live and self._live_values.event(evse_id, live_transaction, live, received_at)
         return Answer({}, (event,) if event else (), after=self._store.catch_up if self._store.is_behind else None)

@@ -79,7 +79,7 @@ def samples_of(groups: Sequence[Group16] | Sequence[Group2x], received_at: datet
     samples: list[Sample] = []
     times = set()
     for group in groups:
-        at = _plausible(group.timestamp, received_at)
+        at = plausible_time(group.timestamp, received_at)
         sample = None if at is None or at in times else _sample(group, at)
         if sample is None:
             return None
@@ -94,14 +94,21 @@ def live_of(samples: Sequence[Sample]) -> Live | None:
     if not with_values:
         return None
     newest = with_values[0] if len(with_values) == 1 else max(with_values, key=_at)
-    power, current, energy = newest.live
-    power_w, energy_wh = power.get(""), energy.get("")
+    power, current, _ = newest.live
+    power_w = power.get("")
     if power_w is None and power:
         phases = [power[phase] for phase in PHASES if phase in power]
         power_w = sum(phases) if phases else None
-    if energy_wh is None and energy and all(phase in energy for phase in PHASES):
-        energy_wh = sum(energy[phase] for phase in PHASES)
-    return Live(newest.at, power_w, {phase: current[phase] for phase in PHASES if phase in current}, energy_wh)
+    currents_a = {phase: current[phase] for phase in PHASES if phase in current}
+    return Live(newest.at, power_w, currents_a, total_energy_wh(newest))
+
+
+def total_energy_wh(sample: Sample) -> float | None:
+    """The energy register: the total, else the sum where all phases are there."""
+    energy = sample.live[_LIVE[ENERGY]]
+    if "" in energy:
+        return energy[""]
+    return sum(energy[phase] for phase in PHASES) if all(phase in energy for phase in PHASES) else None
 
 
 class _Known(NamedTuple):
@@ -152,7 +159,8 @@ def _learn(words: tuple[str | None, UnitOfMeasure | str | None, str | None, str 
     return known
 
 
-def _plausible(text: str, received_at: datetime) -> datetime | None:
+def plausible_time(text: str, received_at: datetime) -> datetime | None:
+    """The time that `text` says, UTC; None where it says none, or one that cannot be right."""
     if len(text) < _SHORTEST_TIME:
         return None
     try:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Literal
 
-from app.csms.composite import RECURRENCE
 from app.csms.connector import ChargingProfile, Kind, Passport, Period, Purpose, RateUnit
 from app.csms.limits import Electrics, floored, number_phases, preferred_unit, written, written_or_paused
 from app.csms.profile_json import profile_from_json, profile_to_json
@@ -36,7 +35,6 @@ __all__ = [
     "preferred_unit",
     "profile_from_json",
     "profile_to_json",
-    "recurring_profile",
 ]
 
 
@@ -184,54 +182,6 @@ def compile_steps(
     per_ampere = 1.0 if unit is RateUnit.A else electrics.watts_per_ampere
     allowed = Steps(curve.moments, tuple(limit / per_ampere for limit in curve.values), curve.end)
     return Compiled(profile, allowed, *_beyond(steps, allowed), covers=curve == whole)
-
-
-def recurring_profile(
-    steps: Steps,
-    *,
-    passport: Passport,
-    stack_level: int,
-    profile_id: int,
-    electrics: Electrics = UNKNOWN_VEHICLE,
-    unit: RateUnit | None = None,
-) -> ChargingProfile:
-    """A day or a week of limits that repeats itself in UTC until it is replaced: a TxDefaultProfile without an end.
-
-    `steps` spans exactly the recurrence, which also is its duration: no gap is left to the level below. It begins one
-    recurrence in the past, so that it holds at once. Raises `ValueError` for another span, for more steps than the
-    station takes, and for a station that executes no Recurring profiles.
-    """
-    span = steps.end - steps.start
-    recurrency = next((one for one, every in RECURRENCE.items() if every == span), None)
-    if recurrency is None:
-        raise ValueError(f"{span} is neither a day nor a week")
-    if Kind.RECURRING not in passport.kinds:
-        raise ValueError("the station executes no Recurring profiles")
-    if stack_level < 1:
-        raise ValueError("stack level 0 of TxDefaultProfile belongs to the fallback: a plan needs 1 or more")
-    unit = unit or preferred_unit(passport, is_dc=electrics.is_dc)
-    curve = Steps(
-        steps.moments, tuple(written_or_paused(one, unit, electrics, passport) for one in steps.values), steps.end
-    )
-    curve = curve.merged()
-    if len(curve.moments) > passport.max_periods:
-        raise ValueError(
-            f"{len(curve.moments)} periods are more than the {passport.max_periods} that the station takes"
-        )
-    return ChargingProfile(
-        profile_id=profile_id,
-        stack_level=stack_level,
-        purpose=Purpose.TX_DEFAULT,
-        unit=unit,
-        start=curve.start - span,
-        periods=tuple(
-            Period(_offset_s(curve.start, moment), limit, number_phases(unit, electrics))
-            for moment, limit in zip(curve.moments, curve.values, strict=True)
-        ),
-        duration_s=_offset_s(curve.start, curve.end),
-        kind=Kind.RECURRING,
-        recurrency=recurrency,
-    )
 
 
 def plan_place(passport: Passport) -> tuple[Purpose, int]:

@@ -36,10 +36,11 @@ from app.csms.frames import (
 from app.csms.key_changes import KeyChanges, new_key_of
 from app.csms.ocpp_schemas import SchemaError, check_call
 from app.csms.outbox import Outbox
+from app.csms.station_clock import StationClock, told_at
 from app.csms.tls import SecurityProfile
 from app.csms.wire import WIRE_16, Wire
 from app.errors import AppError, CallFailedError, OutcomeUnknownError, StationOfflineError, StoreUnavailableError
-from app.events import Event, StationMisread
+from app.events import Event, StationClockChanged, StationMisread
 
 MAX_WAITING_CALLS = 64  # OCPP allows one; beyond this the socket is read no further
 MAX_MALFORMED = 30  # in MALFORMED_WINDOW; then the connection is closed with 1008, policy violation
@@ -97,6 +98,8 @@ class Dialect(Protocol):
 
     async def remote_stop(self, transaction_id: int) -> str: ...
 
+    async def change_availability(self, evse_id: int, *, is_operative: bool) -> str: ...
+
     async def trigger(self, message: str, evse_id: int | None) -> str: ...
 
 
@@ -124,10 +127,12 @@ class Session:
         wire: Wire = WIRE_16,
         key_changes: KeyChanges | None = None,
         security_profile: SecurityProfile | None = None,
+        station_clock: StationClock | None = None,
     ) -> None:
         self.station_id = station_id
         self.wire = wire
         self.security_profile = security_profile or SecurityProfile.NONE
+        self.station_clock = station_clock or StationClock()
         self.violations = 0
         self._connection = connection
         self._clock = clock
@@ -218,6 +223,13 @@ class Session:
                     if reply.done() and not reply.cancelled():
                         reply.exception()  # seen, even if the send failed first
 
+    def note_time(self, reported: datetime, received: datetime) -> None:
+        """A live message was sent at `reported`, by the station's clock."""
+        if self.station_clock.note(reported, received):
+            ahead_s = self.station_clock.ahead.total_seconds()
+            log.warning("ocpp.clock", station=self.station_id, ahead_s=ahead_s)
+            self._publish(StationClockChanged(self.station_id, ahead_s, received))
+
     def note_violations(self, violations: list[str], action: str) -> None:
         """Count what a station got wrong and was forgiven; each text is logged once a connection."""
         self.violations += len(violations)
@@ -271,18 +283,32 @@ class Session:
             try:
                 with self._clock.hold():
                     if isinstance(work, tuple):
-                        message_id, answer = work
-                        if answer.after is not None:
-                            await answer.after()
-                        await self._deliver(result_frame(message_id, answer.payload), answer.events)
+                        await self._answer_later(*work)
                     else:
                         await self._answer(dialect, work, received_at)
             finally:
                 self._unanswered -= 1
                 self._calls.task_done()
 
+    async def _answer_later(self, message_id: str, answer: Answer) -> None:
+        """An answer that is known already, and what has to be done before it is true."""
+        try:
+            if answer.after is not None:
+                await answer.after()
+        except StoreUnavailableError as error:
+            log.error("ocpp.message_not_stored", station=self.station_id, reason=str(error))
+            refusal = error_frame(message_id, "InternalError", "the database does not answer; send it again")
+            await self._deliver(refusal, answer.events)  # live values are true all the same
+        except Exception:  # a station must never wait for an answer that does not come
+            log.exception("ocpp.handler_failed", station=self.station_id)
+            await self._send(error_frame(message_id, "InternalError", "the message could not be processed"))
+        else:
+            await self._deliver(result_frame(message_id, answer.payload), answer.events)
+
     async def _answer(self, dialect: Dialect, call: Call | Send, received_at: datetime) -> None:
         answer = Answer({})
+        if (reported := told_at(call.payload)) is not None:
+            self.note_time(reported, received_at)
         is_send, noted = isinstance(call, Send), self.violations
         request = Call(call.message_id, call.action, call.payload) if isinstance(call, Send) else call
         try:

@@ -1,6 +1,8 @@
 """Patience with logins: who fails waits longer each time, and who connects all the time is kept out for a while.
 
-Pure: times are given, in seconds of any steady clock. Memory is bounded, the longest untouched is forgotten first.
+Pure: times are given in seconds. Guesses count by the machine's own steady time, connections by the service's clock, so
+that a simulated day finds the same stations flapping as a real one. Memory is bounded, the longest untouched is
+forgotten first.
 """
 
 from collections import deque
@@ -74,7 +76,7 @@ class Flapping:
     def admits(self, station_id: str, now: float) -> bool:
         """Whether it may connect now; if so, that counts."""
         times = self._connected_at.get(station_id) or deque(maxlen=self._most)
-        if len(times) == self._most and now - times[0] < CONNECT_WINDOW_S:
+        if len(times) == self._most and 0 <= now - times[0] < CONNECT_WINDOW_S:  # a clock may be put back
             return False
         times.append(now)
         _remember(self._connected_at, station_id, times)

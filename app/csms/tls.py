@@ -4,10 +4,18 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
+import structlog
+
+from app.clock import Clock
 from app.errors import InvalidInputError
 from app.settings import Settings
+
+CRL_LOOK_S = 60.0
+
+log = structlog.get_logger(__name__)
 
 
 class SecurityProfile(IntEnum):
@@ -41,7 +49,46 @@ def server_context(settings: Settings) -> ssl.SSLContext | None:
         except (OSError, ssl.SSLError) as error:
             raise InvalidInputError("ocpp_tls_client_ca", f"{settings.ocpp_tls_client_ca}: {error}") from error
         context.verify_mode = ssl.CERT_OPTIONAL
+    if settings.ocpp_tls_client_crl is not None:
+        if settings.ocpp_tls_client_ca is None:
+            raise InvalidInputError("ocpp_tls_client_crl", "needs ocpp_tls_client_ca: whose certificates are revoked?")
+        try:
+            context.load_verify_locations(settings.ocpp_tls_client_crl)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidInputError("ocpp_tls_client_crl", f"{settings.ocpp_tls_client_crl}: {error}") from error
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     return context
+
+
+class RevocationLists:
+    """The file of revocation lists behind a context: loaded again when it has changed, looked at once a minute.
+
+    Of two lists of one authority the newer counts. A file that is gone or unreadable leaves what was loaded, which ends
+    by itself: once a list is past its next update, no certificate of its authority is accepted any more.
+    """
+
+    def __init__(self, context: ssl.SSLContext, path: Path, clock: Clock) -> None:
+        self._context = context
+        self._path = path
+        self._clock = clock
+        self._changed_at = path.stat().st_mtime_ns
+
+    async def keep_current(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._clock.sleep(CRL_LOOK_S)
+            self.look()
+
+    def look(self) -> None:
+        """Load the file if it is another than before."""
+        try:
+            changed_at = self._path.stat().st_mtime_ns
+            if changed_at != self._changed_at:
+                self._context.load_verify_locations(self._path)
+                self._changed_at = changed_at
+                log.info("ocpp.revocations_loaded", file=str(self._path))
+        except (OSError, ssl.SSLError) as error:
+            log.error("ocpp.revocations_unreadable", file=str(self._path), reason=str(error))
 
 
 def profile_of(transport: asyncio.BaseTransport, station_id: str, *, asks_password: bool) -> SecurityProfile | None:

@@ -46,7 +46,8 @@ class V16:
         return await self._messages.answer(call, received_at)
 
     async def set_charging_profile(self, evse_id: int, profile: ChargingProfile) -> None:
-        payload = {"connectorId": evse_id, "csChargingProfiles": profile_json(profile)}
+        written = self._session.station_clock.of_station(profile)
+        payload = {"connectorId": evse_id, "csChargingProfiles": profile_json(written)}
         status = await self._status_of("SetChargingProfile", payload)
         if status.lower() != "accepted":
             raise ProfileRejectedError(self._session.station_id, status)
@@ -72,7 +73,9 @@ class V16:
         if status.lower() != "accepted":
             raise ProfileRejectedError(self._session.station_id, status)
         try:
-            return read_composite(reply, asked=unit, duration_s=duration_s, received_at=self._clock.now())
+            here, there = self._clock.now(), self._session.station_clock
+            reported = read_composite(reply, asked=unit, duration_s=duration_s, received_at=here + there.ahead)
+            return there.of_ours(reported)
         except UnreadableScheduleError as error:
             raise ProfileRejectedError(self._session.station_id, str(error)) from error
 
@@ -102,11 +105,16 @@ class V16:
     async def remote_start(self, evse_id: int, id_tag: str, profile: ChargingProfile | None) -> str:
         payload: Json = {"connectorId": evse_id, "idTag": id_tag}
         if profile is not None:
-            payload["chargingProfile"] = profile_json(profile, with_transaction=False)
+            written = self._session.station_clock.of_station(profile)
+            payload["chargingProfile"] = profile_json(written, with_transaction=False)
         return await self._status_of("RemoteStartTransaction", payload)
 
     async def remote_stop(self, transaction_id: int) -> str:
         return await self._status_of("RemoteStopTransaction", {"transactionId": transaction_id})
+
+    async def change_availability(self, evse_id: int, *, is_operative: bool) -> str:
+        payload = {"connectorId": evse_id, "type": "Operative" if is_operative else "Inoperative"}
+        return await self._status_of("ChangeAvailability", payload)
 
     async def trigger(self, message: str, evse_id: int | None) -> str:
         payload: Json = {"requestedMessage": message}

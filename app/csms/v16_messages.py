@@ -75,7 +75,9 @@ class StationMessages:
         self._transactions = Transactions(session, store)
         self._last_status: dict[int, str] = {}
         self._live_values = LiveValues(session.station_id)
-        self._hot = HotMessages(session.station_id, store, clock, self._transactions, self._live_values)
+        self._hot = HotMessages(
+            session.station_id, store, clock, self._transactions, self._live_values, session.note_time
+        )
         self._handlers: dict[str, Callable[[Json, datetime], Awaitable[Answer]]] = {
             "Authorize": self._authorize,
             "BootNotification": self._boot,

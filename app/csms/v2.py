@@ -68,6 +68,9 @@ class V2:
         self._passport: tuple[Passport, int] | None = None  # and the count of boots when it was read
         self._later: set[asyncio.Task[None]] = set()
 
+    def answer_now(self, raw: bytes, received_at: datetime) -> tuple[str, Answer] | None:
+        return self._messages.answer_now(raw, received_at)
+
     async def answer(self, call: Call, received_at: datetime) -> Answer:
         return await self._messages.answer(call, received_at)
 
@@ -79,7 +82,8 @@ class V2:
         transaction = None
         if profile.transaction_id is not None:
             transaction = await self._messages.transactions.name_of(profile.transaction_id)
-        await self.send_profile(evse_id, profile_json(profile, transaction))
+        written = self._session.station_clock.of_station(profile)
+        await self.send_profile(evse_id, profile_json(written, transaction))
 
     async def send_profile(self, evse_id: int, document: Json) -> None:
         """A chargingProfile as OCPP writes it, with every key of this version; errors as `set_charging_profile`."""
@@ -111,7 +115,9 @@ class V2:
         reply = await self._call("GetCompositeSchedule", payload)
         self._require_accepted(reply, "GetCompositeSchedule")
         try:
-            return composite_of(reply, asked=unit, duration_s=duration_s, received_at=self._clock.now())
+            here, there = self._clock.now(), self._session.station_clock
+            reported = composite_of(reply, asked=unit, duration_s=duration_s, received_at=here + there.ahead)
+            return there.of_ours(reported)
         except UnreadableScheduleError as error:
             raise ProfileRejectedError(self._station_id, str(error)) from error
 
@@ -190,7 +196,7 @@ class V2:
             "remoteStartId": self._reports.next_id(),
         }
         if profile is not None:
-            payload["chargingProfile"] = profile_json(profile, None)
+            payload["chargingProfile"] = profile_json(self._session.station_clock.of_station(profile), None)
             await self._check("RequestStartTransaction", payload)
             self._obey_rules(evse_id, payload["chargingProfile"], starts=True)
         return await self._status_of("RequestStartTransaction", payload)
@@ -198,6 +204,10 @@ class V2:
     async def remote_stop(self, transaction_id: int) -> str:
         name = await self._messages.transactions.name_of(transaction_id)
         return await self._status_of("RequestStopTransaction", {"transactionId": name})
+
+    async def change_availability(self, evse_id: int, *, is_operative: bool) -> str:
+        status = "Operative" if is_operative else "Inoperative"
+        return await self._status_of("ChangeAvailability", {"operationalStatus": status, "evse": {"id": evse_id}})
 
     async def trigger(self, message: str, evse_id: int | None) -> str:
         payload: Json = {"requestedMessage": _TRIGGERS.get(message, message)}

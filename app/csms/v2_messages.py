@@ -22,6 +22,7 @@ from app.csms.reservations import end_reservation, reservation_id_of
 from app.csms.session import Answer, CallRefusedError, Session
 from app.csms.timestamps import MessageTime, iso_utc, message_time
 from app.csms.v2_held import HeldProfiles
+from app.csms.v2_hot import HotMessages2x
 from app.csms.v2_limit_messages import LimitMessages, Resend
 from app.csms.v2_reports import Reports
 from app.csms.v2_statuses import CONNECTOR_STATUS_BY_LOWER, EvseStatuses
@@ -97,6 +98,7 @@ class StationMessages:
         self._live = LiveValues(session.station_id)
         self._statuses = EvseStatuses()
         self.transactions = Transactions(session, store, self._live, self._statuses, held)
+        self._hot = HotMessages2x(session.station_id, store, clock, self.transactions, self._live, session.note_time)
         limits = LimitMessages(session, store, version, self.transactions, held, resend)
         self._handlers: dict[str, Callable[[Json, datetime], Awaitable[Answer]]] = {
             "Authorize": self._authorize,
@@ -118,6 +120,9 @@ class StationMessages:
             "TransactionEvent": self.transactions.event,
             "VatNumberValidation": self._vat_number,
         }
+
+    def answer_now(self, raw: bytes, received_at: datetime) -> tuple[str, Answer] | None:
+        return self._hot.answer(raw, received_at)
 
     async def answer(self, call: Call, received_at: datetime) -> Answer:
         """Raises `CallRefusedError` for what is no message of a station; database errors mean: send it again."""

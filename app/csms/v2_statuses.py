@@ -35,6 +35,10 @@ class EvseStatuses:
             self._had_transaction.discard(evse_id)
         return self.of(evse_id)
 
+    def is_in(self, evse_id: int, charging_state: str) -> bool:
+        """Whether its transaction is known to be in this state."""
+        return self._charging_state.get(evse_id) == charging_state
+
     def in_transaction(self, evse_id: int, charging_state: str) -> str:
         """The EVSE's status now that its transaction is in this state."""
         self._charging_state[evse_id] = charging_state

@@ -4,6 +4,7 @@ Events come late, twice and in the wrong order; `Store.record_transaction_event`
 whatever their order. Here is what they mean to the service while they are news.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,6 +52,25 @@ class Known:
         )
 
 
+class RunningNow:
+    """What a connection's transactions know from memory, as the hot messages want it."""
+
+    def __init__(self, transactions: "Transactions") -> None:
+        self._transactions = transactions
+
+    @property
+    def knows_running(self) -> bool:
+        return self._transactions.running_in_memory() is not None
+
+    def running_at(self, evse_id: int, at: datetime) -> int | None:
+        running = (self._transactions.running_in_memory() or {}).get(evse_id)
+        return None if running is None or at < running.started_at else running.transaction_id
+
+    def is_known_as_own(self, _transaction_id: int) -> bool:
+        """MeterValues of 2.x name no transaction."""
+        return False
+
+
 class Transactions:
     """The transactions of one connection's station."""
 
@@ -66,6 +86,7 @@ class Transactions:
         self._running: dict[int, Transaction] | None = None  # by EVSE; None: not read from the store yet
         self._known: dict[str, Known] = {}  # by the station's name
         self._last_status: dict[int, str] = {}
+        self.now = RunningNow(self)
 
     async def event(self, payload: Json, received_at: datetime) -> Answer:
         """TransactionEvent. Raises `CallRefusedError` for one that cannot be told from others, and
@@ -115,6 +136,21 @@ class Transactions:
             received_at=event.received_at,
         )
         return recorded
+
+    def running_by_name(self, event: TransactionEvent) -> Known | None:
+        """The running transaction that `event` is the next of many of; None for one that says anything new of it, or
+        of its EVSE."""
+        known = self._known.get(event.ocpp_transaction_id)
+        if known is None or not known.is_told_by(event):
+            return None
+        evse_id, state = known.transaction.evse_id, event.charging_state
+        if state is not None and not (evse_id in self._last_status and self._statuses.is_in(evse_id, state)):
+            return None
+        return known
+
+    def running_in_memory(self) -> Mapping[int, Transaction] | None:
+        """By EVSE; None before the store was asked."""
+        return self._running
 
     async def running_at(self, evse_id: int) -> Transaction | None:
         """The newest running transaction of an EVSE; a restart of service or station ends none."""
@@ -209,6 +245,8 @@ class Transactions:
             status = self._statuses.after_transaction(transaction.evse_id)
         elif event.charging_state is not None:
             status = self._statuses.in_transaction(transaction.evse_id, event.charging_state)
+            if self._last_status.get(transaction.evse_id) == status:
+                return []  # its time is since when it has been so
         else:
             status = None
         return [] if status is None else await self.set_status(transaction.evse_id, status, "NoError", time.live_at)

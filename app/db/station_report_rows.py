@@ -82,7 +82,18 @@ class StationReportRows(Rows):
 
     async def notices(self, station_id: str, *, limit: int = 100) -> list[StationNotice]:
         """Newest first."""
-        wanted = select(*columns_of(NOTICES, StationNotice)).where(NOTICES.c.station_id == station_id)
+        return [notice for _, notice in await self.numbered_notices(station_id, limit=limit)]
+
+    async def numbered_notices(
+        self, station_id: str, *, limit: int = 100, before: int | None = None, action: str | None = None
+    ) -> list[tuple[int, StationNotice]]:
+        """Newest first, each with its number: those below `before` whose action begins with `action`."""
+        wanted = select(NOTICES.c.number, *columns_of(NOTICES, StationNotice))
+        wanted = wanted.where(NOTICES.c.station_id == station_id)
+        if before is not None:
+            wanted = wanted.where(NOTICES.c.number < before)
+        if action is not None:
+            wanted = wanted.where(NOTICES.c.action.startswith(action, autoescape=True))
         async with self._database.read() as connection:
             rows = (await connection.execute(wanted.order_by(NOTICES.c.number.desc()).limit(limit))).all()
-        return [record_of(StationNotice, row) for row in rows]
+        return [(int(number), StationNotice(*values)) for number, *values in rows]

@@ -82,6 +82,7 @@ def certify(
     max_base_load_kw: float | None,
     base_source: BaseSource | None,
     now: datetime,
+    clocks_ahead_s: Mapping[str, float] | None = None,
 ) -> Certificate:
     """Add up `curves`, the most that each EVSE may draw (A per phase, all over the same time, from `now` on).
 
@@ -103,7 +104,10 @@ def certify(
         isolated=tuple(sorted(isolated)),
         max_base_load_kw=max_base_load_kw,
         base_source=base_source,
-        assumptions=_assumptions(fallback_a, isolated, max_base_load_kw, base_source),
+        assumptions=(
+            *_assumptions(fallback_a, isolated, max_base_load_kw, base_source),
+            *_of_clocks(clocks_ahead_s or {}),
+        ),
     )
 
 
@@ -144,6 +148,13 @@ def _certified(fuse: Fuse, charging: Floats, moments: list[datetime]) -> Certifi
         worst_at=moments[worst],
         holds_from=moments[after] if after < len(moments) else None,
     )
+
+
+def _of_clocks(ahead_s: Mapping[str, float]) -> tuple[str, ...]:
+    if not ahead_s:
+        return ()
+    named = [f"{station_id} {seconds:+.0f} s" for station_id, seconds in sorted(ahead_s.items())]
+    return (f"these clocks go on being wrong by what their plans are shifted for: {', '.join(named)}",)
 
 
 def _assumptions(

@@ -7,7 +7,7 @@ from datetime import datetime
 from app.csms.composite import end_of
 from app.csms.connector import ChargingProfile, Passport, Purpose
 from app.csms.profiles import SEND_AHEAD, Compiled, Tail, cautious_steps, compile_steps, profile_to_json
-from app.csms.steps import Steps, pointwise
+from app.csms.steps import Steps, evaluated, pointwise
 from app.db.records import HELD, Delivery, DeliveryState, Transaction
 from app.dispatch.in_force import Book, Wiring, remaining
 from app.dispatch.ladder import Recipe
@@ -80,9 +80,11 @@ class Job:
         held, wanted = self._curves(book)
         return held.exceeds(wanted)
 
-    def raises(self, book: Book) -> bool:
-        """Whether the plan is above what is in force, at any moment."""
+    def raises(self, book: Book, *, before: datetime | None = None) -> bool:
+        """Whether the plan is above what is in force, at any moment; before `before`, if that is said."""
         held, wanted = self._curves(book)
+        if before is not None and self.now < before < wanted.end:
+            held, wanted = (evaluated(curve.at, curve.moments, curve.start, before) for curve in (held, wanted))
         return wanted.exceeds(held, SAME_A)
 
     def exceeds_its_share(self, book: Book) -> bool:
@@ -193,6 +195,13 @@ def expected_soon(problem: Problem, now: datetime, until: datetime) -> frozenset
 
 def share_a_fuse(problem: Problem, one: Job, other: Job) -> bool:
     return bool(_fuses(problem, one) & _fuses(problem, other))
+
+
+def places_above(problem: Problem, key: str) -> frozenset[str]:
+    """Where what an EVSE draws may be too much, as violations name it: connection, circuits, a shared supply."""
+    evse = problem.evse(key)
+    supply = () if evse.shared_power is None else (f"shared_power[{evse.shared_power.group}]",)
+    return frozenset((CONNECTION, *problem.ancestors(evse.circuit_id), *supply))
 
 
 def _fuses(problem: Problem, job: Job) -> set[str]:

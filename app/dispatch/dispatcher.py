@@ -2,43 +2,48 @@
 
 At every moment each EVSE executes its old limit or its new one, and nobody knows which of the messages arrive. So the
 first wave sends the lower of both, and the second the plan itself, but only where everyone who shares a fuse has
-verifiably made room. What every EVSE may be executing is kept in `app.dispatch.in_force`.
+verifiably made room (`app.dispatch.waves`). What every EVSE may be executing is kept in `app.dispatch.in_force`.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from app.clock import Clock
 from app.csms.connector import CsmsConnector, Passport
-from app.db.records import HELD, Delivery, Transaction
+from app.db.records import Delivery, Transaction
 from app.db.store import Store
 from app.dispatch.certificate import Certificate
-from app.dispatch.delivery import Job, share_a_fuse
+from app.dispatch.delivery import Job
 from app.dispatch.drafts import Drafts
 from app.dispatch.failures import Failures
 from app.dispatch.guarantee import WATCHED, Guarantee
 from app.dispatch.in_force import Book, Limit, Wiring, restored_holding, wiring_of
 from app.dispatch.messenger import Messenger
+from app.dispatch.outcomes import Outcomes
 from app.dispatch.passports import Passports
 from app.dispatch.patience import Patience
+from app.dispatch.pauser import Pauser
 from app.dispatch.preparer import Preparer
+from app.dispatch.priority import PriorityCharging
 from app.dispatch.probe import Prober, ProbeReport
 from app.dispatch.restraint import Restraint
+from app.dispatch.second_waves import SecondWave, SecondWaves
 from app.dispatch.switching import Switching
+from app.dispatch.waves import Waves
 from app.dispatch.witness import Witness
 from app.errors import AppError, NotFoundError, OvertakenError
 from app.events import (
-    DeliveryChanged,
+    ChargingNeedsReceived,
     Event,
     Events,
     MeterValuesReceived,
     StationBooted,
+    StationClockChanged,
     StationConnected,
     TransactionStarted,
     TransactionStopped,
@@ -80,15 +85,24 @@ class Dispatcher:
         self._preparer = Preparer(connector, store, clock, self._book, self._guarantee, self._passports)
         self._prober = Prober(connector, store, clock, self._book, self._passports)
         self._witness = Witness(connector, store, events, clock, self._book, self._wiring)
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by station
+        self._sending: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by site
+        self._failures = Failures()
+        self._outcomes = Outcomes(store, events, clock, self._book, self._witness, self._failures)
+        self.restraint = Restraint(
+            connector, store, events, clock, self._book, self._messenger, self._witness, self._passports, self._turns
+        )
+        self._waves = Waves(
+            store, self._messenger, self._book, self._witness, clock, self._turns, self.switching, self.restraint
+        )
+        self._second_waves = SecondWaves(self._waves, self._outcomes.conclude)
+        self._priority = PriorityCharging(store, events, self._book, self._witness.in_background)
+        self._pauser = Pauser(connector, store, events, clock, self._passports)
         self._sites: dict[str, Site] = {}  # by station
         self._restored: set[str] = set()
         self._patience = Patience()
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._failures = Failures()
-        self.restraint = Restraint(
-            connector, store, events, clock, self._book, self._messenger, self._witness, self._passports, self._turns
-        )
+        self._waited_for: set[str] = set()  # EVSEs that are told what they hold already: a vehicle waits for it, say
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -105,6 +119,7 @@ class Dispatcher:
         running = {row.transaction_id for row in rows}
         for row in rows:
             self.restraint.occupy(evse_key(row.station_id, row.evse_id))
+        self._priority.restore(await self._store.stations(site.id), running)
         await self._preparer.restore(site)
         for delivery in await self._store.deliveries_in_force(site.id):
             key = evse_key(delivery.station_id, delivery.evse_id)
@@ -145,11 +160,12 @@ class Dispatcher:
     def uncontrollable(self) -> dict[str, str]:
         """EVSEs that no plan should count on, with the reason: reserve their worst case and plan the others.
 
-        An operator says that they take no profiles, or they disobey, decline every form of profile, or did not
-        verifiably lower several times in a row; the last are tried again after a while. All but the operator's word
-        is forgotten with the transaction and at the next connection.
+        An operator says that they take no profiles, or they charge with priority, disobey, decline every form of
+        profile, or did not verifiably lower several times in a row; the last are tried again after a while. All but
+        the operator's word and the driver's is forgotten with the transaction and at the next connection.
         """
-        return self._passports.unwilling() | self._failures.given_up(self._clock.now()) | self.disobedient()
+        failing = self._failures.given_up(self._clock.now()) | self.disobedient()
+        return self._passports.unwilling() | failing | self._priority.reasons()
 
     async def certificate(self, site: Site) -> Certificate:
         """What is proven of the site now, whichever links drop from here on."""
@@ -198,6 +214,8 @@ class Dispatcher:
             for station in site.charging_stations:
                 if station.id in connected:
                     tasks.create_task(self._reconcile_station(site, station, fallbacks_a))
+        await self._raise_who_waits(site.id)
+        await self._pauser.look(site)
         unsettled = self._witness.in_doubt() | self._messenger.running_out(now)
         wanting = [key for key in own if key in unsettled and split_evse_key(key)[0] in connected]
         for key in set(own) - set(wanting):
@@ -250,6 +268,7 @@ class Dispatcher:
                 self._patience.forget(name)  # whatever was tried before has nothing to do with this
             for key in keys:
                 self._witness.contradict(key, "an operator may have changed its limits")
+            self._second_waves.drop(station_id)
             yield keys
 
     # --- a plan
@@ -272,12 +291,36 @@ class Dispatcher:
             raise OvertakenError(f"a newer plan of site {site.id!r} was sent: plan {plan_id} is dropped")
         await self.restore(site)
         unready = await self._prepare_those_that_are_not(site, transactions)
+        async with self._sending[site.id]:
+            self._second_waves.supersede(site.id)
+            jobs = await self._drafted(site, plan_id, problem, schedule, transactions, unready)
+            await self._outcomes.announce(site, plan_id, [job for job in jobs if not job.is_settled])
+            waiting = await self._waves.run(plan_id, problem, schedule, jobs)
+            deliveries = await self._outcomes.conclude(site, plan_id, jobs)
+            self._waited_for.difference_update(job.key for job in jobs if job.sent is not None)
+            keys = frozenset(job.key for job in jobs)
+            self._second_waves.put(SecondWave(site, plan_id, problem, schedule, waiting, keys))
+        self._pauser.learn(site, problem, schedule, transactions)
+        await self._pauser.look(site)
+        return deliveries
+
+    async def _drafted(
+        self,
+        site: Site,
+        plan_id: str,
+        problem: Problem,
+        schedule: Schedule,
+        transactions: Mapping[str, Transaction],
+        unready: Mapping[str, str],
+    ) -> list[Job]:
+        """Every EVSE's part of the plan, settled already where nothing is to be sent."""
         connected = self._connector.connected()
         able = connected & self._preparer.prepared
         jobs = await self._drafts.jobs(site, problem, schedule, transactions, able=able)
         for job in jobs:
             self.restraint.note(site, plan_id, problem, job)
-            held = None if job.key in self._witness.faults else job.held_already(self._book)
+            is_told = job.key in self._witness.faults or job.key in self._waited_for
+            held = None if is_told else job.held_already(self._book)
             if job.station_id not in connected:
                 job.settle("offline", "it is not connected")
             elif job.station_id in unready:
@@ -285,85 +328,16 @@ class Dispatcher:
             elif held is not None:
                 job.sent = held
                 job.settle(self._book.holding(job.key).state, "unchanged")
-        await self._announce(site, plan_id, [job for job in jobs if not job.is_settled])
-        await self._run_waves(plan_id, problem, jobs)
-        for job in jobs:
-            self._judge(job)
-        now = self._clock.now()
-        deliveries = [job.delivery(site.id, plan_id, now) for job in jobs]
-        if deliveries:
-            await self._store.save_deliveries(deliveries)
-        for delivery in deliveries:
-            self._witness.expect(evse_key(delivery.station_id, delivery.evse_id), delivery)
-        self._events.publish(DeliveryChanged(site.id, plan_id, now))
-        return deliveries
+        return jobs
 
-    def _judge(self, job: Job) -> None:
-        """Remember who cannot be relied upon, and say so."""
-        fault = self._witness.faults.get(job.key)
-        if fault is not None and job.state in HELD:
-            job.settle("ignored", fault.reason)
-        if job.state == "rejected" and job.transaction is not None:
-            self._failures.declines(job.key, str(job.detail))
-        elif job.exceeds_its_share(self._book):
-            self._failures.count(job.key, f"{job.state}: {job.detail}", self._clock.now())
-        else:
-            self._failures.forget(job.key)
-
-    async def _announce(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> None:
-        """As unknown, ahead of the first message: a crash in between must not leave only the old state behind."""
-        now = self._clock.now()
-        deliveries = [job.delivery(site.id, plan_id, now) for job in jobs]
-        if deliveries:
-            await self._store.save_deliveries(
-                [replace(delivery, state="unknown", detail="being sent") for delivery in deliveries]
-            )
-
-    async def _run_waves(self, plan_id: str, problem: Problem, jobs: Sequence[Job]) -> None:
-        moving = [job for job in jobs if not job.is_settled]
-        stuck = [job for job in jobs if job.is_settled and job.exceeds_its_share(self._book)]
-        if len(moving) > 1 or stuck:  # one EVSE alone goes from old to new in one message
-            lowering = [job for job in moving if job.lowers(self._book)]
-            await self._at_each_station(lowering, self._messenger.lower)
-            stuck += [job for job in lowering if job.exceeds_its_share(self._book)]
-        raising = []
-        now = self._clock.now()
-        for job in moving:
-            in_the_way = [other.key for other in stuck if other is not job and share_a_fuse(problem, job, other)]
-            if job.is_settled or job in stuck:
-                continue
-            if in_the_way and job.raises(self._book):
-                job.settle("withheld", f"{', '.join(sorted(in_the_way))} did not verifiably lower")
-            elif (refusal := self.switching.refusal(job, self._book, now)) is not None:
-                job.settle("withheld", refusal)
-            else:
-                raising.append(job)
-        if raising and not await self._store.admit_plan(plan_id):
-            for job in raising:
-                job.settle("withheld", "a newer plan was sent meanwhile")
-            raising = []
-        await self._at_each_station(raising, self._messenger.deliver_plan)
-
-    async def _at_each_station(self, jobs: Sequence[Job], act: Callable[[Job], Awaitable[None]]) -> None:
-        """Stations concurrently; one station's EVSEs one after the other, as OCPP has one call at a time."""
-        by_station: defaultdict[str, list[Job]] = defaultdict(list)
-        for job in jobs:
-            by_station[job.station_id].append(job)
-
-        async def serve(station_id: str) -> None:
-            async with self._turns[station_id]:
-                for job in by_station[station_id]:
-                    self.restraint.cut(job)
-                    try:
-                        await act(job)
-                    except AppError as error:  # one station's trouble is not the others'
-                        log.exception("not sent", evse=job.key)
-                        job.settle("unknown", str(error))
-                    self._witness.forget(job.key)
-
-        async with asyncio.TaskGroup() as tasks:
-            for station_id in by_station:
-                tasks.create_task(serve(station_id))
+    async def _raise_who_waits(self, site_id: str) -> None:
+        """The second wave of those who had no room at first."""
+        try:
+            with self._clock.hold():
+                async with self._sending[site_id]:
+                    await self._second_waves.go_on(site_id)
+        except AppError as error:  # the next plan makes good for it
+            log.warning("not raised", site=site_id, error=str(error))
 
     async def _prepare_those_that_are_not(self, site: Site, transactions: Mapping[str, Transaction]) -> dict[str, str]:
         """Stations without a confirmed beginning get one first; those that will not, with the reason."""
@@ -391,19 +365,36 @@ class Dispatcher:
             case StationConnected(station_id=station_id) | StationBooted(station_id=station_id):
                 self._preparer.forget(station_id)
                 self._book.doubt_station(station_id)
+                self._second_waves.drop(station_id)
             case TransactionStarted(station_id=station_id, evse_id=evse_id):  # told late, it may still run
                 self.restraint.occupy(evse_key(station_id, evse_id))
+            case StationClockChanged(station_id=station_id, ahead_s=ahead_s):
+                self._guarantee.clocks_ahead_s[station_id] = ahead_s
+                site = self._sites.get(station_id)
+                document = site.station(station_id) if site else None
+                for evse in document.evses if document else ():
+                    self._waited_for.add(evse_key(station_id, evse.id))  # what it holds is in its old time
+            case ChargingNeedsReceived(station_id=station_id, evse_id=evse_id):
+                self._waited_for.add(evse_key(station_id, evse_id))
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):
+                self._waited_for.discard(evse_key(station_id, evse_id))
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
                 self._witness.dismiss(evse_key(station_id, evse_id))
                 self._failures.forget(evse_key(station_id, evse_id))
+                self._second_waves.drop(station_id, evse_id)
+                self._waves.lowerings.forget(evse_key(station_id, evse_id))
                 self.restraint.dismiss(evse_key(station_id, evse_id), transaction_id)
             case _:
                 pass
 
     def measured(self, event: MeterValuesReceived) -> None:
-        """Compare what an EVSE draws with what it may."""
+        """Compare what an EVSE draws with what it may, and raise who waits for the room that it makes."""
         self._witness.measured(event)
+        wiring = self._wiring(event.station_id, event.evse_id)
+        if wiring is not None and self._waves.measured(event, wiring):
+            site_id = self._sites[event.station_id].id
+            if self._second_waves.is_waiting(site_id):
+                self._witness.in_background(self._raise_who_waits(site_id))
 
     async def settle(self) -> None:
         """Return once what `measured` found out, and what was sent beside the plans, is in the store."""

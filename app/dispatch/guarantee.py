@@ -29,6 +29,7 @@ class Guarantee:
         self._clock = clock
         self._book = book
         self._watched = watched
+        self.clocks_ahead_s: dict[str, float] = {}  # by station, those that plans are shifted for
 
     async def fuses(self, site: Site) -> Fuses:
         """The site's limits, with the building at its maximum."""
@@ -92,6 +93,11 @@ class Guarantee:
             max_base_load_kw=maximum.kw,
             base_source=maximum.source,
             now=now,
+            clocks_ahead_s={
+                station.id: ahead_s
+                for station in site.charging_stations
+                if (ahead_s := self.clocks_ahead_s.get(station.id))
+            },
         )
 
     def _curves(self, site: Site, fuses: Fuses, start: datetime, end: datetime) -> dict[str, Steps]:

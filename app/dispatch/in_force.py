@@ -113,6 +113,7 @@ class Book:
         self._holdings: dict[str, Holding] = {}
         self._fallbacks_a: dict[str, float] = {}
         self._measured_a: dict[str, float] = {}
+        self._freed: set[str] = set()
 
     def holding(self, key: str) -> Holding:
         return self._holdings.get(key, Holding())
@@ -140,6 +141,13 @@ class Book:
     def forgive(self, key: str) -> None:
         self._measured_a.pop(key, None)
 
+    def free(self, key: str) -> None:
+        """No profile limits it, whatever it holds: until further notice it counts with all its hardware."""
+        self._freed.add(key)
+
+    def bind(self, key: str) -> None:
+        self._freed.discard(key)
+
     def forget_plan(self, key: str, transaction_id: int) -> None:
         """The transaction is over, and with it every TxProfile for it."""
         if transaction_id in self.holding(key).transaction_ids:
@@ -166,7 +174,7 @@ class Book:
         """The most that it may be drawing at `moment`."""
         holding, below = self.holding(key), self._below(key, wiring)
         limits = [below if held is None else _planned(held, wiring, moment, below) for held in holding.candidates]
-        if holding.unbounded:
+        if self._is_open(key):
             limits.append(Limit(wiring.max_a, "hardware", False))
         if (seen_a := self._seen_a(key)) > 0:
             limits.append(Limit(min(seen_a, wiring.max_a), "measured", False))
@@ -177,16 +185,15 @@ class Book:
         """The most that it may be drawing over [start, end), A per phase, and no less than `least_a`."""
         holding = self.holding(key)
         curves = [self.curve_of(key, held, wiring, start, end) for held in holding.candidates]
-        least_a = wiring.max_a if holding.unbounded else max(self._seen_a(key), least_a)
+        least_a = wiring.max_a if self._is_open(key) else max(self._seen_a(key), least_a)
         floor = Steps((start,), (min(least_a, wiring.max_a),), end)
         return pointwise(max, floor, *curves)
 
     def commanded_a(self, key: str, wiring: Wiring, start: datetime, end: datetime) -> float:
         """The highest current per phase over [start, end) that an EVSE which obeys may draw."""
-        holding = self.holding(key)
-        if holding.unbounded:
+        if self._is_open(key):
             return wiring.max_a
-        return max(self.curve_of(key, held, wiring, start, end).highest for held in holding.candidates)
+        return max(self.curve_of(key, held, wiring, start, end).highest for held in self.holding(key).candidates)
 
     def curve_of(
         self, key: str, profile: ChargingProfile | None, wiring: Wiring, start: datetime, end: datetime
@@ -215,6 +222,9 @@ class Book:
         """When the last of its candidates ends; None where it holds none."""
         ends = [end_of(held) for held in self.holding(key).candidates if held is not None]
         return max((end for end in ends if end is not None), default=None)
+
+    def _is_open(self, key: str) -> bool:
+        return self.holding(key).unbounded or key in self._freed
 
     def _below(self, key: str, wiring: Wiring) -> Limit:
         fallback_a = self._fallbacks_a.get(key)

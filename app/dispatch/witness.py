@@ -123,7 +123,7 @@ class Witness:
         if delivery is None or delivery.state not in REACHED:
             return
         if delivery.state != "ignored":
-            self._in_background(self._remind(key, event.station_id, event.evse_id))
+            self.in_background(self._remind(key, event.station_id, event.evse_id))
         self._change(key, replace(delivery, state="ignored", at=self._clock.now(), detail=fault.reason))
 
     async def _remind(self, key: str, station_id: str, evse_id: int) -> None:
@@ -139,7 +139,7 @@ class Witness:
 
     def _change(self, key: str, delivery: Delivery) -> None:
         self._latest[key] = delivery
-        self._in_background(self._record(delivery))
+        self.in_background(self._record(delivery))
 
     async def _record(self, delivery: Delivery) -> None:
         try:
@@ -149,7 +149,8 @@ class Witness:
             log.error("not recorded", plan=delivery.plan_id, error=str(error))
         self._events.publish(DeliveryChanged(delivery.site_id, delivery.plan_id, delivery.at))
 
-    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+    def in_background(self, work: Coroutine[None, None, None]) -> None:
+        """Begin what a sample asks for; `settle` waits for it."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from app.csms.paused_stays import is_paused_stay
 from app.db.records import EvseStatus, Transaction, Wish
 from app.site import EvseDocument, Site, evse_key
 from optimizer.domain import Scenario, Session
@@ -105,7 +106,7 @@ def _ready_by(
 ) -> datetime:
     """The stated departure, or some time before it as long as that leaves `HURRY` times the time that is needed."""
     evse = _evse_of(site, transaction)
-    if evse is None:
+    if evse is None or is_paused_stay(wish.wish_id):  # which was early already when its transaction was stopped
         return wish.departure
     evse_kw = evse.max_power_kw or _kw(site, evse.max_current_a or 0.0, _phases(evse, wish, seen))
     power_kw = min(evse_kw, wish.max_power_kw or evse_kw)
@@ -139,14 +140,18 @@ def _kw(site: Site, current_a: float, phases: int) -> float:
 def expected_sessions(
     wishes: Sequence[Wish], recent: Sequence[Transaction], now: datetime, end: datetime
 ) -> list[Session]:
-    """Cars announced for a free EVSE that have not come yet; a no-show is dropped after half an hour."""
+    """Cars announced for a free EVSE that have not come yet; a no-show is dropped after half an hour.
+
+    And cars that are there without a transaction, because theirs was stopped for a pause.
+    """
     expected: list[Session] = []
     busy_until: dict[str, datetime] = {}
     for wish in sorted(wishes, key=lambda wish: wish.arrival or wish.created_at):
         if wish.station_id is None or wish.evse_id is None or wish.arrival is None:
             continue
         came = any(_begins(wish, transaction) for transaction in recent)
-        if came or wish.arrival + NO_SHOW_AFTER <= now:
+        is_there = is_paused_stay(wish.wish_id)
+        if came or (not is_there and wish.arrival + NO_SHOW_AFTER <= now):
             continue
         key = evse_key(wish.station_id, wish.evse_id)
         arrival = max(wish.arrival, now, busy_until.get(key, now))
@@ -162,7 +167,7 @@ def expected_sessions(
                 required_energy_kwh=wish.required_energy_kwh,
                 max_power_kw=wish.max_power_kw,
                 vehicle_phases=wish.vehicle_phases,
-                priority=wish.priority + 1,  # who is plugged in comes before who is expected
+                priority=wish.priority + (0 if is_there else 1),  # who is plugged in comes before who is expected
             )
         )
     return expected
@@ -185,6 +190,8 @@ def _begins(wish: Wish, transaction: Transaction) -> bool:
     if not _fits(wish, transaction):
         return False
     if wish.arrival is None:
+        return transaction.started_at >= wish.created_at
+    if is_paused_stay(wish.wish_id):  # not the transaction that was stopped for the pause
         return transaction.started_at >= wish.created_at
     expected_from = wish.arrival - EARLY_BY
     is_known_by_name = wish.id_tag is not None or wish.transaction_id is not None

@@ -1,4 +1,4 @@
-"""`smartcharge import ocpp-log`, `import meter` and `export cdrs`: thin commands, mounted by app/cli.py."""
+"""`smartcharge import` of logs, meters and transactions, and `export cdrs`: thin commands, mounted by app/cli.py."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -92,6 +92,52 @@ def import_meter_command(
         _print_skipped(result.skipped)
         for warning in result.warnings:
             console.print(f"[yellow]Warning:[/] {warning}")
+        if result.rows == result.skipped.count:
+            raise typer.Exit(1)
+
+    asyncio.run(work())
+
+
+def import_transactions_command(
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON lines, e.g. SteVe's export of its transactions.")],
+    site: Annotated[str | None, typer.Option(help="Where unknown stations go; made when it does not exist.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=COLUMN: the file's column for one of SteVe's names, e.g. charge_box_id=station."),
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Of times that carry no offset; without it they are refused.")
+    ] = None,
+) -> None:
+    """Completed transactions and their CDRs from a table of another CSMS. Twice is as good as once."""
+    from app.errors import InvalidInputError
+    from app.imports.transactions import import_transactions
+
+    columns = {name: there for name, _, there in (one.partition("=") for one in column or ())}
+    if unnamed := next((name for name, there in columns.items() if not there), None):
+        raise InvalidInputError("column", f"{unnamed!r} is no NAME=COLUMN")
+
+    async def work() -> None:
+        async with open_store() as store:
+            with _progress() as progress:
+                result = await import_transactions(
+                    store,
+                    file,
+                    site_id=site,
+                    columns=columns,
+                    time_zone=time_zone,
+                    progress=_bar(progress, "reading"),
+                )
+        console.print(
+            f"{result.rows:,} rows of {result.stations} charging stations at site {result.site_id!r}: "
+            f"{result.transactions} new transactions, {result.known} known ones, {result.cdrs} CDRs."
+        )
+        if result.running:
+            console.print(f"{result.running} transactions run still: import them once they have ended.")
+        if result.new_stations:
+            console.print(f"{result.new_stations} stations are new to site {result.site_id!r} and marked isolated.")
+        _print_skipped(result.skipped)
+        _print_suspects(result.suspects, result.site_id)
         if result.rows == result.skipped.count:
             raise typer.Exit(1)
 

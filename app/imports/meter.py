@@ -1,15 +1,15 @@
 """A meter's history from a CSV file: a time column, a value column, a unit and a time zone."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from math import isfinite
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app.db.records import Reading
 from app.db.store import Store
 from app.errors import InvalidInputError
+from app.imports.moments import moment_of, zone_named
 from app.imports.reading_judge import ReadingJudge
 from app.imports.rows import Progress, Skipped, no_progress, read_rows
 from app.imports.unread import unread
@@ -57,10 +57,7 @@ async def import_meter(
         raise InvalidInputError("meter", f"{meter_id!r} is no meter of site {site_id!r}")
     if resolution_minutes is None and (unit.endswith("h") or labels == "end"):
         raise InvalidInputError("resolution_minutes", f"is needed for unit {unit} with labels at the {labels}")
-    try:
-        zone = None if time_zone is None else ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise InvalidInputError("time_zone", f"{time_zone!r} is no IANA time zone") from error
+    zone = zone_named(time_zone)
     step = timedelta(minutes=resolution_minutes or 0)
     to_kw = _factor(unit, step)
     result = ImportedMeter()
@@ -115,16 +112,3 @@ def number_of(raw: object) -> float:
     if not isfinite(number):
         raise ValueError(f"{raw} is not a finite number")
     return number
-
-
-def moment_of(raw: object, zone: ZoneInfo | None) -> datetime:
-    """In UTC. `InvalidInputError` for a time without an offset where no zone is given, `ValueError` for no time."""
-    moment = raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw).strip())
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC)
-    if zone is None:
-        raise InvalidInputError("time_zone", f"{str(raw)!r} has no offset: say which clock it is with --time-zone")
-    earlier, later = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-    if earlier.utcoffset() != later.utcoffset():
-        raise ValueError(f"{raw} comes twice or not at all in {zone}: write it with its offset")
-    return earlier.astimezone(UTC)

@@ -6,7 +6,6 @@ Transactions are known by station and the id that the log's own CSMS gave them.
 """
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,18 +13,15 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-from pydantic import ValidationError
-
 from app.cdr import DISAGREES, register_factor
 from app.db.records import EvseStatus, Transaction
 from app.db.store import Store
-from app.errors import InvalidInputError, NotFoundError
+from app.imports.imported_site import site_with_stations
 from app.imports.log_messages import METER_VALUES, RESULT, Message, messages, moment
 from app.imports.log_values import Key, store_meter_values
 from app.imports.rows import Progress, Skipped, no_progress
 from app.imports.unread import unread
 from app.settlement import settle
-from app.site import Site
 
 
 @dataclass(slots=True)
@@ -70,7 +66,8 @@ async def import_ocpp_log(
     skipped = Skipped()
     reading = messages(path, skipped, counter("reading"), values=False)
     found = await asyncio.to_thread(_look_through, reading, skipped)  # the service's loop goes on meanwhile
-    site, new_stations = await _site_with_stations(store, site_id or "imported", found)
+    connectors = {station_id: found.connectors[station_id] for station_id in found.last_seen_at}
+    site, new_stations = await site_with_stations(store, site_id or "imported", connectors)
     result = Imported(site.id, found.rows, len(found.last_seen_at), new_stations, skipped=skipped)
     await _store_stations(store, found)
     transactions = await _store_transactions(store, found, skipped)
@@ -149,47 +146,6 @@ def _named_starts(found: _Found, skipped: Skipped) -> Iterator[tuple[Message, st
                 yield start, str(in_order.pop(0).body["transactionId"])
             else:
                 skipped.add(f"StartTransaction {start.message_id}", start.body, "has no answer with a transaction id")
-
-
-async def _site_with_stations(store: Store, site_id: str, found: _Found) -> tuple[Site, int]:
-    """The site whose document knows every station of the log that no other site has, and how many are new to it."""
-    try:
-        site = await store.site(site_id)
-    except NotFoundError:
-        # Prices unknown and nothing sent: its operator completes it. An invented tariff would be a lie.
-        site = _new_site(site_id)
-    known = {station.station_id for station in await store.stations()}
-    new = [
-        {
-            "id": station_id,
-            "evses": [{"id": number} for number in sorted(found.connectors[station_id] or {1})],
-            "isolated": True,  # what is only known from a log is not taken for a load on this site's fuses
-        }
-        for station_id in sorted(found.last_seen_at)
-        if station_id not in known
-    ]
-    if new or not known:
-        document = site.model_dump(mode="json")
-        document["charging_stations"] += new
-        site = Site.model_validate_json(json.dumps(document))
-        await store.save_site(site)
-    return site, len(new)
-
-
-def _new_site(site_id: str) -> Site:
-    try:
-        return Site.model_validate(
-            {
-                "id": site_id,
-                "name": site_id,
-                "time_zone": "UTC",
-                "mode": "shadow",
-                "connection": {},
-                "tariff": {"kind": "series"},
-            }
-        )
-    except ValidationError as error:
-        raise InvalidInputError("site", f"{site_id!r} cannot be a site's id: {error.errors()[0]['msg']}") from error
 
 
 async def _store_stations(store: Store, found: _Found) -> None:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from app.db.store import Store
 from app.errors import InvalidInputError
-from app.imports.meter import moment_of, number_of
+from app.imports.meter import number_of
+from app.imports.moments import moment_of
 from app.imports.rows import Progress, Skipped, no_progress, read_rows
 from app.series_units import NEVER_NEGATIVE, SeriesKind, kept_unit
 from app.sources.feed import stored

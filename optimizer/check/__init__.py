@@ -65,3 +65,13 @@ def violations(problem: Problem, schedule: Schedule) -> Violations:
         caused=tuple(violation for violation in found if not violation.unavoidable),
         unavoidable=tuple(violation for violation in found if violation.unavoidable),
     )
+
+
+def overloads(problem: Problem, schedule: Schedule) -> tuple[Violation, ...]:
+    """What `schedule` would draw through fuses, the connection and shared supplies beyond their ratings.
+
+    Only that: the schedule need not be one that meets a need or pays a price, but has every EVSE in every slot.
+    """
+    plan = Plan.read(problem, schedule)
+    drawing = (*safety.drawing_side(plan), *safety.shared_power(plan))
+    return tuple(violation for violation in drawing if not violation.unavoidable)

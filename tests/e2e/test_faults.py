@@ -233,6 +233,36 @@ async def test_a_clock_that_is_fast_by_less_than_a_minute_overloads_nothing(tmp_
     assert all(outlet.energy_kwh > 2 for outlet in depot.outlets.values())
 
 
+@pytest.mark.parametrize("skew_s", [240.0, -240.0])
+async def test_a_clock_that_is_wrong_by_minutes_is_measured_and_its_plans_are_shifted(
+    skew_s: float, tmp_path: Path
+) -> None:
+    """From its second minute on the station is sent what its own clock will show: it charges while it is cheap."""
+    models = {
+        "cs01": Model("1.6", [Fault.CLOCK_SKEW]),
+        "cs02": Model("2.0.1", [Fault.CLOCK_SKEW]),
+        "cs03": Model(),
+    }
+    async with a_stepped_depot(tmp_path, models, tariff=tariff(WITH_PAUSES)) as depot:
+        for name in ("cs01", "cs02"):
+            depot.stations[name].faults.skew_s = skew_s
+        await charge(depot, minutes=8.7, wants_kwh=4.5)  # 10:12
+        before_a = [depot.drawn_a(key) for key in depot.outlets]
+        await depot.pass_time(minutes=17)
+        during_a = [depot.drawn_a(key) for key in depot.outlets]
+        states = await depot.states()
+        certificate = await depot.get("/v1/sites/depot/certificate")
+        await depot.pass_time(minutes=18)  # 10:47
+        after_a = [depot.drawn_a(key) for key in depot.outlets]
+        measured = depot.measured()
+
+    assert measured.violations == 0
+    assert set(states.values()) <= SETTLED
+    assert (max(before_a), max(after_a)) == (0, 0)
+    assert sum(during_a) > 20
+    assert any(f"cs01 {skew_s:+.0f} s, cs02 {skew_s:+.0f} s" in said for said in certificate["assumptions"])
+
+
 async def test_what_is_told_twice_late_or_in_any_order_is_one_record_of_each_transaction(tmp_path: Path) -> None:
     faults = [Fault.DUPLICATES, Fault.SHUFFLES]
     models = {"cs01": Model("1.6", faults), "cs02": Model("2.0.1", faults), "cs03": Model("2.1", faults)}

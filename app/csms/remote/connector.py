@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from app.csms.remote.settings import RemoteCsms
 from app.csms.remote.transaction_names import TransactionNames
 from app.csms.remote.tunnel import Tunnel
 from app.csms.session import Dialect, Session
+from app.csms.station_clock import StationClock
 from app.csms.wire import WIRE_16, WIRE_21, WIRE_201, Wire
 from app.db.store import Store
 from app.errors import (
@@ -69,6 +71,7 @@ class RemoteConnector(ByDialect):
         self._clock = clock
         # The road's own time-out is the one that counts; the session's is only there to be longer.
         self._settings = settings.model_copy(update={"call_timeout_s": csms.timeout_s + 5.0})
+        self._station_clocks: defaultdict[str, StationClock] = defaultdict(StationClock)
         self._present: dict[str, _Present] = {}
         self._presence_at: dict[str, datetime] = {}  # by the CSMS's clock: its newest word on a station
         self._turns: dict[str, asyncio.Lock] = {}
@@ -191,6 +194,7 @@ class RemoteConnector(ByDialect):
             publish=self._publish,
             seen=lambda _station_id, _at: None,  # presence is its CSMS's to say
             wire=wire,
+            station_clock=self._station_clocks[station_id],
         )
         dialect = speak(session, self._store, self._clock, self._settings)
         running = asyncio.create_task(session.run(dialect), name=f"remote-{station_id}")

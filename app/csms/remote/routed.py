@@ -56,6 +56,9 @@ class Routed:
     async def remote_stop(self, station_id: str, transaction_id: int) -> str:
         return await self._of(station_id).remote_stop(station_id, transaction_id)
 
+    async def change_availability(self, station_id: str, evse_id: int, *, is_operative: bool) -> str:
+        return await self._of(station_id).change_availability(station_id, evse_id, is_operative=is_operative)
+
     async def trigger(self, station_id: str, message: str, evse_id: int | None = None) -> str:
         return await self._of(station_id).trigger(station_id, message, evse_id)
 

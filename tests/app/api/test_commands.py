@@ -10,7 +10,7 @@ from app.api.commands import IN_DOUBT_HEADER, VERSION_HEADER
 from app.csms.commands import ANSWERED, SENT, redacted, scope_of
 from app.csms.connector import OcppVersion
 from app.errors import CallFailedError, OutcomeUnknownError, StationBusyError
-from app.events import TransactionStarted, WishChanged
+from app.events import PriorityChargingChanged, TransactionStarted, WishChanged
 from app.main import service
 from app.settings import Settings
 from tests.app.api.builders import NOW, SITE, Api, an_api, wrong
@@ -273,6 +273,23 @@ async def test_a_transaction_at_its_evse_uses_a_reservation_up() -> None:
         await api.app.state.services.commands.close()
 
         assert await api.store.wishes("depot") == []
+
+
+@pytest.mark.parametrize(("status", "told"), [("Accepted", [True, False]), ("Rejected", [])])
+async def test_who_is_given_priority_is_told_to_the_dispatcher(status: str, told: list[bool]) -> None:
+    async with an_api() as api:
+        api.connector.versions["cs01"] = "2.1"
+        api.connector.replies["UsePriorityCharging"] = {"status": status}
+        await api.store.start_transaction(
+            station_id="cs01", evse_id=1, id_tag="TAG", started_at=NOW, meter_start_wh=0, ocpp_transaction_id="tx-9"
+        )
+
+        for activate in (True, False):
+            await a_reply(api, "UsePriorityCharging", {"transactionId": "tx-9", "activate": activate})
+        await a_reply(api, "UsePriorityCharging", {"transactionId": "nobody's", "activate": True})
+
+        heard = [event for event in api.heard if isinstance(event, PriorityChargingChanged)]
+        assert [(event.evse_id, event.active) for event in heard] == [(1, active) for active in told]
 
 
 async def test_the_api_lists_what_a_station_may_be_sent() -> None:

@@ -12,6 +12,9 @@ OPENSSL = shutil.which("openssl")
 needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="the openssl command makes the certificates")
 
 
+_NUMBERS = [1]  # of the next revocation list
+
+
 @dataclass(frozen=True)
 class Pair:
     certificate: Path
@@ -39,6 +42,23 @@ class Authority:
             *("-days", "2", "-extfile", extensions, "-out", pair.certificate),
         )
         return pair
+
+    def revocation_list(self, *revoked: Pair, name: str = "revoked", days: int = 1) -> Path:
+        """Of this authority, naming these certificates."""
+        index, settings = self._folder / f"{name}.index", self._folder / f"{name}.cnf"
+        listed = self._folder / f"{name}.crl"
+        index.write_text("")
+        (self._folder / f"{name}.number").write_text(f"{_NUMBERS[0]:02x}\n")
+        _NUMBERS[0] += 1
+        settings.write_text(
+            f"[ca]\ndefault_ca=own\n[own]\ndatabase={index}\ncrlnumber={self._folder / name}.number\n"
+            f"default_md=sha256\ndefault_crl_days={days}\n"
+        )
+        signed_by = ("-config", settings, "-keyfile", self._key, "-cert", self.certificate)
+        for pair in revoked:
+            _openssl("ca", *signed_by, "-revoke", pair.certificate)
+        _openssl("ca", *signed_by, "-gencrl", "-out", listed)
+        return listed
 
     def client_context(self, shown: Pair | None = None) -> ssl.SSLContext:
         """What a station trusts, and what it shows."""

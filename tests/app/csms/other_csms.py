@@ -35,7 +35,7 @@ TOKEN = "what OIDC gave us"
 # The modules of CitrineOS that send what these tests ask for.
 MODULES = {
     "smartcharging": ("setChargingProfile", "clearChargingProfile", "getCompositeSchedule"),
-    "configuration": ("getConfiguration", "changeConfiguration", "triggerMessage"),
+    "configuration": ("changeAvailability", "changeConfiguration", "getConfiguration", "triggerMessage"),
     "evdriver": (
         "remoteStartTransaction",
         "remoteStopTransaction",

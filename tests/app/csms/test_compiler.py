@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.csms.composite import composite, composite_at
-from app.csms.connector import ChargingProfile, Kind, Passport, PauseMethod, Period, Purpose, RateUnit, Recurrency
+from app.csms.connector import ChargingProfile, Kind, Passport, PauseMethod, Period, Purpose, RateUnit
 from app.csms.profile_rules import breaches
 from app.csms.profiles import (
     Compiled,
@@ -20,7 +20,6 @@ from app.csms.profiles import (
     plan_place,
     profile_from_json,
     profile_to_json,
-    recurring_profile,
 )
 from app.csms.steps import Steps
 
@@ -201,47 +200,6 @@ def test_the_fallback_is_never_raised_to_a_stations_minimum() -> None:
     passport = replace(ROOMY, pause=PauseMethod.MINIMUM, min_limit_a=6)
 
     assert fallback_profile(0, passport).periods == (Period(0, 0.0),)
-
-
-def a_day(*hours_and_limits: tuple[int, float]) -> Steps:
-    midnight = START.replace(hour=0)
-    return Steps(
-        tuple(midnight + timedelta(hours=hour) for hour, _ in hours_and_limits),
-        tuple(limit for _, limit in hours_and_limits),
-        midnight + DAY,
-    )
-
-
-@pytest.mark.parametrize("night", [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)])
-def test_a_day_that_repeats_itself_knows_no_summer_time(night: datetime) -> None:
-    profile = recurring_profile(a_day((0, 32), (6, 6), (22, 32)), passport=ROOMY, stack_level=1, profile_id=5)
-
-    for hour, limit in ((0, 32), (1, 32), (2, 32), (5.99, 32), (6, 6), (21.99, 6), (22, 32), (23.99, 32)):
-        assert composite_at([profile], night + timedelta(hours=hour)) == limit
-
-
-def test_a_week_repeats_itself_after_seven_days() -> None:
-    monday = START.replace(hour=0)
-    week = Steps((monday, monday + 5 * DAY), (16.0, 32.0), monday + 7 * DAY)
-
-    profile = recurring_profile(week, passport=ROOMY, stack_level=1, profile_id=5)
-
-    assert profile.recurrency is Recurrency.WEEKLY
-    found = [composite_at([profile], monday + number * DAY + timedelta(hours=12)) for number in range(14)]
-    assert found == [16.0] * 5 + [32.0] * 2 + [16.0] * 5 + [32.0] * 2
-
-
-@pytest.mark.parametrize(
-    ("curve", "passport", "reason"),
-    [
-        (steps(16), ROOMY, "neither a day nor a week"),
-        (a_day((0, 32)), Passport(), "no Recurring"),
-        (a_day((0, 32), (6, 6)), replace(ROOMY, max_periods=1), "2 periods"),
-    ],
-)
-def test_refuses_what_cannot_repeat_itself(curve: Steps, passport: Passport, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        recurring_profile(curve, passport=passport, stack_level=1, profile_id=5)
 
 
 PLAIN = ChargingProfile(1, 1, Purpose.TX, RateUnit.A, START, (Period(0, 16.0),), transaction_id=7)

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.csms.composite import composite, composite_at, disagreement, end_of, limit_at
-from app.csms.connector import ChargingProfile, CompositeSchedule, Passport, Period, Purpose, RateUnit
+from app.csms.connector import (
+    ChargingProfile,
+    CompositeSchedule,
+    Kind,
+    Passport,
+    Period,
+    Purpose,
+    RateUnit,
+    Recurrency,
+)
 from app.csms.profiles import cautious_steps, fallback_profile, floored
 from app.csms.steps import Steps, pointwise
 from tests.app.csms.plans import compile_profile
@@ -210,3 +219,40 @@ def test_the_composite_of_a_compiled_profile_is_the_plan_it_came_from(
     held = composite([profile, fallback_profile(6, Passport())], planned.start, planned.end)
 
     assert held == Steps(planned.moments, tuple(floored(value) for value in planned.values), planned.end).merged()
+
+
+@pytest.mark.parametrize("night", [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)])
+def test_a_day_that_repeats_itself_knows_no_summer_time(night: datetime) -> None:
+    midnight = START.replace(hour=0)
+    day = ChargingProfile(
+        profile_id=5,
+        stack_level=1,
+        purpose=Purpose.TX_DEFAULT,
+        unit=RateUnit.A,
+        start=midnight,
+        periods=(Period(0, 32.0), Period(6 * 3600, 6.0), Period(22 * 3600, 32.0)),
+        duration_s=86_400,
+        kind=Kind.RECURRING,
+        recurrency=Recurrency.DAILY,
+    )
+
+    for hour, limit in ((0, 32), (1, 32), (2, 32), (5.99, 32), (6, 6), (21.99, 6), (22, 32), (23.99, 32)):
+        assert composite_at([day], night + timedelta(hours=hour)) == limit
+
+
+def test_a_week_repeats_itself_after_seven_days() -> None:
+    monday, day = START.replace(hour=0), timedelta(days=1)
+    week = ChargingProfile(
+        profile_id=5,
+        stack_level=1,
+        purpose=Purpose.TX_DEFAULT,
+        unit=RateUnit.A,
+        start=monday,
+        periods=(Period(0, 16.0), Period(5 * 86_400, 32.0)),
+        duration_s=7 * 86_400,
+        kind=Kind.RECURRING,
+        recurrency=Recurrency.WEEKLY,
+    )
+
+    found = [composite_at([week], monday + number * day + timedelta(hours=12)) for number in range(14)]
+    assert found == [16.0] * 5 + [32.0] * 2 + [16.0] * 5 + [32.0] * 2

@@ -453,6 +453,18 @@ async def test_a_transaction_is_started_and_stopped_from_afar(rig: Rig) -> None:
     assert rig.asked[-1][1]["transactionId"] == their_name(rig, transaction)
 
 
+@pytest.mark.parametrize(("is_operative", "word"), [(False, "Inoperative"), (True, "Operative")])
+async def test_an_evse_is_set_aside_and_brought_back(is_operative: bool, word: str, rig: Rig) -> None:
+    rig.answers["ChangeAvailability"] = {"status": "Scheduled"}
+
+    status = await rig.connector.change_availability(STATION, 1, is_operative=is_operative)
+
+    assert status == "Scheduled"
+    [(_, asked)] = rig.asked
+    assert word in asked.values()
+    assert 1 in (asked.get("connectorId"), asked.get("evse", {}).get("id"))
+
+
 async def test_a_profile_for_a_transaction_names_it_as_the_station_does(rig: Rig) -> None:
     rig.answers["SetChargingProfile"] = ACCEPTED
     transaction = await rig.charges()

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from app.clock import SystemClock
 from app.csms.gateway import Gateway
 from app.csms.passwords import hash_password
+from app.csms.tls import RevocationLists, server_context
 from app.db.store import Store
 from app.errors import CallFailedError, InvalidInputError, OutcomeUnknownError
 from app.events import Events, SiteChanged, StationFlapping
+from app.settings import Settings
 from app.site import Site
 from tests.app.csms.certificates import Authority, needs_openssl
 from tests.app.csms.stations import (
@@ -311,3 +314,53 @@ async def test_a_stranger_that_knocks_is_recorded_and_refused_until_a_site_names
 async def test_without_enrolment_strangers_leave_no_trace(gateway: Gateway) -> None:
     assert await refused(gateway, "cs07") == 404
     assert gateway.enrolment.pending() == []
+
+
+@needs_openssl
+async def test_a_revoked_certificate_is_refused_in_the_handshake(
+    store: Store, authority: Authority, tls_settings: dict[str, Any]
+) -> None:
+    revoked, good = authority.sign(STATION), authority.sign("cs-good", f"DNS:{STATION}")
+    listed = authority.revocation_list(revoked)
+    async with a_gateway(store, ocpp_tls_client_crl=listed, **tls_settings) as gateway:
+        assert await opens(gateway, tls=authority.client_context(good), password=None)
+        assert await opens(gateway, tls=authority.client_context())  # by its password: it shows none
+        with pytest.raises((ssl.SSLError, OSError, InvalidHandshake)):
+            await opens(gateway, tls=authority.client_context(revoked), password=None)
+
+
+@needs_openssl
+async def test_a_new_revocation_list_counts_without_a_restart(
+    store: Store, authority: Authority, tls_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    station = authority.sign("cs-later", f"DNS:{STATION}")
+    path = tmp_path / "lists.pem"
+    path.write_bytes(authority.revocation_list(name="before").read_bytes())
+    settings = Settings(**tls_settings, ocpp_tls_client_crl=path)
+    context = server_context(settings)
+    assert context is not None
+    lists = RevocationLists(context, path, SystemClock())
+    path.write_bytes(authority.revocation_list(station, name="after").read_bytes())
+    before = context.cert_store_stats()["crl"]
+
+    lists.look()
+    lists.look()
+    path.unlink()
+    lists.look()  # what was loaded stays
+
+    assert context.cert_store_stats()["crl"] == before + 1
+
+
+@needs_openssl
+async def test_a_revocation_list_needs_its_authority_and_has_to_be_one(
+    authority: Authority, tls_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("no list")
+
+    with pytest.raises(InvalidInputError, match="ocpp_tls_client_crl"):
+        server_context(Settings(**tls_settings, ocpp_tls_client_crl=wrong))
+    with pytest.raises(InvalidInputError, match="needs ocpp_tls_client_ca"):
+        server_context(
+            Settings(**(tls_settings | {"ocpp_tls_client_ca": None}), ocpp_tls_client_crl=authority.certificate)
+        )

@@ -80,3 +80,10 @@ def test_a_station_may_connect_so_often_a_minute_and_its_lock_out_is_news_once()
     assert flapping.admits("cs01", 60.0)
     assert not flapping.admits("cs01", 60.5)
     assert flapping.is_news("cs01")
+
+
+def test_a_clock_that_is_put_back_keeps_nobody_out() -> None:
+    flapping = Flapping(2)
+    assert [flapping.admits("cs01", 7200.0 + second) for second in range(3)] == [True, True, False]
+
+    assert flapping.admits("cs01", 3600.0)

@@ -91,6 +91,11 @@ async def test_the_newest_notices_of_each_station_are_kept(depot: Store) -> None
     assert [kept.payload["seqNo"] for kept in await depot.notices("cs01")] == [4, 3, 2]
     assert len(await depot.notices("cs01", limit=2)) == 2
     assert len(await depot.notices("cs02")) == 1
+    numbered = await depot.numbered_notices("cs01", limit=2)
+    assert [kept.payload["seqNo"] for _, kept in numbered] == [4, 3]
+    rest = await depot.numbered_notices("cs01", before=numbered[-1][0])
+    assert [kept.payload["seqNo"] for _, kept in rest] == [2]
+    assert await depot.numbered_notices("cs01", action="operator:") == []
 
 
 async def test_notices_of_strangers_are_refused(depot: Store) -> None:

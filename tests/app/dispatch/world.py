@@ -7,9 +7,10 @@ from typing import Any
 
 from app.clock import SteppedClock
 from app.csms.profiles import profile_from_json
-from app.db.records import Delivery, Station, Transaction
+from app.db.records import Delivery, Station, Transaction, Wish
 from app.db.store import Store
 from app.dispatch import Dispatcher
+from app.errors import NotFoundError
 from app.events import Events, MeterValuesReceived, TransactionStopped
 from app.site import Site, evse_key
 from optimizer.domain import (
@@ -38,6 +39,7 @@ class FakeStore(Store):
         self.running: list[Transaction] = []
         self.saved: dict[tuple[str, str, int], Delivery] = {}
         self.history: list[Delivery] = []
+        self.kept_wishes: dict[str, Wish] = {}
         self.overtaken: set[str] = set()  # plans of which newer ones were sent
 
     async def transactions(self, **_: Any) -> list[Transaction]:
@@ -51,6 +53,21 @@ class FakeStore(Store):
 
     async def update_station(self, station_id: str, **columns: Any) -> None:
         self.rows[station_id] = replace(self.rows[station_id], **columns)
+
+    async def save_wish(self, wish: Wish) -> None:
+        self.kept_wishes[wish.wish_id] = wish
+
+    async def wishes(self, site_id: str, *, active_at: datetime | None = None) -> list[Wish]:
+        return list(self.kept_wishes.values())
+
+    async def wish(self, wish_id: str) -> Wish:
+        if wish_id not in self.kept_wishes:
+            raise NotFoundError("wish", wish_id)
+        return self.kept_wishes[wish_id]
+
+    async def delete_wish(self, wish_id: str) -> None:
+        await self.wish(wish_id)
+        del self.kept_wishes[wish_id]
 
     async def admit_plan(self, plan_id: str) -> bool:
         return plan_id not in self.overtaken

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.csms.paused_stays import paused_stay
 from app.db.records import EvseStatus, Transaction, Wish
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.site import Site
@@ -158,6 +159,25 @@ def test_an_announced_car_is_expected_until_it_is_half_an_hour_late() -> None:
     assert (session.evse_id, session.arrival, session.priority) == ("cs01/1", NOW + HOUR, 2)
     assert expected_sessions([wish], [], NOW + 2 * HOUR, NOW + 24 * HOUR) == []
     assert expected_sessions([wish], [a_transaction(NOW)], NOW, NOW + 24 * HOUR) == []
+
+
+def test_a_car_whose_transaction_was_stopped_for_a_pause_is_expected_until_it_is_started_again() -> None:
+    stopped, again = a_transaction(NOW - HOUR, 1), a_transaction(NOW + 2 * HOUR, 2)
+    wish = replace(paused_stay(stopped, NOW, NOW + 6 * HOUR, 12.0), vehicle_phases=3)
+
+    [session] = expected_sessions([wish], [stopped], NOW + HOUR, NOW + 24 * HOUR)
+
+    assert (session.session_id, session.arrival, session.priority) == ("wish-pause-cs01-1-1", NOW + HOUR, 1)
+    assert expected_sessions([wish], [stopped, again], NOW + 3 * HOUR, NOW + 24 * HOUR) == []
+    assert wish_of(again, [wish], [stopped, again]) == wish
+    assert wish_of(stopped, [wish], [stopped, again]) is None
+
+
+def test_who_is_planned_ready_early_is_not_planned_earlier_still_after_a_pause() -> None:
+    stopped, again = a_transaction(NOW - HOUR, 1), a_transaction(NOW + HOUR, 2)
+    wish = paused_stay(stopped, NOW, NOW + 6 * HOUR, 2.0)
+
+    assert running_session(SITE, again, wish, Seen(), NOW + HOUR).departure == NOW + 6 * HOUR
 
 
 def test_a_pause_says_nothing_about_the_phases_of_a_car() -> None:
