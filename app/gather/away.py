@@ -16,7 +16,7 @@ from optimizer.domain import Series
 
 FRESH = timedelta(minutes=15)
 LEAST_KW = 4.0
-LEAST_SHARE = 0.3  # of what was expected
+LEAST_SHARE = {"base_load": 0.15, "pv": 0.3}  # of what was expected: clouds come and go, a building seldom does
 FADES = (1.0, 0.75, 0.5, 0.25)  # of the difference, slot by slot
 MEASURED = ("base_load", "pv")
 
@@ -31,9 +31,9 @@ def measured_kw(site: Site, latest: Latest, now: datetime, measures: str) -> flo
     return max(0.0, sum(latest[meter][1] for meter in meters))
 
 
-def is_away(measured: float | None, expected_kw: float) -> bool:
+def is_away(measures: str, measured: float | None, expected_kw: float) -> bool:
     """Whether the difference is worth a plan of its own."""
-    return measured is not None and abs(measured - expected_kw) > max(LEAST_KW, LEAST_SHARE * expected_kw)
+    return measured is not None and abs(measured - expected_kw) > max(LEAST_KW, LEAST_SHARE[measures] * expected_kw)
 
 
 def anchored(series: Series, measured: float, expected_kw: float) -> Series:
@@ -49,7 +49,7 @@ def as_metered(signals: Signals, site: Site, latest: Latest, now: datetime) -> S
     for measures in MEASURED:
         expected_kw = getattr(signals, f"{measures}_kw")[0]
         measured = measured_kw(site, latest, now, measures)
-        if measured is None or not is_away(measured, expected_kw):
+        if measured is None or not is_away(measures, measured, expected_kw):
             continue
         said[measures] = {"measured_kw": measured, "expected_kw": expected_kw}
         for name in (f"{measures}_kw", f"{measures}_low_kw", f"{measures}_high_kw"):
@@ -67,6 +67,6 @@ def away_from(plan: Plan, site: Site, latest: Latest, now: datetime) -> Json:
             continue
         expected_kw = float(series[slot] if isinstance(series, list) else series)
         measured = measured_kw(site, latest, now, measures)
-        if is_away(measured, expected_kw):
+        if is_away(measures, measured, expected_kw):
             found[measures] = {"measured_kw": measured, "expected_kw": expected_kw}
     return found

@@ -67,7 +67,9 @@ def test_meters_of_a_kind_add_up_and_one_that_is_silent_leaves_nothing_to_say() 
     ],
 )
 def test_small_differences_are_not_worth_a_plan(measured: float | None, expected: float, away: bool) -> None:
-    assert is_away(measured, expected) is away
+    assert is_away("pv", measured, expected) is away
+    assert is_away("base_load", 24.1, 20.0)
+    assert not is_away("base_load", 53.0, 58.0)
 
 
 def test_the_difference_fades_within_an_hour_and_power_is_never_below_zero() -> None:
@@ -94,7 +96,7 @@ def test_what_is_as_expected_changes_nothing() -> None:
 
 
 def a_plan(**series: Any) -> Plan:
-    problem = {"slot_minutes": 15, "base_load_kw": [20.0, 50.0], "pv_kw": 10.0} | series
+    problem = {"slot_minutes": 15, "base_load_kw": [20.0, 44.0], "pv_kw": 10.0} | series
     start = NOW.replace(minute=0)
     return Plan("p", "depot", "replan", NOW, start, start + timedelta(hours=1), "optimal", None, problem, {})
 
