@@ -1,7 +1,7 @@
 """Store and forecasts become a Problem: the only place where pandas meets the optimizer."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -19,14 +19,16 @@ from app.gather.demand import DemandCharges, floored
 from app.gather.external_limits import external_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
+from app.gather.month_peak import MonthPeaks
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
-from app.gather.signals import SignalSource
+from app.gather.signals import Signals, SignalSource
 from app.site import EvseDocument, Site, evse_key
 from optimizer.domain import (
     PHASES,
     Battery,
     Circuit,
     Connection,
+    DemandCharge,
     Evse,
     Horizon,
     PhaseCurrents,
@@ -110,6 +112,7 @@ class Gatherer:
         self._signals = SignalSource(store, history)
         self._demand_charges = DemandCharges(history)
         self._beliefs = Beliefs(store)
+        self._month_peaks = MonthPeaks(store, history)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
@@ -158,7 +161,7 @@ class Gatherer:
             import_price_per_kwh=signals.priced.import_price_per_kwh,
             export_price_per_kwh=signals.priced.export_price_per_kwh,
             batteries=what_if.batteries,
-            demand_charges=await self._demand_charges.of(site, signals, horizon),
+            demand_charges=await self._charges(site, signals, horizon),
             reservations=tuple(self._reservations(site, planned, now, horizon.end)),
             currency=site.currency,
             time_zone=site.time_zone,
@@ -223,6 +226,14 @@ class Gatherer:
             row.transaction_id: scenarios(model, row, meant[row.transaction_id], seen[row.transaction_id], now)
             for row in running
         }
+
+    async def _charges(self, site: Site, signals: Signals, horizon: Horizon) -> tuple[DemandCharge, ...]:
+        """With what is already paid for; where wishes do not bind, with the peak that the month will need as well."""
+        charges = await self._demand_charges.of(site, signals, horizon)
+        if site.session_defaults.wishes_bind:
+            return charges
+        peaks_kw = await self._month_peaks.of(site, horizon.first_moment)
+        return tuple(replace(charge, expected_peak_kw=peaks_kw.get(charge.charge_id, 0.0)) for charge in charges)
 
     async def _running(self, site: Site, statuses: Mapping[tuple[str, int], EvseStatus]) -> list[Transaction]:
         """The transaction of each EVSE at which a car stands.
