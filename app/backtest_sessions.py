@@ -21,6 +21,10 @@ NEEDED = ("arrival", "departure", "energy_kwh")
 LEAST_KWH = 0.3  # who takes less was not charging
 USUAL_KW = 7.4  # where a file does not say what car and EVSE can do
 KNOWN_DAYS = 21
+TOTALS_ONLY = (
+    "After some hours, energy taken by then is that of full power, and who is full is not known to be: "
+    "the file has totals only."
+)
 COLUMNS = (
     Column("hour", "Hours after"),
     Column("model", "Model"),
@@ -58,10 +62,7 @@ def backtest_sessions_file(
         COLUMNS,
         rows,
         (_picture(rows),),
-        (
-            "After some hours, energy taken by then is that of full power, and who is full is not known to be: "
-            "the file has totals only.",
-        ),
+        (TOTALS_ONLY,),
     )
 
 

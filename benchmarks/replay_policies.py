@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.gather.best_cap import best_cap_kw
+from app.gather.best_cap import FULL_DAYS, best_cap_kw, share_per_kw
 from app.gather.expected_peak import (
     Stay,
     WeekPeak,
@@ -35,7 +35,6 @@ NEW_UNMET_PRICE = (
     3.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
 )
 UNMET_PRICE = 3.0  # per kWh, where the peak to keep to is known from the weeks before
-CAP_DAYS = 28  # that are looked back on for it
 LEAST_DAYS = 7  # before that weeks are planned with foresight, as for a site that is new
 
 
@@ -187,12 +186,12 @@ class Beliefs:
 
     def _stays_before(self, slot: int) -> list[Stay]:
         """Those of the last four weeks that had ended by the beginning of this local day."""
-        month, since = self._month, self._month.moment(slot - 96 * CAP_DAYS)
+        month, since = self._month, self._month.moment(slot - 96 * FULL_DAYS)
         stays = [stay for stay in self._old if stay.arrival >= since]
         return stays + [
             Stay(month.moment(month.arrival[car]), month.moment(month.departure[car]), need_kwh, month.max_kw[car])
             for car, need_kwh in self._needs_kwh.items()
-            if month.arrival[car] >= slot - 96 * CAP_DAYS
+            if month.arrival[car] >= slot - 96 * FULL_DAYS
         ]
 
     def _best_cap_kw(self, stays: list[Stay], slot: int) -> float:
@@ -205,7 +204,7 @@ class Beliefs:
             start=month.moment(first),
             slot_minutes=15,
             import_price_per_kwh=tuple(price(month.moment(first), slot - first, month.time_zone)),
-            price_per_kw=DEMAND_PRICE_PER_KW * self._known_days / days_left,
+            price_per_kw=share_per_kw(DEMAND_PRICE_PER_KW, self._known_days, days_left),
             unmet_price_per_kwh=UNMET_PRICE,
         )
 

@@ -8,6 +8,7 @@ peak, the less of one is worth its price.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from math import sqrt
 
 import numpy as np
 
@@ -15,7 +16,17 @@ from app.gather.expected_peak import Stay
 from optimizer.domain import Series
 
 CAPS = 64  # as many are tried, evenly between none and what nobody would notice
+FULL_DAYS = 28  # that are looked back on; of fewer a kW that helped is less sure to help again
 LONGEST_STAY = timedelta(days=3)  # a car that is left standing for weeks says nothing about a cap
+
+
+def share_per_kw(price_per_kw: float, known_days: float, days_left: float) -> float:
+    """What the known days have to pay of a demand charge for the days to come; more than their share if they are few.
+
+    The uncertainty of a mean falls with the root of the days; with `FULL_DAYS` of them it is left to the caps.
+    """
+    doubt = (1 + 1 / sqrt(max(known_days, 1.0))) / (1 + 1 / sqrt(FULL_DAYS))
+    return price_per_kw * known_days / max(days_left, 1.0) * max(doubt, 1.0)
 
 
 def best_cap_kw(

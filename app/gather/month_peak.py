@@ -9,7 +9,7 @@ import pandas as pd
 
 from app.db.records import Transaction
 from app.db.store import Store
-from app.gather.best_cap import best_cap_kw
+from app.gather.best_cap import FULL_DAYS, best_cap_kw, share_per_kw
 from app.gather.demand import floored
 from app.gather.expected_peak import Stay
 from app.gather.history import History
@@ -19,7 +19,7 @@ from app.site import Site
 from forecasts.series import utc_index
 from optimizer.domain import Series
 
-PAST = timedelta(days=28)
+PAST = timedelta(days=FULL_DAYS)
 LEAST_DAYS = 7  # that are known of a site's sessions
 MONTH_DAYS = 30
 SLOT_MINUTES = 15
@@ -62,7 +62,7 @@ class MonthPeaks:
         prices = await self._prices.of(site, index, now)
         base_load_kw = await self._without_vehicles(site, index)
         _, next_month = month_of(now, site.zone)
-        days_left = max(1.0, (next_month - now) / timedelta(days=1))
+        days_left = (next_month - now) / timedelta(days=1)
         peaks_kw = {}
         for charge in site.tariff.demand_charges:
             if not active_slots(charge, index, site.time_zone).all():
@@ -75,7 +75,7 @@ class MonthPeaks:
                     start=first,
                     slot_minutes=SLOT_MINUTES,
                     import_price_per_kwh=prices.import_price_per_kwh,
-                    price_per_kw=charge.price_per_kw * known_days / days,
+                    price_per_kw=share_per_kw(charge.price_per_kw, known_days, days),
                     unmet_price_per_kwh=site.session_defaults.unmet_price_per_kwh,
                     base_load_kw=base_load_kw,
                 )

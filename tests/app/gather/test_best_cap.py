@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.gather.best_cap import best_cap_kw
+from app.gather.best_cap import best_cap_kw, share_per_kw
 from app.gather.expected_peak import Stay
 
 START = datetime(2024, 3, 4, tzinfo=UTC)
@@ -60,3 +60,10 @@ def test_a_higher_peak_is_worth_less_when_fewer_days_are_left_to_use_it() -> Non
 def test_nobody_needs_no_peak_and_a_car_that_leaves_at_once_counts_for_none() -> None:
     assert cap([]) == 0.0
     assert cap([stay(8, 8.1, 5.0)]) == 0.0
+
+
+def test_few_days_pay_more_than_their_share() -> None:
+    shares = [share_per_kw(20.0, days, 20) / days for days in (1, 7, 28)]
+
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] == pytest.approx(1.0)
