@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -17,7 +17,7 @@ from app.gather.prices import PriceSource, active_slots
 from app.months import month_of
 from app.site import Site
 from forecasts.series import utc_index
-from optimizer.domain import Series
+from optimizer.domain import DemandCharge, Series
 
 PAST = timedelta(days=FULL_DAYS)
 LEAST_DAYS = 7  # that are known of a site's sessions
@@ -39,6 +39,13 @@ class MonthPeaks:
     def __init__(self, store: Store, history: History) -> None:
         self._store, self._history, self._prices = store, history, PriceSource(store)
         self._made: dict[str, _Made] = {}
+
+    async def onto(self, charges: tuple[DemandCharge, ...], site: Site, now: datetime) -> tuple[DemandCharge, ...]:
+        """The charges with what to expect; as they are where what drivers state binds."""
+        if site.session_defaults.wishes_bind:
+            return charges
+        peaks_kw = await self.of(site, now)
+        return tuple(replace(charge, expected_peak_kw=peaks_kw.get(charge.charge_id, 0.0)) for charge in charges)
 
     async def of(self, site: Site, now: datetime) -> Mapping[str, float]:
         """Empty with less than a week of sessions. A charge that does not apply around the clock has none."""
