@@ -140,6 +140,27 @@ def bar(name: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
+@backtest_app.command("sessions")
+def backtest_sessions_command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, Parquet or JSON lines with the columns arrival, departure, energy_kwh, and where known "
+            "session_id, evse_id, user_id, max_kw, requested_kwh, stated_departure."
+        ),
+    ],
+    time_zone: TimeZone = None,
+    first_day: From = None,
+    end_day: To = None,
+    as_json: AsJson = False,
+    html: Html = None,
+) -> None:
+    """Sessions: how long cars stay and what they take, believed at plug-in and while they stay, against the truth."""
+    from app.backtest_sessions import backtest_sessions_file
+
+    show(backtest_sessions_file(file, time_zone, first_day, end_day), as_json, html)
+
+
 def show(result: "Backtest", as_json: bool, html: Path | None) -> None:
     """Print one back-test and write its page."""
     from rich.console import Console

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from math import ceil, sqrt
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from app.gather.best_cap import FULL_DAYS, best_cap_kw, share_per_kw
 from app.gather.expected_peak import (
     Stay,
     WeekPeak,
@@ -30,7 +31,11 @@ WEEKS = 5
 MOST_SLOTS = 2 * 96  # a plan looks two days ahead at the most
 SCENARIOS = 8
 LEAST_NEED_KWH = 1e-6  # who has all that it wants is offered nothing; what sums leave over is no need
-UNMET_PRICE = 3.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
+NEW_UNMET_PRICE = (
+    3.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
+)
+UNMET_PRICE = 3.0  # per kWh, where the peak to keep to is known from the weeks before
+LEAST_DAYS = 7  # before that weeks are planned with foresight, as for a site that is new
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,7 @@ class Beliefs:
         self._weeks: dict[tuple[int, int], WeekPeak] = {}
         self._today: date | None = None
         self._expected_peak_kw: float | None = None
+        self._known_days = 0
         days = pd.date_range(month.moment(0), month.moment(month.slots - 1), freq="D").tz_convert(month.time_zone)
         self._dates = np.array([day.date() for day in days], dtype="datetime64[D]")
         self._old = month_of_history(past, month)
@@ -144,7 +150,7 @@ class Beliefs:
         return Wanted(
             tuple(_belief(one, now, self._stay(one.car).given(now, one.taken_kwh)) for one in present),
             self._expected_peak_kw,
-            UNMET_PRICE * sqrt(days_left),
+            UNMET_PRICE if self._known_days >= LEAST_DAYS else NEW_UNMET_PRICE * sqrt(days_left),
         )
 
     def left(self, car: int, taken_kwh: float, full: bool) -> None:
@@ -171,7 +177,36 @@ class Beliefs:
             country=country,
             subdivision=subdivision,
         )
-        self._expected_peak_kw = expected_peak_kw(self._past_weeks(slot, now), USUAL_KW)
+        stays = self._stays_before(slot)
+        self._known_days = ceil((now - min(stay.arrival for stay in stays)) / timedelta(days=1)) if stays else 0
+        if self._known_days >= LEAST_DAYS:
+            self._expected_peak_kw = self._best_cap_kw(stays, slot)
+        else:
+            self._expected_peak_kw = expected_peak_kw(self._past_weeks(slot, now), USUAL_KW)
+
+    def _stays_before(self, slot: int) -> list[Stay]:
+        """Those of the last four weeks that had ended by the beginning of this local day."""
+        month, since = self._month, self._month.moment(slot - 96 * FULL_DAYS)
+        stays = [stay for stay in self._old if stay.arrival >= since]
+        return stays + [
+            Stay(month.moment(month.arrival[car]), month.moment(month.departure[car]), need_kwh, month.max_kw[car])
+            for car, need_kwh in self._needs_kwh.items()
+            if month.arrival[car] >= slot - 96 * FULL_DAYS
+        ]
+
+    def _best_cap_kw(self, stays: list[Stay], slot: int) -> float:
+        """The days that are known pay of the demand charge what is not left for the days of the month to come."""
+        month = self._month
+        first = slot - 96 * self._known_days
+        days_left = max(1, (month.slots - slot) // 96 - 1)
+        return best_cap_kw(
+            stays,
+            start=month.moment(first),
+            slot_minutes=15,
+            import_price_per_kwh=tuple(price(month.moment(first), slot - first, month.time_zone)),
+            price_per_kw=share_per_kw(DEMAND_PRICE_PER_KW, self._known_days, days_left),
+            unmet_price_per_kwh=UNMET_PRICE,
+        )
 
     def _past_weeks(self, slot: int, now: datetime) -> list[WeekPeak]:
         """This week so far and the weeks before; a week that is over is planned once."""

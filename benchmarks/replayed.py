@@ -190,9 +190,11 @@ def _dicts(rows: pd.DataFrame) -> list[dict[str, object]]:
 
 def _arrived(row: dict[str, object], at: datetime) -> Arrived:
     stated, requested, user = row.get("stated_departure"), row.get("requested_kwh"), row.get("user_id")
+    evse = row.get("evse_id")
     return Arrived(
         arrival=at,
         user_id=user if isinstance(user, str) and user else None,
+        evse_id=evse if isinstance(evse, str) and evse else None,
         stated_departure=stated.to_pydatetime() if isinstance(stated, pd.Timestamp) else None,
         requested_kwh=requested if isinstance(requested, float) and np.isfinite(requested) else None,
     )

@@ -19,16 +19,20 @@ from forecasts.series import FloatArray
 from forecasts.session_prior import prior_outcomes
 
 COLUMNS = ("arrival", "departure", "energy_kwh")
-HOUR_SCALE_H = 1.0  # of arrival by the local clock
-STAY_SCALE_H = 1.5  # of the stay that a driver states
-ENERGY_SCALE = 0.25  # of the logarithm of the energy that a driver asks for
+HOUR_SCALE_H = 1.2  # of arrival by the local clock
+STAY_SCALE_H = 2.0  # of the stay that a driver states
+ENERGY_SCALE = 0.4  # of the logarithm of the energy that a driver asks for
 UNLIKE = 4.0  # squared distance where one driver said something and the other nothing
 OTHER_DAY_TYPE = 0.2  # weight of a workday's session on a day off, and the other way round
 SAME_USER = 30.0  # how much more a driver's own sessions weigh
+SAME_REQUEST = 8.0  # and those of whoever asked for the same energy to the digit: often the same driver
+SAME_WISH = 5.0  # on top, where the stay that was stated is the same to the minute too
+SAME_EVSE = 3.0  # people have their places
 HALF_LIFE_D = 60.0
 FAR = 1e-6  # weight of a session that only shares the time of day: it counts where nothing nearer is left
 FAR_SCALE_H = 3.0
 PRIOR_WEIGHT = 0.5  # of all prior outcomes together, in sessions exactly alike
+SAME_KWH, SAME_H = 1e-6, 1 / 120  # said to the digit, and to the minute
 LEAST_REMAINING_H = 0.25
 TAKEN_NOISE_KWH = 0.1
 
@@ -39,6 +43,7 @@ class Arrived:
 
     arrival: datetime
     user_id: str | None = None
+    evse_id: str | None = None
     stated_departure: datetime | None = None
     requested_kwh: float | None = None
 
@@ -123,8 +128,9 @@ class SessionModel:
     """Beliefs of one site, from the sessions that it knew at `issued_at`.
 
     `history` has a row a completed session: `arrival`, `departure` (aware), `energy_kwh`, and where known `user_id`,
-    `stated_departure`, `requested_kwh`. Sessions that had not ended by `issued_at` are not looked at, nor those of the
-    local day that is running: of that day only the short stays have ended. Raises `SeriesError` for a missing column.
+    `evse_id`, `stated_departure`, `requested_kwh`. Sessions that had not ended by `issued_at` are not looked at, nor
+    those of the local day that is running: of that day only the short stays have ended. Raises `SeriesError` for a
+    missing column.
     """
 
     def __init__(
@@ -159,6 +165,7 @@ class SessionModel:
             known["requested_kwh"].to_numpy(dtype=float) if "requested_kwh" in known else np.full(len(known), np.nan)
         )
         self.user = known["user_id"].to_numpy(dtype=object) if "user_id" in known else np.full(len(known), None)
+        self.evse = known["evse_id"].to_numpy(dtype=object) if "evse_id" in known else np.full(len(known), None)
         age_d = np.asarray((pd.Timestamp(issued_at) - arrival) / pd.Timedelta(days=1), dtype=float)
         self.recency = 0.5 ** (age_d / HALF_LIFE_D)
 
@@ -191,14 +198,19 @@ class SessionModel:
             if arrived.stated_departure is None
             else (arrived.stated_departure - arrived.arrival) / timedelta(hours=1)
         )
-        requested = np.nan if arrived.requested_kwh is None else max(arrived.requested_kwh, 1.0)
+        requested = np.nan if arrived.requested_kwh is None else arrived.requested_kwh
         distance = (apart_h / HOUR_SCALE_H) ** 2
         distance += _apart(self.stated_h, stated_h, STAY_SCALE_H)
-        distance += _apart(np.log(np.maximum(self.requested_kwh, 1.0)), np.log(requested), ENERGY_SCALE)
+        distance += _apart(np.log(np.maximum(self.requested_kwh, 1.0)), np.log(max(requested, 1.0)), ENERGY_SCALE)
         weight = np.exp(-distance / 2) + FAR * np.exp(-((apart_h / FAR_SCALE_H) ** 2) / 2)
         weight *= np.where(self.off == offs[0], 1.0, OTHER_DAY_TYPE) * self.recency
+        same_request = np.abs(self.requested_kwh - requested) < SAME_KWH
+        same_stay = np.abs(self.stated_h - stated_h) < SAME_H
+        weight *= np.where(same_request, SAME_REQUEST, 1.0) * np.where(same_request & same_stay, SAME_WISH, 1.0)
         if arrived.user_id:
             weight *= np.where(self.user == arrived.user_id, SAME_USER, 1.0)
+        if arrived.evse_id:
+            weight *= np.where(self.evse == arrived.evse_id, SAME_EVSE, 1.0)
         return np.asarray(weight)
 
     def _when(self, arrival: pd.DatetimeIndex) -> tuple[FloatArray, NDArray[np.bool_]]:

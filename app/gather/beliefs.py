@@ -9,7 +9,7 @@ import pandas as pd
 from app.db.records import Transaction, Wish
 from app.db.store import Store
 from app.gather.sessions import Seen, wish_of
-from app.site import Site
+from app.site import Site, evse_key
 from forecasts.sessions import Arrived, SessionModel
 from optimizer.domain import Scenario
 
@@ -62,6 +62,7 @@ def arrived(transaction: Transaction, wish: Wish | None) -> Arrived:
     return Arrived(
         arrival=transaction.started_at,
         user_id=transaction.id_tag or None,
+        evse_id=evse_key(transaction.station_id, transaction.evse_id),
         stated_departure=wish.departure if wish and wish.departure > transaction.started_at else None,
         requested_kwh=wish.required_energy_kwh if wish and wish.required_energy_kwh > 0 else None,
     )
@@ -80,11 +81,12 @@ def history(transactions: list[Transaction], wishes: list[Wish]) -> pd.DataFrame
                 "departure": row.stopped_at,
                 "energy_kwh": max(0.0, row.meter_stop_wh - row.meter_start_wh) / 1000,
                 "user_id": said.user_id,
+                "evse_id": said.evse_id,
                 "stated_departure": said.stated_departure,
                 "requested_kwh": said.requested_kwh,
             }
         )
-    names = ["arrival", "departure", "energy_kwh", "user_id", "stated_departure", "requested_kwh"]
+    names = ["arrival", "departure", "energy_kwh", "user_id", "evse_id", "stated_departure", "requested_kwh"]
     frame = pd.DataFrame(rows, columns=names)
     for name in ("arrival", "departure", "stated_departure"):
         frame[name] = pd.to_datetime(frame[name], utc=True)

@@ -26,6 +26,7 @@ from app.gather.in_force import planned_kw
 from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
 from app.gather.load_fits import LoadFits
 from app.gather.phases import PhasesBefore
+from app.gather.month_peak import MonthPeaks
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import Signals, SignalSource
 from app.site import Site, evse_key
@@ -118,6 +119,7 @@ class Gatherer:
         self._carbon = CarbonSource(store)
         self._beliefs = Beliefs(store)
         self._phases_before = PhasesBefore(store)
+        self._month_peaks = MonthPeaks(store, history)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
@@ -189,7 +191,9 @@ class Gatherer:
             carbon_kg_per_kwh=emissions.kg_per_kwh,
             carbon_price_per_kg=site.carbon_price_per_kg,
             batteries=what_if.batteries,
-            demand_charges=await self._demand_charges.of(site, signals, horizon),
+            demand_charges=await self._month_peaks.onto(
+                await self._demand_charges.of(site, signals, horizon), site, now
+            ),
             reservations=(*self._reservations(site, planned, now, horizon.end), *live.reservations()),
             currency=site.currency,
             time_zone=site.time_zone,

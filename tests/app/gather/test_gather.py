@@ -402,3 +402,35 @@ async def test_a_shadow_site_plans_as_if_its_fallbacks_were_in_force(store: Stor
     ]
 
     assert [reservations[0].current_a[0] for reservations in (optimised, shadow)] == [32.0, 6.0]
+
+
+async def two_weeks_of_cars(store: Store) -> None:
+    """Every workday two cars, from 8 to 16 o'clock, 20 kWh each."""
+    for day in range(1, 15):
+        at = SLOT - timedelta(days=day)
+        if at.weekday() >= 5:
+            continue
+        for station_id in ("cs01", "cs02"):
+            row, _ = await store.start_transaction(
+                station_id=station_id, evse_id=1, id_tag=station_id, started_at=at, meter_start_wh=0
+            )
+            await store.stop_transaction(
+                row.transaction_id, stopped_at=at + timedelta(hours=8), meter_stop_wh=20_000, reason=None
+            )
+
+
+async def test_where_wishes_do_not_bind_the_month_s_peak_is_expected_from_the_weeks_before(store: Store) -> None:
+    await two_weeks_of_cars(store)
+    await a_car(store)
+    binding = await store.site("depot")
+    defaults = binding.session_defaults.model_copy(update={"wishes_bind": False})
+
+    bound = (await a_gatherer(store).gather(binding)).problem
+    believed = (await a_gatherer(store).gather(binding.model_copy(update={"session_defaults": defaults}))).problem
+
+    assert bound.demand_charges[0].expected_peak_kw == 0.0
+    assert not bound.sessions[0].scenarios
+    # two cars with 20 kWh and 8 hours each would do with 5 kW if nothing were left to chance
+    assert 4.0 < believed.demand_charges[0].expected_peak_kw < 44.0
+    assert believed.sessions[0].scenarios
+    assert believed.unmet_price_per_kwh == defaults.unmet_price_per_kwh
