@@ -1,14 +1,20 @@
 """What Prometheus may know: counts and times, no names of stations, drivers or sites (labels stay few)."""
 
 import re
+from collections.abc import Callable, Iterable
+from functools import partial
 from math import nan
+from typing import get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from app.csms.connector import CsmsConnector
-from app.events import Event, Events
+from app.dispatch.switching import Switching
+from app.events import Event, Events, SourcePolled
 from app.guard import Guard
+from app.modes import MODES, Mode, Modes
+from app.sources.feed import Feed, State
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -16,7 +22,16 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 class Metrics:
     """One registry of its own: two services in one process (tests, the demo) do not meet."""
 
-    def __init__(self, events: Events, connector: CsmsConnector, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        events: Events,
+        connector: CsmsConnector,
+        *,
+        feeds: Callable[[], Iterable[Feed]] = tuple,
+        modes: Modes | None = None,
+        guard: Guard | None = None,
+        switching: Switching | None = None,
+    ) -> None:
         self.registry = CollectorRegistry()
         self._events = Counter(
             "smartcharge_events", "What happened, by kind (see app/events.py).", ["kind"], registry=self.registry
@@ -30,6 +45,23 @@ class Metrics:
         Gauge(
             "smartcharge_charging_stations_connected", "Charging stations with a connection.", registry=self.registry
         ).set_function(lambda: len(connector.connected()))
+        self._polls = Counter(
+            "smartcharge_source_polls",
+            "Polls of sources, by type and outcome: delivered, not_published or failed.",
+            ["type", "outcome"],
+            registry=self.registry,
+        )
+        states = Gauge("smartcharge_sources", "Sources of all sites, by state.", ["state"], registry=self.registry)
+        for state in get_args(State):
+            states.labels(state).set_function(partial(_in_state, feeds, state))
+        if modes is not None:
+            sites = Gauge("smartcharge_sites", "Sites by mode.", ["mode"], registry=self.registry)
+            for mode in MODES:
+                sites.labels(mode).set_function(partial(_count_of, modes, mode))
+        if switching is not None:
+            for what in ("writes", "starts", "stops"):
+                name, said = f"smartcharge_profile_{what}", f"Plans sent to EVSEs: {what} since this process began."
+                Gauge(name, said, registry=self.registry).set_function(partial(switching.total, what))
         if guard is not None:
             self._tell_of(guard)
         self.close = events.subscribe(self._count)
@@ -55,4 +87,14 @@ class Metrics:
         return generate_latest(self.registry)
 
     def _count(self, event: Event) -> None:
+        if isinstance(event, SourcePolled):
+            self._polls.labels(event.type, event.outcome).inc()
         self._events.labels(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()).inc()
+
+
+def _in_state(feeds: Callable[[], Iterable[Feed]], state: State) -> int:
+    return sum(feed.state() == state for feed in feeds())
+
+
+def _count_of(modes: Modes, mode: Mode) -> float:
+    return modes.counts()[mode]

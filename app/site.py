@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from app.csms.corrections import Corrections
 from app.meters.sources import MeterSource
+from app.sources.document import Source
 from app.tariff import Document, LocalTime, Tariff
 from optimizer.domain import CONNECTION, Phase
 
@@ -168,6 +169,15 @@ class SessionDefaults(Document):
     )
 
 
+class AlarmDocument(Document):
+    """When an operator is told; who is told, and how, is in the settings of the service."""
+
+    not_ready_kwh: Positive = Field(
+        default=1.5, description="A car that will leave with so much less than its driver asked for; kWh."
+    )
+    stale_after_minutes: Positive = Field(default=60.0, description="A meter that was not heard of for so long.")
+
+
 class Site(Document):
     """One site, whole: grid connection, circuit tree, charging stations, PV, batteries, meters, tariff."""
 
@@ -177,6 +187,9 @@ class Site(Document):
     latitude: float | None = Field(default=None, ge=-90, le=90)
     longitude: float | None = Field(default=None, ge=-180, le=180)
     country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166, for holidays.")
+    carbon_price_per_kg: NotNegative = Field(
+        default=0.0, description="What a kg of CO2 from the grid weighs in a plan, in the site's currency; 0: nothing."
+    )
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
     mode: Literal["optimised", "shadow"] = Field(
         default="optimised", description="shadow plans and shows, and sends nothing."
@@ -189,8 +202,14 @@ class Site(Document):
     batteries: tuple[BatteryDocument, ...] = ()
     meters: tuple[MeterDocument, ...] = ()
     tariff: Tariff
+    sources: tuple[Source, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Who is asked for prices, weather and the like, the preferred ones first.",
+    )
     base_load: BaseLoadDocument = BaseLoadDocument.model_validate({})
     session_defaults: SessionDefaults = SessionDefaults.model_validate({})
+    alarms: AlarmDocument = AlarmDocument.model_validate({})
     slot_minutes: Literal[5, 10, 15, 30, 60] = 15
     nightly_at: LocalTime = Field(default=time(22, 0), description="Local hour at which the coming day is planned.")
     fallback_current_a: NotNegative = Field(
@@ -219,6 +238,7 @@ class Site(Document):
         _require_unique("pv_arrays", [array.id for array in self.pv_arrays])
         _require_unique("batteries", [battery.id for battery in self.batteries])
         _require_unique("meters", [meter.id for meter in self.meters])
+        _require_unique("sources", [source.name for source in self.sources])
         _require_tree({circuit.id: circuit.parent for circuit in self.circuits})
         for station in self.charging_stations:
             _require_unique(f"charging_stations[{station.id}].evses", [evse.id for evse in station.evses])

@@ -120,6 +120,18 @@ class SeriesRows(Rows):
             rows = (await connection.execute(overlapping)).all()
         return [record_of(StoredSeries, row) for row in rows]
 
+    async def newest_series(self, site_id: str) -> dict[str, tuple[datetime, datetime]]:
+        """Of each source: when it last issued a series, and the latest end of what it ever said."""
+        wanted = (
+            select(
+                SERIES.c.source, func.max(SERIES.c.issued_at).label("issued_at"), func.max(SERIES.c.end).label("end")
+            )
+            .where(SERIES.c.site_id == site_id)
+            .group_by(SERIES.c.source)
+        )
+        async with self._database.read() as connection:
+            return {row.source: (row.issued_at, row.end) for row in await connection.execute(wanted)}
+
 
 def _plain(reading: Reading, moment: Callable[[datetime], Any]) -> tuple[Any, ...]:
     if not isfinite(reading.kw):

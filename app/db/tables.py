@@ -387,3 +387,33 @@ certificates = Table(
     Column("made_at", UtcDateTime, primary_key=True),
     Column("document", JSON, nullable=False),
 )
+
+# Limits that a grid operator sets on a whole site.
+grid_limits = Table(
+    "grid_limits",
+    metadata,
+    Column("limit_id", String, primary_key=True),
+    Column("site_id", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("reference", String, nullable=False),
+    Column("applies_to", String, nullable=False),
+    Column("max_kw", Finite, nullable=False),
+    Column("start", UtcDateTime, nullable=False),
+    Column("end", UtcDateTime),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("cancelled_at", UtcDateTime),
+    UniqueConstraint("site_id", "source", "reference", name="uq_grid_limits_natural_key"),
+)
+
+# What became of each, in order; rows are only added.
+grid_limit_log = Table(
+    "grid_limit_log",
+    metadata,
+    Column("entry_id", Integer, primary_key=True),
+    Column("limit_id", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("what", String, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index(None, "limit_id"),
+    sqlite_autoincrement=True,
+)

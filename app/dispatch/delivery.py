@@ -200,7 +200,7 @@ def _fuses(problem: Problem, job: Job) -> set[str]:
     rated = {
         circuit.circuit_id
         for circuit in problem.circuits
-        if circuit.max_power_kw is not None or circuit.max_current_a is not None
+        if any(limit is not None for limit in (circuit.max_power_kw, circuit.max_current_a, circuit.power_cap_kw))
     }
     if problem.connection.max_import_kw is not None or problem.connection.max_current_a is not None:
         rated.add(CONNECTION)

@@ -30,8 +30,9 @@ from app.dispatch.patience import Patience
 from app.dispatch.preparer import Preparer
 from app.dispatch.probe import Prober, ProbeReport
 from app.dispatch.restraint import Restraint
+from app.dispatch.switching import Switching
 from app.dispatch.witness import Witness
-from app.errors import AppError, NotFoundError
+from app.errors import AppError, NotFoundError, OvertakenError
 from app.events import (
     DeliveryChanged,
     Event,
@@ -57,7 +58,14 @@ class Dispatcher:
     """
 
     def __init__(
-        self, connector: CsmsConnector, store: Store, events: Events, clock: Clock, *, watched: timedelta = WATCHED
+        self,
+        connector: CsmsConnector,
+        store: Store,
+        events: Events,
+        clock: Clock,
+        *,
+        watched: timedelta = WATCHED,
+        switching: Switching | None = None,
     ) -> None:
         self._connector = connector
         self._store = store
@@ -65,7 +73,8 @@ class Dispatcher:
         self._clock = clock
         self._book = Book()
         self._passports = Passports(connector, store, clock)
-        self._messenger = Messenger(connector, self._book, clock, self._passports)
+        self.switching = switching or Switching()
+        self._messenger = Messenger(connector, self._book, clock, self._passports, self.switching)
         self._guarantee = Guarantee(connector, store, clock, self._book, watched=watched)
         self._drafts = Drafts(clock, self._book, self._guarantee, self._passports)
         self._preparer = Preparer(connector, store, clock, self._book, self._guarantee, self._passports)
@@ -256,8 +265,11 @@ class Dispatcher:
         """Send each running transaction its part of the plan (EVSE key -> transaction); what became of each.
 
         EVSEs whose vehicle is expected soon get theirs too, above the fallback, where the station has a level for it.
-        All others get nothing: their fallback holds.
+        All others get nothing: their fallback holds. Raises `OvertakenError`, and sends nothing, where a plan with a
+        newer fencing token was sent by whomever; one that is overtaken meanwhile raises no limit any more.
         """
+        if not await self._store.admit_plan(plan_id):
+            raise OvertakenError(f"a newer plan of site {site.id!r} was sent: plan {plan_id} is dropped")
         await self.restore(site)
         unready = await self._prepare_those_that_are_not(site, transactions)
         connected = self._connector.connected()
@@ -274,7 +286,7 @@ class Dispatcher:
                 job.sent = held
                 job.settle(self._book.holding(job.key).state, "unchanged")
         await self._announce(site, plan_id, [job for job in jobs if not job.is_settled])
-        await self._run_waves(problem, jobs)
+        await self._run_waves(plan_id, problem, jobs)
         for job in jobs:
             self._judge(job)
         now = self._clock.now()
@@ -307,7 +319,7 @@ class Dispatcher:
                 [replace(delivery, state="unknown", detail="being sent") for delivery in deliveries]
             )
 
-    async def _run_waves(self, problem: Problem, jobs: Sequence[Job]) -> None:
+    async def _run_waves(self, plan_id: str, problem: Problem, jobs: Sequence[Job]) -> None:
         moving = [job for job in jobs if not job.is_settled]
         stuck = [job for job in jobs if job.is_settled and job.exceeds_its_share(self._book)]
         if len(moving) > 1 or stuck:  # one EVSE alone goes from old to new in one message
@@ -322,10 +334,14 @@ class Dispatcher:
                 continue
             if in_the_way and job.raises(self._book):
                 job.settle("withheld", f"{', '.join(sorted(in_the_way))} did not verifiably lower")
-            elif job.raises(self._book) and not self._messenger.budget.allows_raising(job.key, now):
-                job.settle("withheld", self._messenger.budget.refusal())
+            elif (refusal := self.switching.refusal(job, self._book, now)) is not None:
+                job.settle("withheld", refusal)
             else:
                 raising.append(job)
+        if raising and not await self._store.admit_plan(plan_id):
+            for job in raising:
+                job.settle("withheld", "a newer plan was sent meanwhile")
+            raising = []
         await self._at_each_station(raising, self._messenger.deliver_plan)
 
     async def _at_each_station(self, jobs: Sequence[Job], act: Callable[[Job], Awaitable[None]]) -> None:

@@ -38,6 +38,7 @@ class FakeStore(Store):
         self.running: list[Transaction] = []
         self.saved: dict[tuple[str, str, int], Delivery] = {}
         self.history: list[Delivery] = []
+        self.overtaken: set[str] = set()  # plans of which newer ones were sent
 
     async def transactions(self, **_: Any) -> list[Transaction]:
         return list(self.running)
@@ -50,6 +51,9 @@ class FakeStore(Store):
 
     async def update_station(self, station_id: str, **columns: Any) -> None:
         self.rows[station_id] = replace(self.rows[station_id], **columns)
+
+    async def admit_plan(self, plan_id: str) -> bool:
+        return plan_id not in self.overtaken
 
     async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

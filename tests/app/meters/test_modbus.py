@@ -40,7 +40,7 @@ async def served(registers: Sequence[int], *, at: int = 40_000) -> AsyncIterator
     from pymodbus.simulator import DataType, SimData, SimDevice
 
     data = SimData(at, values=list(registers), datatype=DataType.REGISTERS)
-    server = ModbusTcpServer(SimDevice(1, simdata=data), address=("127.0.0.1", 0))
+    server: Any = ModbusTcpServer(SimDevice(1, simdata=data), address=("127.0.0.1", 0))
     task = asyncio.create_task(server.serve_forever())
     while server.transport is None:  # noqa: ASYNC110 -- the server says in no other way that it listens
         await asyncio.sleep(0.01)
