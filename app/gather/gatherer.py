@@ -25,8 +25,8 @@ from app.gather.history import History
 from app.gather.in_force import planned_kw
 from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
 from app.gather.load_fits import LoadFits
-from app.gather.phases import PhasesBefore
 from app.gather.month_peak import MonthPeaks
+from app.gather.phases import PhasesBefore
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import Signals, SignalSource
 from app.site import Site, evse_key
