@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from app import crash_points
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -34,6 +37,7 @@ WRONG_INPUT, FAILED = 2, 1
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; what the user can mend is one line on stderr and status 2, what failed is status 1."""
     try:
+        crash_points.arm(os.environ)
         app(args=arguments)
     except Exception as error:
         from app.cli_errors import explain

@@ -100,7 +100,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             replan_minutes=settings.replan_minutes,
             debounce_s=settings.replan_debounce_s,
         )
-        reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
+        reconciler = Reconciler(store, dispatcher, clock, events, control.replan, every_s=settings.reconcile_s)
         nightly = Nightly(store, planner, clock)
         settlement = Settlement(store, clock, events)
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)

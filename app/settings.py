@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     solve_workers: Literal["thread", "process"] = Field(default="thread", description="Where solves run.")
     replan_minutes: int = Field(default=15, ge=5, le=60, description="How often a site with sessions is planned anew.")
     replan_debounce_s: float = Field(default=2.0, ge=0, description="How long events are gathered before a new plan.")
+    reconcile_s: float = Field(
+        default=30.0, gt=0, description="How often what stations hold is compared with the plan."
+    )
     horizon_hours: int = Field(default=36, ge=6, le=168, description="How far a plan looks ahead.")
     call_timeout_s: float = Field(default=30.0, gt=0, description="How long a station may take to answer a call.")
     heartbeat_interval_s: int = Field(default=300, ge=10, description="What BootNotification asks stations to keep.")

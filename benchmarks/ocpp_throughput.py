@@ -105,7 +105,8 @@ class NoStore:
     async def add_meter_values(self, values: list[MeterValue]) -> None:
         assert len(values) == len(SAMPLES)
 
-    is_behind = False
+    async def samples_written(self) -> None:
+        pass
 
     def add_samples(self, values: list[Any], **_of: Any) -> None:
         assert len(values) == len(SAMPLES)

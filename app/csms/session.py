@@ -69,7 +69,7 @@ class Answer:
 
     payload: Json
     events: tuple[Event, ...] = ()
-    after: Callable[[], Awaitable[None]] | None = None  # what the station waits for: a database that is behind
+    after: Callable[[], Awaitable[None]] | None = None  # what the station alone waits for: its samples on disk
 
 
 class Dialect(Protocol):
@@ -272,9 +272,10 @@ class Session:
                 with self._clock.hold():
                     if isinstance(work, tuple):
                         message_id, answer = work
+                        await self._deliver(None, answer.events)  # what was measured is news before it is on disk
                         if answer.after is not None:
                             await answer.after()
-                        await self._deliver(result_frame(message_id, answer.payload), answer.events)
+                        await self._deliver(result_frame(message_id, answer.payload), ())
                     else:
                         await self._answer(dialect, work, received_at)
             finally:

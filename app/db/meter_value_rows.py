@@ -42,14 +42,10 @@ class MeterValueRows(Rows):
         self._writer.add([queued_row(self._writer, value) for value in values])
         await self._writer.catch_up()
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether so many meter values wait to be written that whoever sends them should wait, too: `catch_up`."""
-        return self._writer.is_behind
-
-    async def catch_up(self) -> None:
-        """Return once the database is not behind with meter values any more, or does not answer."""
-        await self._writer.catch_up()
+    async def samples_written(self) -> None:
+        """Return once every meter value handed in so far is in the database, or it does not answer: then they wait in
+        memory, and whoever sent them need not."""
+        await self._writer.written()
 
     def add_samples(
         self,

@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy import text
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.db.archive_rows import ArchiveRows
 from app.db.certificate_rows import CertificateRows
 from app.db.database import Database
@@ -80,6 +81,7 @@ class Store(
             if migrate:
                 async with database.write() as connection:
                     await connection.run_sync(migrate_to_head)
+                crash_point("migration.after_commit")
             else:
                 async with database.read() as connection:
                     await connection.run_sync(require_head)

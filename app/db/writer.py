@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.db import tables
 from app.db.bulk import sqlite_moment, upsert_plain
 from app.db.database import Database
@@ -95,6 +96,15 @@ class MeterValueWriter:
         while self.is_behind:
             await self._progress.wait()
 
+    async def written(self) -> None:
+        """Return once all that was added so far is written, or the database does not answer.
+
+        Others may be gathered with it meanwhile: `flush` is for who is in a hurry.
+        """
+        added = self._added
+        while self._settled < added and not self._failing:
+            await self._progress.wait()
+
     async def flush(self) -> None:
         """Return once all that was added is written; raise `StoreUnavailableError` when an attempt to do so fails.
 
@@ -153,6 +163,7 @@ class MeterValueWriter:
         try:
             async with self._database.write(durable=False) as connection:
                 await upsert_plain(connection, tables.meter_values, rows)
+                crash_point("meter_values.before_commit")
         except StoreUnavailableError:
             raise
         except Exception as error:
@@ -161,6 +172,7 @@ class MeterValueWriter:
                 return 1
             half = len(rows) // 2
             return await self._write(rows[:half]) + await self._write(rows[half:])
+        crash_point("meter_values.after_commit")
         return 0
 
     def _note_progress(self, *, failing: bool) -> None:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.csms.connector import CsmsConnector, Passport
 from app.db.records import HELD, Delivery, Transaction
 from app.db.store import Store
@@ -266,12 +267,15 @@ class Dispatcher:
                 job.settle(self._book.holding(job.key).state, "unchanged")
         await self._announce(site, plan_id, [job for job in jobs if not job.is_settled])
         await self._run_waves(problem, jobs)
+        if any(job.sent for job in jobs):
+            crash_point("wave_2.sent")
         for job in jobs:
             self._judge(job)
         now = self._clock.now()
         deliveries = [job.delivery(site.id, plan_id, now) for job in jobs]
         if deliveries:
             await self._store.save_deliveries(deliveries)
+            crash_point("deliveries.stored")
         for delivery in deliveries:
             self._witness.expect(evse_key(delivery.station_id, delivery.evse_id), delivery)
         self._events.publish(DeliveryChanged(site.id, plan_id, now))
@@ -297,6 +301,7 @@ class Dispatcher:
             await self._store.save_deliveries(
                 [replace(delivery, state="unknown", detail="being sent") for delivery in deliveries]
             )
+            crash_point("deliveries.announced")
 
     async def _run_waves(self, problem: Problem, jobs: Sequence[Job]) -> None:
         moving = [job for job in jobs if not job.is_settled]
@@ -304,6 +309,8 @@ class Dispatcher:
         if len(moving) > 1 or stuck:  # one EVSE alone goes from old to new in one message
             lowering = [job for job in moving if job.lowers(self._book)]
             await self._at_each_station(lowering, self._messenger.lower)
+            if lowering:
+                crash_point("wave_1.sent")
             stuck += [job for job in lowering if job.exceeds_its_share(self._book)]
         raising = []
         now = self._clock.now()
