@@ -137,6 +137,7 @@ class Session:
         self._key_changes = key_changes
         self._outbox = Outbox(station_id)
         self._pending: tuple[str, asyncio.Future[Json]] | None = None
+        self._at_end: list[Callable[[], None]] = []
         self._calls: asyncio.Queue[tuple[Call | Send | tuple[str, Answer], datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
         self._unanswered = 0  # calls in the queue, and the one in work
         self._malformed_at: deque[datetime] = deque(maxlen=MAX_MALFORMED)
@@ -174,6 +175,10 @@ class Session:
             await asyncio.wait({drained, worker}, return_when=asyncio.FIRST_COMPLETED)
             drained.cancel()
             worker.cancel()
+
+    def at_end(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called once the connection is closing: for whoever waits for more than one answer."""
+        self._at_end.append(tell)
 
     async def close(self, code: int, reason: str) -> None:
         self._fail_pending()
@@ -326,6 +331,8 @@ class Session:
 
     def _fail_pending(self) -> None:
         self._outbox.close()
+        for tell in self._at_end:
+            tell()
         if self._pending is not None and not self._pending[1].done():
             text = "the connection closed before the call was answered"
             self._pending[1].set_exception(OutcomeUnknownError(self.station_id, text))

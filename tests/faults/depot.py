@@ -4,10 +4,11 @@ The stations go on whatever the service does, as they do in the field; they only
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.clock import SystemClock
 from app.csms.passwords import generate_password
 from app.db.store import Store
 from app.demo.car import Car, Vehicle
+from app.demo.chaos_proxy import ChaosProxy
 from app.demo.physics import outlets_of
 from app.demo.station import SimulatedStation, StationSpec
 from app.keys import Keys
@@ -56,6 +58,18 @@ class Depot:
     service: Service
     client: httpx.AsyncClient
     stations: Mapping[str, SimulatedStation]
+    line: ChaosProxy
+
+    def worst_a(self) -> float:
+        """The highest current of any second on any phase of the fuse that both share."""
+        drawn_a: defaultdict[datetime, float] = defaultdict(float)
+        for station in self.stations.values():
+            station.advance()
+            for trace in station.outlets[1].traces:
+                first = trace.start.replace(microsecond=0)
+                for second, current_a in enumerate(trace.current_a):
+                    drawn_a[first + timedelta(seconds=second)] += float(current_a)
+        return max(drawn_a.values(), default=0.0)
 
     async def get(self, path: str) -> Any:
         """None while there is no answer."""
@@ -104,7 +118,9 @@ class Depot:
 
 
 @asynccontextmanager
-async def a_depot(directory: Path, *, crash_at: Sequence[str] = (), **environment: str) -> AsyncIterator[Depot]:
+async def a_depot(
+    directory: Path, *, crash_at: Sequence[str] = (), proxy: bool = False, url: str | None = None, **environment: str
+) -> AsyncIterator[Depot]:
     """Both stations have booted at a service that ends at the first of these points, when started again at the next
     one, and comes up again after each."""
     site = Site.model_validate(SITE)
@@ -121,9 +137,11 @@ async def a_depot(directory: Path, *, crash_at: Sequence[str] = (), **environmen
 
         await until(listens)
         async with httpx.AsyncClient(base_url=service.http_url, headers=headers, timeout=30, trust_env=False) as client:
-            stations = stations_of(site, passwords)
-            async with connected(*stations.values(), url=service.ocpp_url):
-                yield Depot(service, client, stations)
+            stations, port = stations_of(site, passwords), int(service.ocpp_url.rpartition(":")[2])
+            async with ChaosProxy.to(port=port) as line:
+                ocpp_url = f"ws://127.0.0.1:{line.port}" if proxy else service.ocpp_url
+                async with connected(*stations.values(), url=ocpp_url):
+                    yield Depot(service, client, stations, line)
 
 
 async def found(store: Store, site: Site) -> tuple[str, dict[str, str]]:
