@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -32,6 +33,7 @@ from app.keys import Keys
 from app.metrics import Metrics
 from app.nightly import Nightly, NightlyResult, run_nightly
 from app.planner import Planner
+from app.readiness import Readiness
 from app.server import bind, in_url, listening
 from app.settings import Settings
 from app.settlement import Settlement
@@ -39,6 +41,8 @@ from app.simulate import Simulator
 from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 
 log = structlog.get_logger()
+
+LONGEST_WRITE_LAG_S = 10.0  # a writer that is well needs a twentieth of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.push_async_callback(gateway.close)
         await stack.enter_async_context(remotes)
 
+        readiness = Readiness()
+        readiness.add("writer", partial(_writes, store))
         services = Services(
             settings=settings,
             clock=clock,
@@ -138,6 +144,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
             stop=stop,
+            readiness=readiness,
         )
         api = create_api(services, metrics, session_secret(settings))
         http_url = await stack.enter_async_context(listening(api, settings.http_host, settings.http_port, stop))
@@ -227,6 +234,14 @@ def session_secret(settings: Settings) -> bytes:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path.read_text().encode()
+
+
+async def _writes(store: Store) -> str | None:
+    """What is wrong with the writer of meter values."""
+    lag_s = store.write_lag_s
+    if lag_s <= LONGEST_WRITE_LAG_S and not store.keeps_in_memory:
+        return None
+    return f"{store.waiting_meter_values} meter values have been waiting for {lag_s:.0f} s"
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from app.dispatch.certificate import Certificate
 from app.dispatch.probe import ProbeReport
 from app.events import Events
 from app.keys import Keys
+from app.readiness import Readiness
 from app.settings import Settings
 from app.simulate import Simulator
 from app.site import Site
@@ -50,6 +51,7 @@ class Services:
     enrolment: Enrolment = field(default_factory=Enrolment)
     remotes: Remotes | None = None  # None: there is no other CSMS
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    readiness: Readiness = field(default_factory=Readiness)  # beyond the database and the stations' port
 
 
 def services_of(request: Request) -> Services:

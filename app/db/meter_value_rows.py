@@ -33,6 +33,21 @@ class MeterValueRows(Rows):
         """How many were lost since the start because the database did not take them."""
         return self._writer.dropped
 
+    @property
+    def waiting_meter_values(self) -> int:
+        """How many wait in memory for the database."""
+        return self._writer.waiting
+
+    @property
+    def keeps_in_memory(self) -> bool:
+        """Whether the database did not take the last meter values: they are acknowledged, and in memory alone."""
+        return self._writer.is_failing
+
+    @property
+    def write_lag_s(self) -> float:
+        """For how long meter values have been waiting without any being written; 0 where none wait."""
+        return self._writer.lag_s
+
     async def add_meter_values(self, values: Sequence[MeterValue]) -> None:
         """Through the batching writer; visible to `flush`ed reads. Repeated rows change nothing.
 

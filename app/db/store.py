@@ -88,6 +88,18 @@ class Store(
             async with MeterValueWriter.running(database, clock) as writer:
                 yield cls(database, writer, clock)
 
+    @property
+    def cannot_write(self) -> str | None:
+        """Why the last attempt to write failed; None: it did not."""
+        return self._database.cannot_write
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailableError` when the database cannot be read or, after a write has failed, written."""
+        await self.ping()
+        if self.cannot_write is not None:
+            async with self._database.write() as connection:  # a page, so that a full disk is noticed, too
+                await connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
     async def ping(self) -> None:
         """Raise `StoreUnavailableError` when the database does not answer."""
         async with self._database.read() as connection:

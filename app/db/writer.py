@@ -57,6 +57,7 @@ class MeterValueWriter:
         self._wanted = asyncio.Event()  # somebody flushes or closes: no gathering
         self._failing = False
         self._progress = asyncio.Event()  # set, and replaced, after each attempt
+        self._waiting_since: float | None = None  # by the loop's clock: rows wait, and none was written
         self.dropped = 0
 
     @classmethod
@@ -80,10 +81,28 @@ class MeterValueWriter:
         """Queue rows, each with every column of `tables.meter_values`. Returns at once."""
         if self._closing:
             raise StoreUnavailableError("the store is closed")
+        if rows and self._waiting_since is None:
+            self._waiting_since = asyncio.get_running_loop().time()
         self._waiting.extend(rows)
         self._added += len(rows)
         self._drop_oldest()
         self._arrived.set()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last attempt to write did not succeed: what comes in meanwhile is in memory alone."""
+        return self._failing
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not in the database yet."""
+        return len(self._waiting) + len(self._batch)
+
+    @property
+    def lag_s(self) -> float:
+        """For how long rows have been waiting without any of them being written; real seconds."""
+        since = self._waiting_since
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
 
     @property
     def is_behind(self) -> bool:
@@ -145,6 +164,7 @@ class MeterValueWriter:
                 is_busy = len(self._batch) >= BUSY_ROWS
                 self._settle(len(self._batch), dropped=refused)
                 self._batch = []
+                self._waiting_since = asyncio.get_running_loop().time() if self._waiting else None
                 self._note_progress(failing=False)
                 if is_busy and len(self._waiting) < BATCH_ROWS:
                     await self._gather()

@@ -37,10 +37,6 @@ class Acknowledged:
         return len(self.started) + len(self.stopped) + len(self.sampled) + len(self.readings)
 
 
-class UnansweredError(Exception):
-    """The connection went, or the service could not."""
-
-
 @dataclass
 class LoadStation:
     name: str
@@ -50,6 +46,8 @@ class LoadStation:
     start: datetime
     numbers: Any = field(default_factory=count)
     seconds: Any = field(default_factory=lambda: count(1))
+    connections: int = 0
+    refused: int = 0  # calls that were answered with an error
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -58,10 +56,15 @@ class LoadStation:
         while True:
             try:
                 async with self._connection() as connection:
+                    self.connections += 1
                     while True:
                         reply = await self._ask(connection, action, payload)
+                        if reply is None:  # to be sent again, says OCPP
+                            self.refused += 1
+                            await asyncio.sleep(0.05)
+                            continue
                         action, payload = script.send(reply)
-            except (OSError, UnansweredError, ConnectionClosed, InvalidHandshake, TimeoutError):
+            except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
                 await asyncio.sleep(0.05)
 
     def _cars(self) -> Any:
@@ -86,7 +89,7 @@ class LoadStation:
     def _next(self) -> datetime:
         return self.start + timedelta(seconds=next(self.seconds))
 
-    async def _ask(self, connection: ClientConnection, action: str, payload: Json) -> Json:
+    async def _ask(self, connection: ClientConnection, action: str, payload: Json) -> Json | None:
         message_id = str(next(self.numbers))
         await connection.send(json.dumps([2, message_id, action, payload]))
         async with asyncio.timeout(20):
@@ -98,7 +101,7 @@ class LoadStation:
                     found: Json = frame[2]
                     return found
                 elif frame[1] == message_id:
-                    raise UnansweredError(frame[2])
+                    return None
 
     def _connection(self) -> connect:
         login = base64.b64encode(f"{self.name}:{self.password}".encode()).decode()

@@ -100,6 +100,12 @@ class Service:
                     return
                 await asyncio.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        assert self._command is not None
+        assert self._command.process.pid is not None
+        return self._command.process.pid
+
     async def kill(self) -> None:
         assert self._command is not None
         await self._command.kill()

@@ -14,7 +14,10 @@ async def test_a_service_is_ready_with_a_database_and_an_ocpp_port() -> None:
     async with an_api() as api:
         ready = await api.anonymous.get("/health/ready")
 
-        assert (ready.status_code, ready.json()) == (200, {"status": "ready", "store": "ok", "ocpp_port": 9000})
+        assert (ready.status_code, ready.json()) == (
+            200,
+            {"status": "ready", "store": "ok", "ocpp_port": 9000, "troubles": {}},
+        )
 
 
 async def test_a_service_without_its_database_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
