@@ -345,5 +345,13 @@ def _say(text: str) -> None:
     _console(stderr=True).print(text, highlight=False)
 
 
+def _add_backup_commands() -> None:
+    from app import cli_backup
+
+    app.command("backup")(cli_backup.backup_command)
+    app.command("restore")(cli_backup.restore_command)
+
+
 _add_history_commands()
+_add_backup_commands()
 _add_simulate_commands()

@@ -109,7 +109,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         settlement = Settlement(store, clock, events)
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
-        metrics = Metrics(events, connector)
+        metrics = _metrics(events, connector, store, clock, dispatcher)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -126,8 +126,6 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.push_async_callback(gateway.close)
         await stack.enter_async_context(remotes)
 
-        readiness = Readiness()
-        readiness.add("writer", partial(_writes, store))
         services = Services(
             settings=settings,
             clock=clock,
@@ -144,7 +142,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
             stop=stop,
-            readiness=readiness,
+            readiness=_readiness(store),
         )
         api = create_api(services, metrics, session_secret(settings))
         http_url = await stack.enter_async_context(listening(api, settings.http_host, settings.http_port, stop))
@@ -234,6 +232,20 @@ def session_secret(settings: Settings) -> bytes:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path.read_text().encode()
+
+
+def _metrics(events: Events, connector: CsmsConnector, store: Store, clock: Clock, dispatcher: Dispatcher) -> Metrics:
+    metrics = Metrics(events, connector)
+    metrics.watch(store, clock)
+    metrics.outcomes(dispatcher.outcomes)
+    return metrics
+
+
+def _readiness(store: Store) -> Readiness:
+    """What is asked beyond the database and the stations' port."""
+    readiness = Readiness()
+    readiness.add("writer", partial(_writes, store))
+    return readiness
 
 
 async def _writes(store: Store) -> str | None:

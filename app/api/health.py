@@ -60,4 +60,4 @@ async def ready(services: ServicesDep, response: Response) -> ReadyOut:
 async def metrics(request: Request) -> Response:
     """Prometheus' text format. Needs a read key unless the API is bound to loopback."""
     measured: Metrics = request.app.state.metrics
-    return Response(measured.text(), media_type=CONTENT_TYPE)
+    return Response(await measured.text(), media_type=CONTENT_TYPE)

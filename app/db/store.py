@@ -16,6 +16,7 @@ from app.crash_points import crash_point
 from app.db.archive_rows import ArchiveRows
 from app.db.certificate_rows import CertificateRows
 from app.db.database import Database
+from app.db.figure_rows import FigureRows
 from app.db.key_rows import KeyRows
 from app.db.meter_value_rows import MeterValueRows
 from app.db.migrations import migrate as migrate_to_head
@@ -49,6 +50,7 @@ class Store(
     ArchiveRows,
     RetentionRows,
     CertificateRows,
+    FigureRows,
 ):
     """One database. `async with Store.open(url, clock)` migrates it to the newest schema and closes it at the end.
 
@@ -57,7 +59,8 @@ class Store(
     made of in `transaction_event_rows`; meter values in `meter_value_rows`; site meters and series in `series_rows`;
     wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`; what is not believed in
     `quarantine_rows`; the tariffs that a site has had in `tariff_rows`; whole sites out and in
-    in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`.
+    in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`;
+    figures for monitoring in `figure_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:

@@ -6,7 +6,7 @@ verifiably made room. What every EVSE may be executing is kept in `app.dispatch.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -76,6 +76,7 @@ class Dispatcher:
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._failures = Failures()
+        self.outcomes: Counter[str] = Counter()  # what became of profiles since the start, by state
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -265,7 +266,8 @@ class Dispatcher:
             elif held is not None:
                 job.sent = held
                 job.settle(self._book.holding(job.key).state, "unchanged")
-        await self._announce(site, plan_id, [job for job in jobs if not job.is_settled])
+        moving = [job for job in jobs if not job.is_settled]
+        await self._announce(site, plan_id, moving)
         await self._run_waves(problem, jobs)
         if any(job.sent for job in jobs):
             crash_point("wave_2.sent")
@@ -276,6 +278,7 @@ class Dispatcher:
         if deliveries:
             await self._store.save_deliveries(deliveries)
             crash_point("deliveries.stored")
+        self.outcomes.update(job.state for job in moving)
         for delivery in deliveries:
             self._witness.expect(evse_key(delivery.station_id, delivery.evse_id), delivery)
         self._events.publish(DeliveryChanged(site.id, plan_id, now))
