@@ -31,7 +31,7 @@ lint: $(STAMP)
 serve: $(STAMP)  ## the service on loopback: API and dashboard on 8080, OCPP on 9000
 	@$(VENV)/bin/smartcharge serve
 
-bench: $(STAMP)  ## the benchmarks behind the figures in docs/, in ten minutes; a report with plots in build/bench.html
+bench: $(STAMP)  ## the benchmarks behind the figures in docs/, in twenty minutes; a report with plots in build/bench.html
 	@$(PYTHON) benchmarks/run.py
 
 bench-peers: $(STAMP)  ## EMHASS, FlexMeasures and linopy for `make bench`, each in an environment of its own under build/
