@@ -53,11 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @app.command()
 def serve() -> None:
     """Run the service: HTTP API and dashboard, OCPP listener, planner. Settings: environment, SMARTCHARGE_…"""
-    from app import logs
+    from app import logs, tracing
     from app.main import serve as run
 
     settings = _settings()
     logs.configure(settings.log_level)
+    tracing.configure(os.environ)
     raise typer.Exit(_run_fast(run(settings)))
 
 

@@ -23,6 +23,7 @@ from app.problem_json import problem_to_json, schedule_to_json
 from app.site import Site
 from app.solving import DEFAULTS, Keeping, log_kept, solve
 from app.timed_out import TimedOut
+from app.tracing import span, traced
 from optimizer.compress import compress
 from optimizer.domain import Problem, Schedule
 
@@ -76,6 +77,7 @@ class Planner:
         self._timed_out = timed_out
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    @traced("plan")
     async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan:
         """Plan the coming hours of a site and, unless told not to or in shadow mode, send the limits."""
         async with self._turns[site_id]:
@@ -138,7 +140,8 @@ async def solve_in(
 ) -> Schedule:
     """Solve in an executor; partial of a top-level function, so that an executor of processes can pickle it."""
     work = partial(solve, problem, solver=solver, baselines=baselines, keeping=keeping, polish=polish)
-    solved = await asyncio.get_running_loop().run_in_executor(executor, work)
+    with span("solve"):
+        solved = await asyncio.get_running_loop().run_in_executor(executor, work)
     log_kept(problem, solved)
     return solved.schedule
 

@@ -3,8 +3,9 @@
     python benchmarks/run.py [NAME ...] [--cpu]
 
 Without names all of them run, in under twenty minutes, ten of which are the soak; what a benchmark cannot do for want
-of a peer it says and leaves out. A name alone runs that one and keeps the figures of the others. Figures go to `build/bench.jsonl`, the report to
-`build/bench.html`. Ends with the seconds of each; the exit status is 1 when one failed.
+of a peer it says and leaves out. A name alone runs that one and keeps the figures of the others. Figures go to
+`build/bench.jsonl`, the report to `build/bench.html`. Ends with the seconds of each; the exit status is 1 when one
+failed.
 With ``--cpu`` the optimiser and its peers are timed by what the processor spent, each on one thread: for a machine that
 others use too. Requests and re-planning are always timed by the wall.
 """

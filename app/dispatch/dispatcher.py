@@ -42,6 +42,7 @@ from app.events import (
     TransactionStopped,
 )
 from app.site import ChargingStationDocument, Site, evse_key, split_evse_key
+from app.tracing import traced
 from optimizer.domain import Problem, Schedule
 
 log = structlog.get_logger()
@@ -239,6 +240,7 @@ class Dispatcher:
 
     # --- a plan
 
+    @traced("dispatch")
     async def send(
         self,
         site: Site,

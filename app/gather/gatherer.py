@@ -22,6 +22,7 @@ from app.gather.in_force import planned_kw
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import SignalSource
 from app.site import EvseDocument, Site, evse_key
+from app.tracing import traced
 from optimizer.domain import (
     PHASES,
     Battery,
@@ -112,6 +113,7 @@ class Gatherer:
         self._beliefs = Beliefs(store)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
+    @traced("gather")
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
         """Raises `ForecastError` where prices or base load are not known in any way."""
         is_what_if, what_if = what_if is not None, what_if or WhatIf()
