@@ -282,23 +282,36 @@ def import_site(file: Annotated[Path, typer.Argument(help="YAML or JSON; docs/si
 
 
 def _add_simulate_commands() -> None:
+    from app.cli_overrides import overrides_app
     from app.cli_simulate import simulate_app
 
     app.add_typer(simulate_app, name="simulate")
+    app.add_typer(overrides_app, name="overrides")
 
 
 def _add_history_commands() -> None:
+    from app import cli_signals as signals
     from app.imports import archive_cli as archive
     from app.imports import cli as history
 
     import_app.command("ocpp-log")(history.import_ocpp_log_command)
     import_app.command("meter")(history.import_meter_command)
     import_app.command("archive")(archive.import_archive_command)
+    import_app.command("series")(signals.import_series_command)
+    import_app.command("tariff")(signals.import_tariff_command)
     export_app.command("cdrs")(history.export_cdrs_command)
     export_app.command("site")(archive.export_site_command)
     app.command("quarantine")(archive.quarantine_command)
     app.command("forget-driver")(archive.forget_driver_command)
     app.command("retention")(archive.retention_command)
+
+
+def _add_ledger_commands() -> None:
+    from app.cli_ledger import replay_command, runs_command, why_command
+
+    app.command("runs")(runs_command)
+    app.command("replay")(replay_command)
+    app.command("why")(why_command)
 
 
 def _run_fast(work: Coroutine[Any, Any, int]) -> int:
@@ -356,3 +369,4 @@ def _add_backup_commands() -> None:
 _add_history_commands()
 _add_backup_commands()
 _add_simulate_commands()
+_add_ledger_commands()

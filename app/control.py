@@ -6,7 +6,8 @@ its own turn; one site's error never stops another's.
 
 import asyncio
 from collections import defaultdict
-from datetime import timedelta
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -14,14 +15,16 @@ import structlog
 from app.clock import Clock, sleep_until
 from app.db.records import Plan
 from app.db.store import Store
-from app.errors import AppError, NotFoundError
+from app.errors import AlreadyPlannedError, AppError, NotFoundError
 from app.events import (
     ChargingLimitChanged,
     Event,
     Events,
+    GridLimitChanged,
     MeterValuesReceived,
     ObedienceChanged,
     PriorityChargingChanged,
+    SignalsArrived,
     SiteChanged,
     StationBooted,
     StationConnected,
@@ -41,7 +44,7 @@ MAX_RUNNING = 100_000  # transactions; far above what one service serves
 
 
 class Plans(Protocol):
-    async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan: ...
+    async def plan(self, site_id: str, *, kind: Kind = "request", window: datetime | None = None) -> Plan: ...
 
 
 class Prepares(Protocol):
@@ -63,7 +66,13 @@ class Control:
         *,
         replan_minutes: int,
         debounce_s: float,
+        first_s: float | None = None,
+        connected: Callable[[], Collection[str]] | None = None,
     ) -> None:
+        """`first_s` is how long the first event after a quiet time is waited with; None: as long as any other.
+
+        `connected` names the stations that this service can send to; None where nobody else is about.
+        """
         self._store = store
         self._planner = planner
         self._dispatcher = dispatcher
@@ -71,8 +80,11 @@ class Control:
         self._events = events
         self._every = timedelta(minutes=replan_minutes)
         self._debounce_s = debounce_s
+        self._first_s = debounce_s if first_s is None else min(first_s, debounce_s)
+        self._began: dict[str, datetime] = {}  # the last plan of each site
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
-        self._due: set[str] = set()
+        self._connected = connected
+        self._due: dict[str, datetime | None] = {}  # by site: the slot that it is due for, None where more happened
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks = asyncio.TaskGroup()
 
@@ -114,7 +126,12 @@ class Control:
                 | PriorityChargingChanged()
             ):
                 await self._mark_station(event.station_id)
-            case WishChanged() | SiteChanged():
+            case (
+                WishChanged()
+                | SiteChanged()
+                | GridLimitChanged()
+                | SignalsArrived(kind="import_price" | "export_price")
+            ):
                 self.replan(event.site_id)
             case _:
                 pass
@@ -147,28 +164,40 @@ class Control:
         except NotFoundError:
             return None
 
-    def replan(self, site_id: str) -> None:
-        """Have a site planned in a moment, together with whatever else happens until then."""
+    def replan(self, site_id: str, slot: datetime | None = None) -> None:
+        """Have a site planned in a moment, together with whatever else happens until then.
+
+        For the sake of a `slot` alone it is planned by one service, whoever is first.
+        """
         if site_id not in self._due:
-            self._due.add(site_id)
+            self._due[site_id] = slot
             self._tasks.create_task(self._plan_soon(site_id))
+        elif slot is None:
+            self._due[site_id] = None
 
     async def _plan_soon(self, site_id: str) -> None:
-        """One plan in the making and at most one that waits, however much happens meanwhile."""
-        await self._clock.sleep(self._debounce_s)
+        """One plan in the making and at most one that waits, however much happens meanwhile.
+
+        The first car of a quiet hour is planned at once, the next ones together.
+        """
+        now = self._clock.now()
+        quiet_from = self._began.get(site_id, now - timedelta(days=1)) + timedelta(seconds=self._debounce_s)
+        await self._clock.sleep(max(self._first_s, min((quiet_from - now).total_seconds(), self._debounce_s)))
         async with self._turns[site_id]:
-            self._due.discard(site_id)  # what happens from here on is not in this plan
-            await self._plan(site_id)
+            slot = self._due.pop(site_id, None)  # what happens from here on is not in this plan
+            self._began[site_id] = self._clock.now()
+            await self._plan(site_id, slot)
 
     async def _plan_every_slot(self) -> None:
         """Sites with something to control are planned at every full quarter of an hour (or as set)."""
         while True:
             now = self._clock.now()
             midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-            await sleep_until(self._clock, midnight + self._every * (int((now - midnight) / self._every) + 1))
+            slot = midnight + self._every * (int((now - midnight) / self._every) + 1)
+            await sleep_until(self._clock, slot)
             try:
                 for site_id in await self._sites_to_control():
-                    self.replan(site_id)
+                    self.replan(site_id, slot)
             except AppError as error:
                 log.error("no plans at this slot", error=str(error))
             except Exception:  # the next slot must come whatever this one met
@@ -179,12 +208,18 @@ class Control:
         running = await self._store.transactions(running=True, limit=MAX_RUNNING)
         if not running:
             return set()
-        connected = {station.station_id for station in await self._store.stations() if station.connected}
+        connected = (
+            {station.station_id for station in await self._store.stations() if station.connected}
+            if self._connected is None
+            else self._connected()
+        )
         return {row.site_id for row in running if row.station_id in connected}
 
-    async def _plan(self, site_id: str) -> None:
+    async def _plan(self, site_id: str, slot: datetime | None) -> None:
         try:
-            await self._planner.plan(site_id, kind="replan")
+            await self._planner.plan(site_id, kind="replan", window=slot)
+        except AlreadyPlannedError:
+            log.debug("planned by another service", site=site_id, slot=slot)
         except (AppError, ForecastError, OptimizerError) as error:
             log.error("no plan", site=site_id, error=str(error))
         except Exception:  # one site's bug must not end the loop of all others

@@ -4,6 +4,8 @@
     * InvalidInputError: the caller's input is wrong; names the field and the value
     * NotFoundError: an id that nobody knows
     * ConflictError: the input is fine, the state forbids it
+        * AlreadyPlannedError: somebody has planned the site for this moment, or is at it
+        * OvertakenError: somebody else has taken the run over, or a newer plan of the site was sent first
     * UnauthorizedError: no key, or an unknown one
     * ForbiddenError: a known key without the scope
     * StoreUnavailableError: the database does not answer
@@ -42,6 +44,14 @@ class NotFoundError(AppError, LookupError):
 
 class ConflictError(AppError):
     """The text says what is in the way."""
+
+
+class AlreadyPlannedError(ConflictError):
+    pass
+
+
+class OvertakenError(ConflictError):
+    pass
 
 
 class UnauthorizedError(AppError):

@@ -148,8 +148,84 @@ class SiteChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GridLimitChanged:
+    """A grid operator's limit has come, begun, ended or been cancelled; `GridLimits.in_force` says what holds."""
+
+    site_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OverridesChanged:
+    """Something was set by hand at the site, or has ended."""
+
+    site_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ModeChanged:
+    """The site is controlled in another way from now on: see `app.modes`."""
+
+    site_id: str
+    mode: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChanged:
+    """An alarm was raised, or is over."""
+
+    site_id: str
+    alarm_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingsArrived:
     site_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignalsArrived:
+    """A source has published; its values are stored. New prices make a new plan."""
+
+    site_id: str
+    source: str
+    kind: str  # of the series
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePolled:
+    """A provider was asked; `outcome` is ``delivered``, ``not_published`` or ``failed``."""
+
+    site_id: str
+    source: str
+    type: str
+    outcome: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SiteMeasured:
+    """What a meter of the site shows now, whether it could be stored or not; phases it does not name are absent."""
+
+    site_id: str
+    meter_id: str
+    at: datetime
+    power_kw: float | None
+    current_a: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardChanged:
+    """The fuse guard holds EVSEs below their plan, or another set of them, or none any more."""
+
+    site_id: str
+    lowered_kw: float
     at: datetime
 
 
@@ -184,7 +260,15 @@ Event = (
     | ObedienceChanged
     | WishChanged
     | SiteChanged
+    | GridLimitChanged
+    | OverridesChanged
+    | ModeChanged
+    | AlarmChanged
     | ReadingsArrived
+    | SignalsArrived
+    | SourcePolled
+    | SiteMeasured
+    | GuardChanged
     | PlanMade
     | DeliveryChanged
 )

@@ -47,7 +47,7 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("uvicorn", "websockets", "aiosqlite", "alembic", "asyncio"):
+    for noisy in ("uvicorn", "websockets", "aiosqlite", "alembic", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

@@ -4,7 +4,8 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,8 @@ from typing import Any
 
 import structlog
 
+from app.alarms import Alarms, Courier
+from app.alarms.mail import MailServer
 from app.api.application import create_api
 from app.api.services import Services
 from app.clock import Clock, SystemClock
@@ -24,24 +27,36 @@ from app.csms.remote.remotes import Remotes
 from app.csms.remote.routed import Routed
 from app.db.records import Delivery
 from app.db.store import Store
+from app.diary import Diary, Recorded
 from app.dispatch import Dispatcher
 from app.dispatch.reconciler import Reconciler
+from app.dispatch.switching import Switching
+from app.errors import InvalidInputError
 from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
+from app.grid_limits import GridLimits
+from app.guard import Guard
 from app.keys import Keys
+from app.meters.meters import Meters
 from app.metrics import Metrics
+from app.modes import Modes
 from app.nightly import Nightly, NightlyResult, run_nightly
+from app.outcome import Outcomes
 from app.planner import Planner
 from app.readiness import Readiness
 from app.server import bind, in_url, listening
 from app.settings import Settings
 from app.settlement import Settlement
 from app.simulate import Simulator
+from app.sources.feed import Feed
+from app.sources.sources import open_sources
 from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
+from app.watch import Watch
 
 log = structlog.get_logger()
 
+LONGEST_GUARD_PAUSE_S = 30.0  # three of its longest periods
 LONGEST_WRITE_LAG_S = 10.0  # a writer that is well needs a twentieth of a second
 
 
@@ -60,6 +75,7 @@ class Running:
     dispatcher: Dispatcher
     planner: Planner
     control: Control
+    guard: Guard
     stop: asyncio.Event
 
     async def create_key(self, name: str, scopes: Iterable[str] = ("admin",)) -> str:
@@ -81,20 +97,36 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         store = await stack.enter_async_context(open_store(settings, clock))
         events = Events()
         keys = Keys(store, clock)
-        executor = make_executor(settings.solve_workers)
+        executor = solving_executor(settings)
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
 
         gateway = Gateway(store, events, clock, settings)
         remotes = Remotes(store, events, clock, settings)
         elsewhere = remotes.by_station()
-        connector: CsmsConnector = Routed(gateway, elsewhere) if elsewhere else gateway
-        dispatcher = Dispatcher(connector, store, events, clock)
+        diary = Diary(store, clock)
+        stack.push_async_callback(diary.settle)
+        connector: CsmsConnector = Recorded(Routed(gateway, elsewhere) if elsewhere else gateway, diary, clock)
+        switching = Switching(settings.profile_writes_a_day, settings.charging_starts_a_day)
+        dispatcher = Dispatcher(connector, store, events, clock, switching=switching)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
-        gatherer = Gatherer(store, clock, dispatcher, connected=connector.connected, horizon=horizon)
-        timed_out = TimedOut(settings.data_dir / OF_SITES)
-        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out)
-        asked = TimedOut(settings.data_dir / OF_REQUESTS)
-        simulator = Simulator(store, clock, executor, horizon=horizon, solver=settings.solver, timed_out=asked)
+        gatherer = Gatherer(
+            store,
+            clock,
+            dispatcher,
+            connected=connector.connected,
+            horizon=horizon,
+            live=lambda site: guard.residual(site),  # noqa: PLW0108 -- the guard is made further down
+        )
+        modes, timed_out = Modes(store, clock, events), TimedOut(settings.data_dir / OF_SITES)
+        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out, modes)
+        simulator = Simulator(
+            store,
+            clock,
+            executor,
+            horizon=horizon,
+            solver=settings.solver,
+            timed_out=TimedOut(settings.data_dir / OF_REQUESTS),
+        )
         control = Control(
             store,
             planner,
@@ -103,25 +135,49 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             events,
             replan_minutes=settings.replan_minutes,
             debounce_s=settings.replan_debounce_s,
+            first_s=settings.replan_first_s,
+            connected=connector.connected,
         )
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan, every_s=settings.reconcile_s)
-        nightly = Nightly(store, planner, clock)
-        settlement = Settlement(store, clock, events)
+        nightly = Nightly(store, planner, clock, connected=connector.connected)
+        settlement, outcomes = Settlement(store, clock, events), Outcomes(store, clock, events)
+        grid_limits = GridLimits(store, clock, events)
+        sources = await stack.enter_async_context(open_sources(settings, store, clock, events, grid_limits))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
-        metrics = _metrics(events, connector, store, clock, dispatcher)
+        guard = Guard(
+            dispatcher.restraint,
+            connector,
+            store,
+            clock,
+            events,
+            control.replan,
+            period_s=settings.guard_period_s,
+            give_back_s=settings.guard_give_back_s,
+        )
+        metrics = Metrics(events, connector, feeds=sources.feeds, modes=modes, guard=guard, switching=switching)
+        metrics.watch(store, clock)
+        metrics.outcomes(dispatcher.outcomes)
         stack.callback(metrics.close)
 
         for site in await store.sites():
             await dispatcher.restore(site)
-        await stack.enter_async_context(_background("control", control.run(), stop))
-        await stack.enter_async_context(_background("reconciler", reconciler.run(), stop))
-        await stack.enter_async_context(_background("nightly", nightly.run(), stop))
-        await stack.enter_async_context(_background("settlement", settlement.run(), stop))
-        if settings.ocpp_security_profile == 1:  # a port in use is said by its setting's name
-            bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
-        if settings.ocpp_tls_certificate is not None:
-            bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
+        works = {
+            "control": control.run(),
+            "grid limits": grid_limits.run(),
+            "guard": guard.run(),
+            "meters": Meters(store, clock, events, settings).run(),
+            "reconciler": reconciler.run(),
+            "nightly": nightly.run(),
+            "sources": sources.run(),
+            "settlement": settlement.run(),
+            "outcomes": outcomes.run(),
+            "watch": Watch(store, modes, clock, events, control.replan).run(),
+            "alarms": Alarms(store, modes, clock, events, settings.alarm_targets).run(),
+            "notices": Courier(store, clock, events, settings.alarm_targets, mail_server(settings)).run(),
+        }
+        await stack.enter_async_context(_at_work(works, stop))
+        _require_free_ports(settings)
         await gateway.start()
         stack.push_async_callback(gateway.close)
         await stack.enter_async_context(remotes)
@@ -134,6 +190,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             keys=keys,
             connector=connector,
             remotes=remotes,
+            modes=modes,
+            guard=guard,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
@@ -141,17 +199,35 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             commands=commands,
             ocpp_port=lambda: gateway.port,
             enrolment=gateway.enrolment,
+            grid_limits=grid_limits,
+            sources=sources,
             stop=stop,
-            readiness=_readiness(store),
+            readiness=_readiness(store, guard, sources.feeds),
         )
         api = create_api(services, metrics, session_secret(settings))
         http_url = await stack.enter_async_context(listening(api, settings.http_host, settings.http_port, stop))
         ocpp_url = f"{gateway.scheme}://{in_url(settings.ocpp_host)}:{gateway.port}"
         log.info("service started", http=http_url, ocpp=ocpp_url)
         yield Running(
-            http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, stop
+            http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, guard, stop
         )
     log.info("service ended")
+
+
+def _require_free_ports(settings: Settings) -> None:
+    """A port in use is said by its setting's name."""
+    if settings.ocpp_security_profile == 1:
+        bind(settings.ocpp_host, settings.ocpp_port, "ocpp").close()
+    if settings.ocpp_tls_certificate is not None:
+        bind(settings.ocpp_host, settings.ocpp_tls_port, "ocpp_tls").close()
+
+
+@asynccontextmanager
+async def _at_work(works: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for name, work in works.items():
+            await stack.enter_async_context(_background(name, work, stop))
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +254,24 @@ async def open_store(settings: Settings, clock: Clock | None = None) -> AsyncIte
         yield store
 
 
+def solving_executor(settings: Settings) -> Executor:
+    """Where solves run. Raises `InvalidInputError` for a Dask scheduler that is missing or open to everybody."""
+    if settings.solve_workers != "dask":
+        return make_executor(settings.solve_workers)
+    from app.dask_executor import DaskAddress, DaskExecutor
+
+    if settings.dask_scheduler is None:
+        raise InvalidInputError("SMARTCHARGE_DASK_SCHEDULER", "is not set, and SMARTCHARGE_SOLVE_WORKERS is dask")
+    address = DaskAddress(
+        settings.dask_scheduler,
+        ca=settings.dask_tls_ca,
+        certificate=settings.dask_tls_certificate,
+        key=settings.dask_tls_key,
+        insecure=settings.dask_insecure,
+    )
+    return DaskExecutor(address)
+
+
 async def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit status: 0 for a clean end, 1 when a part of the service failed."""
     async with service(settings) as running:
@@ -202,7 +296,7 @@ async def plan_night(settings: Settings, site_ids: tuple[str, ...] = ()) -> list
     async with open_store(settings, clock) as store:
         online = frozenset(station.station_id for station in await store.stations() if station.connected)
         gatherer = Gatherer(store, clock, FallbackOnly(), connected=lambda: online, horizon=horizon)
-        with make_executor(settings.solve_workers) as executor:
+        with solving_executor(settings) as executor:
             timed_out = TimedOut(settings.data_dir / OF_SITES)
             planner = Planner(store, gatherer, _Withheld(), clock, Events(), executor, settings.solver, timed_out)
             return await run_nightly(store, planner, site_ids)
@@ -221,6 +315,20 @@ class _Withheld:
         return ()
 
 
+def mail_server(settings: Settings) -> MailServer | None:
+    if settings.smtp_host is None:
+        return None
+    password = None if settings.smtp_password is None else settings.smtp_password.get_secret_value()
+    return MailServer(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_security,
+        settings.smtp_from,
+        settings.smtp_user,
+        password,
+    )
+
+
 def session_secret(settings: Settings) -> bytes:
     """What signs the dashboard's cookie: from the settings, or made once and kept in the data directory."""
     if settings.session_secret is not None:
@@ -234,18 +342,24 @@ def session_secret(settings: Settings) -> bytes:
     return path.read_text().encode()
 
 
-def _metrics(events: Events, connector: CsmsConnector, store: Store, clock: Clock, dispatcher: Dispatcher) -> Metrics:
-    metrics = Metrics(events, connector)
-    metrics.watch(store, clock)
-    metrics.outcomes(dispatcher.outcomes)
-    return metrics
-
-
-def _readiness(store: Store) -> Readiness:
+def _readiness(store: Store, guard: Guard, feeds: Callable[[], Iterable[Feed]]) -> Readiness:
     """What is asked beyond the database and the stations' port."""
     readiness = Readiness()
     readiness.add("writer", partial(_writes, store))
+    readiness.add("guard", partial(_guards, guard))
+    readiness.add("sources", partial(_delivers, feeds), needed=False)  # estimates stand in
     return readiness
+
+
+async def _guards(guard: Guard) -> str | None:
+    age_s = guard.age_s()
+    is_late = age_s is not None and age_s > LONGEST_GUARD_PAUSE_S
+    return f"the fuse guard has not looked for {age_s:.0f} s" if is_late else None
+
+
+async def _delivers(feeds: Callable[[], Iterable[Feed]]) -> str | None:
+    bad = [feed for feed in feeds() if feed.state() in ("failing", "misconfigured")]
+    return f"{len(bad)} sources do not deliver" if bad else None
 
 
 async def _writes(store: Store) -> str | None:

@@ -1,12 +1,14 @@
 """What Prometheus may know: counts and times, no names of stations, drivers or sites (labels stay few).
 
-Every label has a bounded set of values: kinds of events, states of deliveries, routes, kinds of series.
+Every label has a bounded set of values: kinds of events, states of deliveries, modes, routes, kinds of series.
 """
 
 import asyncio
 import re
-from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from math import nan
+from typing import get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -16,18 +18,29 @@ from prometheus_client.registry import Collector
 from app.clock import Clock
 from app.csms.connector import CsmsConnector
 from app.db.store import Store
-from app.errors import AppError
-from app.events import Event, Events, StationConnected
+from app.dispatch.switching import Switching
+from app.events import Event, Events, SourcePolled, StationConnected
+from app.guard import Guard
+from app.modes import MODES, Mode, Modes
+from app.sources.feed import Feed, State
+from app.store_metrics import StoreMetrics
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
-
-PATIENCE_S = 2.0  # for what the database is asked when the figures are fetched; the others do not wait longer
 
 
 class Metrics:
     """One registry of its own: two services in one process (tests, the demo) do not meet."""
 
-    def __init__(self, events: Events, connector: CsmsConnector) -> None:
+    def __init__(
+        self,
+        events: Events,
+        connector: CsmsConnector,
+        *,
+        feeds: Callable[[], Iterable[Feed]] = tuple,
+        modes: Modes | None = None,
+        guard: Guard | None = None,
+        switching: Switching | None = None,
+    ) -> None:
         self.registry = CollectorRegistry()
         self._events = Counter(
             "smartcharge_events", "What happened, by kind (see app/events.py).", ["kind"], registry=self.registry
@@ -38,71 +51,70 @@ class Metrics:
             ["method", "route", "status"],
             registry=self.registry,
         )
+        Gauge(
+            "smartcharge_charging_stations_connected", "Charging stations with a connection.", registry=self.registry
+        ).set_function(lambda: len(connector.connected()))
+        Gauge("smartcharge_tasks", "Tasks of the event loop.", registry=self.registry).set_function(_tasks)
+        ProcessCollector(registry=self.registry)
+        self._store: StoreMetrics | None = None
+        self._seen: set[str] = set()
         self._reconnects = Counter(
             "smartcharge_reconnects", "Connections of stations that had been connected before.", registry=self.registry
         )
-        self.gauge(
-            "charging_stations_connected", "Charging stations with a connection.", lambda: len(connector.connected())
-        )
-        self.gauge("tasks", "Tasks of the event loop.", _tasks)
-        ProcessCollector(registry=self.registry)
-        self._seen: set[str] = set()
-        self._store: tuple[Store, Clock] | None = None
-        self._oldest_plan = self._slow_gauge(
-            "oldest_plan_age_seconds",
-            "Of sites where somebody charges: the age of the oldest plan in force; 0: nobody does.",
-        )
-        self._running = self._slow_gauge("transactions_running", "Transactions that have not ended.")
-        self._sites = Gauge("smartcharge_sites", "Sites, by mode.", ["mode"], registry=self.registry)
-        self._series = Gauge(
-            "smartcharge_series_age_seconds",
-            "Since the newest forecast or price series of this kind was issued, whatever the site.",
-            ["kind"],
+        self._polls = Counter(
+            "smartcharge_source_polls",
+            "Polls of sources, by type and outcome: delivered, not_published or failed.",
+            ["type", "outcome"],
             registry=self.registry,
         )
+        states = Gauge("smartcharge_sources", "Sources of all sites, by state.", ["state"], registry=self.registry)
+        for state in get_args(State):
+            states.labels(state).set_function(partial(_in_state, feeds, state))
+        if modes is not None:
+            sites = Gauge("smartcharge_sites", "Sites by mode.", ["mode"], registry=self.registry)
+            for mode in MODES:
+                sites.labels(mode).set_function(partial(_count_of, modes, mode))
+        if switching is not None:
+            for what in ("writes", "starts", "stops"):
+                name, said = f"smartcharge_profile_{what}", f"Plans sent to EVSEs: {what} since this process began."
+                Gauge(name, said, registry=self.registry).set_function(partial(switching.total, what))
+        if guard is not None:
+            self._tell_of(guard)
         self.close = events.subscribe(self._count)
 
-    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
-        """A figure that is read whenever somebody asks: `read` neither waits nor raises."""
-        Gauge(f"smartcharge_{name}", meaning, registry=self.registry).set_function(read)
+    def _tell_of(self, guard: Guard) -> None:
+        """By state, not by site: labels stay few however many sites there are."""
+        Gauge(
+            "smartcharge_guard_tick_age_seconds",
+            "Since the fuse guard last looked at every site; NaN before its first look.",
+            registry=self.registry,
+        ).set_function(lambda: nan if (age_s := guard.age_s()) is None else age_s)
+        Gauge(
+            "smartcharge_guard_lowered_kw", "What the fuse guard holds back below the plans.", registry=self.registry
+        ).set_function(lambda: sum(look.lowered_kw for look in guard.looks()))
+        sites = Gauge("smartcharge_guard_sites", "Sites by the guard's state.", ["state"], registry=self.registry)
+        for state in ("watching", "limiting", "overloaded"):
+            sites.labels(state).set_function(
+                lambda state=state: sum(look.state == state for look in guard.looks())  # type: ignore[misc]  # mypy infers no type for a lambda's default
+            )
 
     def outcomes(self, states: Mapping[str, int]) -> None:
         """Count what became of profiles, by state, as `states` has it whenever somebody asks."""
         self.registry.register(_Outcomes(states))
 
     def watch(self, store: Store, clock: Clock) -> None:
-        """The store's own figures, and those that only it knows."""
-        self._store = (store, clock)
-        self.gauge("store_up", "1: the last attempt to write succeeded.", lambda: float(store.cannot_write is None))
-        self.gauge("store_write_lag_seconds", "How long meter values have waited.", lambda: store.write_lag_s)
-        self.gauge("meter_values_waiting", "Meter values in memory alone.", lambda: store.waiting_meter_values)
-        self.gauge("meter_values_dropped", "Meter values lost since the start.", lambda: store.dropped_meter_values)
+        """Tell of the store as well."""
+        self._store = StoreMetrics(self.registry, store, clock)
 
     async def text(self) -> bytes:
-        """In Prometheus' text format. What the database does not tell in time stays as it was."""
+        """In Prometheus' text format."""
         if self._store is not None:
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    await self._refresh(*self._store)
-            except (AppError, TimeoutError):
-                pass  # `smartcharge_store_up` says so
+            await self._store.refresh()
         return generate_latest(self.registry)
 
-    async def _refresh(self, store: Store, clock: Clock) -> None:
-        now = clock.now()
-        modes = Tally(site.mode for site in await store.sites())
-        for mode in ("optimised", "shadow", *modes):
-            self._sites.labels(mode).set(modes[mode])
-        running, oldest = await store.plans_in_use()
-        self._running.set(running)
-        self._oldest_plan.set(0 if oldest is None else (now - oldest).total_seconds())
-        for kind, issued_at in (await store.newest_issues()).items():
-            self._series.labels(kind).set((now - issued_at).total_seconds())
-
-    def _slow_gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(f"smartcharge_{name}", meaning, registry=self.registry)
-
     def _count(self, event: Event) -> None:
+        if isinstance(event, SourcePolled):
+            self._polls.labels(event.type, event.outcome).inc()
         self._events.labels(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()).inc()
         if isinstance(event, StationConnected):
             if event.station_id in self._seen:
@@ -128,3 +140,11 @@ def _tasks() -> float:
         return len(asyncio.all_tasks())
     except RuntimeError:  # asked outside the loop
         return 0
+
+
+def _in_state(feeds: Callable[[], Iterable[Feed]], state: State) -> int:
+    return sum(feed.state() == state for feed in feeds())
+
+
+def _count_of(modes: Modes, mode: Mode) -> float:
+    return modes.counts()[mode]

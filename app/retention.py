@@ -40,6 +40,7 @@ async def keep_no_longer(
         counts |= await store.drop_samples(samples_before, site_id)
     if plans_before is not None:
         counts |= await store.drop_plans(plans_before, site_id)
+        counts |= await store.drop_runs(plans_before, site_id)
     if history_before is not None:
         counts |= await store.drop_site_history(history_before, site_id)
     if quarantine_before is not None:

@@ -7,6 +7,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.alarms.settings import AlarmTarget
 from app.csms.remote.settings import RemoteCsms
 
 
@@ -27,13 +28,42 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL, e.g. postgresql+asyncpg://user@host/db. Default: SQLite in the data directory.",
     )
     solver: str = Field(default="highs", description="highs, or pulp:NAME for a solver that PuLP knows, e.g. pulp:CBC.")
-    solve_workers: Literal["thread", "process"] = Field(default="thread", description="Where solves run.")
+    solve_workers: Literal["thread", "process", "dask"] = Field(
+        default="thread",
+        description="Where solves run: process outlives a solver that dies; dask is for more than one machine.",
+    )
+    dask_scheduler: str | None = Field(
+        default=None, description="With dask: tls://host:port, or tcp://127.0.0.1:port of this machine."
+    )
+    dask_tls_ca: Path | None = Field(default=None, description="PEM file of the authority of the cluster.")
+    dask_tls_certificate: Path | None = Field(default=None, description="PEM file of our certificate for the cluster.")
+    dask_tls_key: Path | None = Field(default=None, description="PEM file of its key.")
+    dask_insecure: bool = Field(
+        default=False, description="Allow plain tcp:// beyond this machine: whoever reaches it runs what they like."
+    )
     replan_minutes: int = Field(default=15, ge=5, le=60, description="How often a site with sessions is planned anew.")
     replan_debounce_s: float = Field(default=2.0, ge=0, description="How long events are gathered before a new plan.")
     reconcile_s: float = Field(
         default=30.0, gt=0, description="How often what stations hold is compared with the plan."
     )
+    replan_first_s: float = Field(
+        default=0.2, ge=0, description="The same for the first event after a quiet time: one car is planned at once."
+    )
+    profile_writes_a_day: int = Field(
+        default=100, ge=4, description="Plans sent to one EVSE in a day at most; lowering is never refused."
+    )
+    charging_starts_a_day: int = Field(
+        default=48, ge=4, description="How often plans may start an EVSE again in a day; stopping is never refused."
+    )
     horizon_hours: int = Field(default=36, ge=6, le=168, description="How far a plan looks ahead.")
+    guard_period_s: float = Field(
+        default=2.0, ge=1, le=10, description="How often the fuse guard looks at every circuit, in s."
+    )
+    guard_give_back_s: float = Field(
+        default=60.0,
+        ge=5,
+        description="How long room must be there before the fuse guard gives a part of it back, in s.",
+    )
     call_timeout_s: float = Field(default=30.0, gt=0, description="How long a station may take to answer a call.")
     heartbeat_interval_s: int = Field(default=300, ge=10, description="What BootNotification asks stations to keep.")
     ping_interval_s: float | None = Field(default=30.0, description="WebSocket pings to stations; empty for none.")
@@ -65,10 +95,42 @@ class Settings(BaseSettings):
         default=200, ge=1, description="Logins worked on at once; further stations are told to come back in a moment."
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    meter_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts, addresses and networks where site meters may be read, as JSON: "
+        '["meter.lan", "192.168.10.0/24"]. Empty: none.',
+    )
+    meter_secrets: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Passwords and tokens of meters by the name that sites use, as JSON."
+    )
+    meter_secrets_dir: Path | None = Field(
+        default=None, description="The same, one file each, named like the secret: for mounted secrets."
+    )
     session_secret: SecretStr | None = Field(
         default=None, description="Signs the dashboard's cookie; generated and kept in the data directory when empty."
     )
 
+    source_tokens: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description='Tokens of providers by name, as JSON: {"entsoe": "…"}; sites name them: see docs/sources.md.',
+    )
+    source_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts that sources may reach in private networks and over plain http, as JSON; tokens are sent to "
+        "providers and to these only.",
+    )
+
+    alarm_targets: tuple[AlarmTarget, ...] = Field(
+        default=(), description="Who is told of alarms, by webhook or e-mail, as JSON: docs/operating.md."
+    )
+    smtp_host: str | None = Field(default=None, description="Mail server for alarms by e-mail; empty for none.")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the way to it is kept private; none sends no password."
+    )
+    smtp_user: str | None = Field(default=None, description="As whom we log in there; empty: without a login.")
+    smtp_password: SecretStr | None = Field(default=None, description="The password of that login.")
+    smtp_from: str = Field(default="smartcharge@localhost", description="The sender of our e-mails.")
     remote_csms: tuple[RemoteCsms, ...] = Field(
         default=(), description="Other CSMSs and the stations that are reached through them, as JSON: docs/csms.md."
     )

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 TRY_AGAIN = timedelta(minutes=5)  # after the store did not answer: all that have no record yet
 LATE_FOR = timedelta(days=2)  # how long after its stop a record takes in what comes late
+LATE_AT = [timedelta(hours=hours) for hours in (1, 2, 4, 8, 16, 32, 48)]  # after its stop; soon, then seldom
 LOOK_AGAIN = timedelta(hours=1)
 MAX_RUNNING = 100_000
 
@@ -61,10 +62,11 @@ async def settle(
     return cdrs
 
 
-async def settle_late(store: Store, now: datetime) -> None:
-    """Make the records of what stopped within `LATE_FOR` again."""
-    recent = await store.cdrs(start=now - LATE_FOR)
-    await settle(store, [cdr.transaction_id for cdr in recent])
+async def settle_late(store: Store, now: datetime, since: datetime | None = None) -> None:
+    """Make the records of what stopped within `LATE_FOR` again: all, or those due after the last look at `since`."""
+    recent = await store.cdrs(start=(since or now) - LATE_FOR)
+    due = [cdr for cdr in recent if since is None or any(since < cdr.stop + age <= now for age in LATE_AT)]
+    await settle(store, [cdr.transaction_id for cdr in due])
 
 
 def evse_power_kw(site: Site, station_id: str, evse_id: int) -> float | None:
@@ -195,11 +197,14 @@ class Settlement:
         self._work.put_nowait(None)
 
     async def _look_again(self) -> None:
+        looked_at: datetime | None = None
         while True:
             await self._clock.sleep(LOOK_AGAIN.total_seconds())
             with self._clock.hold():
+                now = self._clock.now()
                 try:
-                    await settle_late(self._store, self._clock.now())
+                    await settle_late(self._store, now, looked_at)
+                    looked_at = now
                 except AppError as error:
                     log.warning("late values are not counted yet", error=str(error))
 

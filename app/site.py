@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from app.csms.corrections import Corrections
+from app.meters.sources import MeterSource
+from app.sources.document import Source
 from app.tariff import Document, LocalTime, Tariff
 from optimizer.domain import CONNECTION, Phase
 
@@ -107,9 +109,32 @@ class BatteryDocument(Document):
 
 class MeterDocument(Document):
     id: SlugId
-    measures: Literal["base_load", "grid", "pv", "battery"] = Field(
-        description="base_load: everything without EVs and PV. grid: net import, positive is import. pv: production."
+    measures: Literal["base_load", "grid", "pv", "battery", "circuit"] = Field(
+        description="base_load: everything without EVs and PV. grid: net import, positive is import. pv: production. "
+        "circuit: all that flows through one circuit, for the fuse guard alone."
     )
+    circuit: SlugId | None = Field(default=None, description="Which circuit, where it measures one.")
+    interval_s: Annotated[float, Field(ge=0.5, le=900)] | None = Field(
+        default=None,
+        description="How often it reports, in s. Set, the fuse guard goes by its readings, and after three intervals "
+        "of silence by the most that the building can draw. Absent: it writes history only.",
+    )
+
+    source: MeterSource | None = Field(
+        default=None, description="Where this service reads it; absent: its readings are sent to the API."
+    )
+
+    @model_validator(mode="after")
+    def _is_read_often_enough(self) -> "MeterDocument":
+        if self.source is not None and self.interval_s is None:
+            raise ValueError(f"meters[{self.id}].interval_s is missing: how often is it to be read?")
+        return self
+
+    @model_validator(mode="after")
+    def _says_which_circuit(self) -> "MeterDocument":
+        if (self.measures == "circuit") != (self.circuit is not None):
+            raise ValueError(f"meters[{self.id}].circuit goes with measures: circuit, and with nothing else")
+        return self
 
 
 class BaseLoadDocument(Document):
@@ -144,6 +169,15 @@ class SessionDefaults(Document):
     )
 
 
+class AlarmDocument(Document):
+    """When an operator is told; who is told, and how, is in the settings of the service."""
+
+    not_ready_kwh: Positive = Field(
+        default=1.5, description="A car that will leave with so much less than its driver asked for; kWh."
+    )
+    stale_after_minutes: Positive = Field(default=60.0, description="A meter that was not heard of for so long.")
+
+
 class Site(Document):
     """One site, whole: grid connection, circuit tree, charging stations, PV, batteries, meters, tariff."""
 
@@ -153,6 +187,9 @@ class Site(Document):
     latitude: float | None = Field(default=None, ge=-90, le=90)
     longitude: float | None = Field(default=None, ge=-180, le=180)
     country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166, for holidays.")
+    carbon_price_per_kg: NotNegative = Field(
+        default=0.0, description="What a kg of CO2 from the grid weighs in a plan, in the site's currency; 0: nothing."
+    )
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
     mode: Literal["optimised", "shadow"] = Field(
         default="optimised", description="shadow plans and shows, and sends nothing."
@@ -165,13 +202,25 @@ class Site(Document):
     batteries: tuple[BatteryDocument, ...] = ()
     meters: tuple[MeterDocument, ...] = ()
     tariff: Tariff
+    sources: tuple[Source, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Who is asked for prices, weather and the like, the preferred ones first.",
+    )
     base_load: BaseLoadDocument = BaseLoadDocument.model_validate({})
     session_defaults: SessionDefaults = SessionDefaults.model_validate({})
+    alarms: AlarmDocument = AlarmDocument.model_validate({})
     slot_minutes: Literal[5, 10, 15, 30, 60] = 15
     nightly_at: LocalTime = Field(default=time(22, 0), description="Local hour at which the coming day is planned.")
     fallback_current_a: NotNegative = Field(
         default=6.0,
         description="A per phase that every EVSE may draw when nobody tells it otherwise: 0, or at least 6.",
+    )
+    on_disobedience: Literal["reserve", "stop"] = Field(
+        default="reserve",
+        description="What the fuse guard does where one EVSE that takes no limit overloads a circuit on its own. "
+        "reserve: every other EVSE makes room, and the breaker is left to protect the rest. stop: its transaction is "
+        "stopped remotely, once.",
     )
     holidays: tuple[date, ...] = Field(default=(), description="Days off beside the country's own.")
 
@@ -189,11 +238,14 @@ class Site(Document):
         _require_unique("pv_arrays", [array.id for array in self.pv_arrays])
         _require_unique("batteries", [battery.id for battery in self.batteries])
         _require_unique("meters", [meter.id for meter in self.meters])
+        _require_unique("sources", [source.name for source in self.sources])
         _require_tree({circuit.id: circuit.parent for circuit in self.circuits})
         for station in self.charging_stations:
             _require_unique(f"charging_stations[{station.id}].evses", [evse.id for evse in station.evses])
             for evse in station.evses:
                 self._require_circuit(f"charging_stations[{station.id}].evses[{evse.id}]", evse.circuit)
+        for meter in self.meters:
+            self._require_circuit(f"meters[{meter.id}]", meter.circuit)
         for battery in self.batteries:
             self._require_circuit(f"batteries[{battery.id}]", battery.circuit)
         return self

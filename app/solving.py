@@ -15,7 +15,7 @@ import structlog
 from app.timed_out import TimedOut
 from optimizer.baseline import summary
 from optimizer.domain import Problem, Schedule
-from optimizer.errors import InvalidProblemError
+from optimizer.errors import InvalidProblemError, SolverError
 from optimizer.foresight import perfect_foresight
 from optimizer.optimise import DEFAULT_BASELINES, optimise
 from optimizer.solve import solve as solve_program
@@ -90,6 +90,16 @@ def solve(
     if kept is not None:
         schedule = with_warning(schedule, timed_out_text(problem, kept))
     return Solved(schedule, used_up, kept)
+
+
+def by_rules(problem: Problem, reason: str, *, baselines: Collection[str] = DEFAULTS) -> Schedule:
+    """Without any solver: an equal share of what the fuses leave, and in the answer the reason why."""
+
+    def refuse(problem: Problem, *, solver: str = "highs") -> Schedule:
+        del problem, solver
+        raise SolverError(reason)
+
+    return optimise(problem, baselines=[name for name in baselines if name != FORESIGHT], solve=refuse)
 
 
 def log_kept(problem: Problem, solved: Solved) -> None:

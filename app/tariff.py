@@ -76,14 +76,39 @@ class TariffPeriod(Season):
         return self
 
 
+class Tier(Document):
+    """What a kWh costs more once the site has imported so much in a local month."""
+
+    above_kwh: float = Field(ge=0)
+    add_per_kwh: float
+
+
+def _rising(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+    if any(after.above_kwh <= before.above_kwh for before, after in pairwise(tiers)):
+        raise ValueError(f"tiers do not rise: {', '.join(f'{tier.above_kwh:g}' for tier in tiers)} kWh")
+    return tiers
+
+
+Tiers = Annotated[tuple[Tier, ...], AfterValidator(_rising)]
+
+
 class DemandCharge(Season):
-    """Money per kW and month of the highest mean import over a clock-aligned interval."""
+    """Money per kW and month of the highest mean import over a clock-aligned interval.
+
+    With a ratchet at least `ratchet_share` of the highest peak of the last `ratchet_months` months is paid for
+    anyway, so that staying under it saves nothing.
+    """
 
     id: str = Field(default="month", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")
     price_per_kw: float = Field(ge=0)
     interval_minutes: Literal[15, 30, 60] = 15
     start: PriceTime = Field(default=time(0), description="Local; active from here ...")
     end: PriceTime = Field(default=time(0), description="... to here; equal to start: all day.")
+    ratchet_share: float = Field(default=0.0, ge=0, le=1, description="0: no ratchet.")
+    ratchet_months: int = Field(default=11, ge=1, le=24)
+    ratchet_peak_kw: float | None = Field(
+        default=None, ge=0, description="The highest peak of those months, from a bill; absent: from the readings."
+    )
 
 
 def _of_different_ids(charges: tuple[DemandCharge, ...]) -> tuple[DemandCharge, ...]:
@@ -104,6 +129,7 @@ class FixedTariff(Document):
     price_per_kwh: float
     export_price_per_kwh: float = 0.0
     demand_charges: DemandCharges = ()
+    tiers: Tiers = ()
 
 
 class TimeOfUseTariff(Document):
@@ -111,8 +137,14 @@ class TimeOfUseTariff(Document):
 
     kind: Literal["time_of_use"] = "time_of_use"
     periods: tuple[TariffPeriod, ...] = Field(min_length=1)
+    holidays_as: Annotated[int, Field(ge=0, le=6)] | None = Field(
+        default=None,
+        description="The weekday that the country's holidays and the site's own count as, e.g. 6: as Sundays. Absent: "
+        "as what they are.",
+    )
     export_price_per_kwh: float = 0.0
     demand_charges: DemandCharges = ()
+    tiers: Tiers = ()
 
     @model_validator(mode="after")
     def _has_a_price_on_every_day(self) -> Self:
@@ -131,6 +163,7 @@ class SeriesTariff(Document):
 
     kind: Literal["series"] = "series"
     surcharge_per_kwh: float = Field(default=0.0, description="Grid fees on top of every uploaded import price ...")
+    tiers: Tiers = ()
     factor: float = Field(default=1.0, gt=0, description="... and taxes on both: (price + surcharge) × factor.")
     export_price_per_kwh: float = Field(default=0.0, description="Where no export series is known.")
     demand_charges: DemandCharges = ()

@@ -29,7 +29,10 @@ FIGURES, PAGE = BUILD / "bench.jsonl", BUILD / "bench.html"
 NOT_MEASURING = {"run", "figures", "neighbours"}  # commands that measure nothing
 TIME_LIMIT_S = 300.0  # of one benchmark
 TIME_LIMITS_S = {"soak": 900.0}  # it takes ten minutes, whatever the machine
-SHORTENED = {"optimizer_replan": ("--repeat", "3")}  # where the benchmark's own choice takes too long here
+SHORTENED = {
+    "optimizer_replan": ("--repeat", "3"),
+    "night_run": ("125", "500"),
+}  # where the benchmark's own choice takes too long here
 
 
 def benchmarks() -> list[str]:

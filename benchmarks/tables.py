@@ -104,6 +104,17 @@ TABLES = (
             ("out, kB", "reply", ""),
         ),
     ),
+    Table(
+        "The night run: sites of ten EVSEs, from store to saved plan, on two processes",
+        "night_run",
+        ("125 sites", "250 sites", "500 sites", "1000 sites"),
+        (
+            ("wall", "seconds", " s"),
+            ("CPU", "CPU", " s"),
+            ("of it gathering and saving", "CPU of gathering and saving", " s"),
+            ("CPU a site", "CPU a site", " ms"),
+        ),
+    ),
 )
 
 

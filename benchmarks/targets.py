@@ -110,5 +110,7 @@ TARGETS = (
     ),
     Target("time a session, XL against L", "optimizer_scale", ("L to XL",), "growth of time a session", 2, "×"),
     Target("XXL, the whole plan", "optimizer_scale", ("XXL",), "seconds", 90, "s"),
+    Target("a night of 500 sites of ten EVSEs", "night_run", ("500 sites",), "seconds", 60, "s"),
+    Target("CPU time a site, most against fewest", "night_run", ("fewest to most",), "growth of CPU a site", 1.2, "×"),
     Target("XXL, memory above rest", "optimizer_scale", ("XXL",), "memory", 1000, "MB"),
 )

@@ -6,6 +6,7 @@
     * UnknownPriceError: no price is known, and none may be guessed
     * SourceError: a provider cannot be reached, or its reply cannot be read
         * NotPublishedError: the provider answered, but the values are not out yet
+        * SourceBusyError: the provider asks to be left alone for a while
 """
 
 
@@ -47,3 +48,14 @@ class SourceError(ForecastError):
 
 class NotPublishedError(SourceError):
     """The provider has no values for this day yet. Ask again later."""
+
+
+class SourceBusyError(SourceError):
+    """The provider asks to be left alone, for `pause_s` seconds where it says so."""
+
+    def __init__(self, source: str, message: str, pause_s: float | None = None) -> None:
+        self.pause_s = pause_s
+        super().__init__(source, message)
+
+    def __reduce__(self) -> tuple[type["SourceError"], tuple[str, str]]:
+        return type(self), (self.source, self.message)

@@ -6,7 +6,7 @@ Money is the contract's currency per kWh; an export price is what the site is pa
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from math import isfinite
 
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasts.errors import SeriesError, UnknownPriceError
-from forecasts.local_days import local_dates, minutes_of_day, weekdays
+from forecasts.local_days import is_holiday, local_dates, minutes_of_day, weekdays
 from forecasts.price_shape import continued
 from forecasts.series import on_grid, require_aware, slot_length, validated, validated_index
 
@@ -24,6 +24,20 @@ WORKING_WEEK = frozenset(range(5))
 WEEKEND = EVERY_DAY - WORKING_WEEK
 _CLOCK = timedelta(minutes=5)  # prices change on the local clock's multiples of it
 _MIDNIGHT = time(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Holidays:
+    """Days that a contract treats as one weekday: the public holidays of `country` (ISO 3166), and `days`."""
+
+    weekday: int
+    country: str | None = None
+    days: frozenset[date] = frozenset()
+
+    def weekdays(self, dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
+        """The weekday that each date counts as; 0 is Monday."""
+        own = np.isin(dates, np.array(sorted(self.days), dtype="datetime64[D]"))
+        return np.where(own | is_holiday(dates, self.country), self.weekday, weekdays(dates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +61,14 @@ class Season:
         if not self.weekdays or not self.weekdays <= EVERY_DAY:
             raise SeriesError("season.weekdays", f"{sorted(self.weekdays)} are not days from 0 to 6")
 
-    def holds_on(self, dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    def holds_on(self, dates: NDArray[np.datetime64], holidays: Holidays | None = None) -> NDArray[np.bool_]:
         days = pd.DatetimeIndex(dates)
         month_day = np.asarray(days.month * 100 + days.day)
         first, last = (month * 100 + day for month, day in (self.first_day, self.last_day))
         after, before = month_day >= first, month_day <= last
         in_season = after & before if first <= last else after | before
-        return in_season & np.isin(weekdays(dates), list(self.weekdays))
+        counted = weekdays(dates) if holidays is None else holidays.weekdays(dates)
+        return in_season & np.isin(counted, list(self.weekdays))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,7 @@ class TimeOfUseTariff:
     periods: tuple[TimeOfUsePeriod, ...]
     export_price_per_kwh: float = 0.0
     demand_charges: tuple[DemandCharge, ...] = ()
+    holidays: Holidays | None = None
 
     def __post_init__(self) -> None:
         if not self.periods:
@@ -196,7 +212,7 @@ def prices(tariff: TariffPlan, index: pd.DatetimeIndex, time_zone: str) -> pd.Da
 
 
 def demand_charges(
-    charges: Iterable[DemandCharge], index: pd.DatetimeIndex, time_zone: str
+    charges: Iterable[DemandCharge], index: pd.DatetimeIndex, time_zone: str, holidays: Holidays | None = None
 ) -> tuple[ActiveDemandCharge, ...]:
     """When each charge is active, by the local clock."""
     index = validated_index(index)
@@ -207,7 +223,7 @@ def demand_charges(
         start, end = _minutes(charge.start), _minutes(charge.end)
         from_start, to_end = minute >= start, minute < end
         within = from_start & to_end if start < end else from_start | to_end
-        active = charge.season.holds_on(dates) & within
+        active = charge.season.holds_on(dates, holidays) & within
         parts = active.reshape(len(index), -1)
         result.append(ActiveDemandCharge(charge, pd.Series(parts.any(axis=1), index=index, name=charge.charge_id)))
     return tuple(result)
@@ -218,7 +234,7 @@ def _time_of_use(tariff: TimeOfUseTariff, index: pd.DatetimeIndex, time_zone: st
     dates, minute = local_dates(clock, time_zone), minutes_of_day(clock, time_zone)
     price, export = np.full(len(clock), np.nan), np.full(len(clock), np.nan)
     for period in reversed(tariff.periods):  # the first one has the last word
-        holds = period.season.holds_on(dates)
+        holds = period.season.holds_on(dates, tariff.holidays)
         step = np.searchsorted([_minutes(step.start) for step in period.steps], minute[holds], side="right") - 1
         exports = [
             tariff.export_price_per_kwh if step.export_price_per_kwh is None else step.export_price_per_kwh

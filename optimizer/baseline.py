@@ -96,6 +96,28 @@ def least_laxity_first(problem: Problem) -> Schedule:
     return _slot_by_slot(site, by_laxity, "least laxity first: nothing is optimised")
 
 
+def as_planned(problem: Problem) -> Schedule:
+    """Every vehicle goes on with what the plan in force gives it (`Evse.planned_kw`), and stops when it has enough.
+
+    Knows nothing of limits that changed since it was made: what that breaks is in the schedule's violations.
+    Raises `InvalidProblemError` for a vehicle that no plan in force knows.
+    """
+    for session in problem.sessions:
+        if problem.evse(session.evse_id).planned_kw is None:
+            raise InvalidProblemError(f"evses[{session.evse_id}].planned_kw", "is missing: nothing is planned for it")
+    site = Site.of(problem)
+    planned_kw = np.array([evse.planned_kw or (0.0,) * problem.horizon.slots for evse in problem.evses])
+    charge = site.charge
+    column_kw = planned_kw.reshape(len(problem.evses), -1)[charge.evse, charge.slot + site.grid.first]
+
+    def as_before(slot: Slot, wanted: Ints, _: Floats) -> Ints:
+        planned = np.floor(column_kw[slot.column] / slot.step_kw + STEP_NOISE).astype(np.int64)
+        planned = np.where(planned >= np.maximum(slot.min_steps, 1), planned, 0)
+        return np.minimum(wanted, planned)
+
+    return _slot_by_slot(site, as_before, "the plan in force goes on: nothing is optimised", is_planned=True)
+
+
 def nothing_charges(problem: Problem) -> Schedule:
     """Every EVSE at 0: what is left when even equal share is refused. Whatever it breaks is there without vehicles."""
     site = Site.of(problem)
@@ -119,8 +141,11 @@ def summary(problem: Problem, schedule: Schedule) -> Baseline:
     )
 
 
-def _slot_by_slot(site: Site, divide: Divide, reason: str) -> Schedule:
-    """Let `divide` share out every slot in the order of time, knowing what was delivered before."""
+def _slot_by_slot(site: Site, divide: Divide, reason: str, *, is_planned: bool = False) -> Schedule:
+    """Let `divide` share out every slot in the order of time, knowing what was delivered before.
+
+    Where `is_planned`, nothing is kept for later slots: that was thought of when the plan was made.
+    """
     steps = np.zeros(site.charge.columns)
     need_kwh = _need_kwh(site)
     left_kwh, accepts = need_kwh.copy(), acceptance_of(site.problem)
@@ -128,7 +153,7 @@ def _slot_by_slot(site: Site, divide: Divide, reason: str) -> Schedule:
     for slot in slots_of(site):
         wanted = _wanted_steps(slot, left_kwh, _accepted_kw(slot, accepts, need_kwh - left_kwh))
         shared = divide(slot, wanted, left_kwh)
-        steps[slot.column] = _leave_enough(slot, shared, left_kwh, later_kwh[slot.column])
+        steps[slot.column] = shared if is_planned else _leave_enough(slot, shared, left_kwh, later_kwh[slot.column])
         left_kwh -= slot.delivered_kwh(steps[slot.column] * slot.step_kw, site.sessions)
     schedule = _settled(site, steps, curtail_kw=_curtailed(site), reason=reason)
     return replace(schedule, violations=violations(site.problem, schedule).all)

@@ -89,7 +89,7 @@ def headroom_of(problem: Problem, grid: Grid) -> Headroom:
 
     high_kw = np.array(problem.safe_base_load_kw)[grid.first :]
     share = np.array(problem.base_load_phase_share)
-    draw_kw = np.repeat((limit_kw - spoken_for_a.sum(axis=1) * kw_per_a)[:, None], grid.slots, axis=1)
+    draw_kw = _drawn_kw(problem, grid, limit_kw) - spoken_for_a.sum(axis=1)[:, None] * kw_per_a
     draw_kw[0] -= high_kw
     draw_kw[:, 0] -= open_a.sum(axis=1) * kw_per_a
     draw_a = np.repeat((limit_a[:, None] - spoken_for_a)[:, :, None], grid.slots, axis=2)
@@ -105,6 +105,15 @@ def headroom_of(problem: Problem, grid: Grid) -> Headroom:
         battery_kw_per_a=3 * kw_per_a,
         warnings=(*_overloads(names, draw_kw, draw_a, grid), *_missing_quantiles(problem)),
     )
+
+
+def _drawn_kw(problem: Problem, grid: Grid, limit_kw: Floats) -> Floats:
+    """(node, slot): the limit of each node, and where a circuit has a cap the lower of the two."""
+    drawn_kw = np.repeat(limit_kw[:, None], grid.slots, axis=1)
+    for node, circuit in enumerate(problem.circuits, start=1):
+        if circuit.power_cap_kw is not None:
+            drawn_kw[node] = np.minimum(drawn_kw[node], np.array(circuit.power_cap_kw)[grid.first :])
+    return drawn_kw
 
 
 _READS = attrgetter(

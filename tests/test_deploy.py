@@ -13,6 +13,7 @@ from app.clock import SystemClock
 from app.csms.connector import CsmsConnector
 from app.events import Events, StationConnected
 from app.metrics import Metrics
+from app.modes import Modes
 from tests.stores import a_store
 
 ROOT = Path(__file__).parent.parent
@@ -46,8 +47,8 @@ def rules() -> list[dict[str, Any]]:
 async def names() -> set[str]:
     """Every sample that a service with a store tells."""
     events = Events()
-    metrics = Metrics(events, cast(CsmsConnector, Nobody()))
     async with a_store() as store:
+        metrics = Metrics(events, cast(CsmsConnector, Nobody()), modes=Modes(store, SystemClock(), events))
         metrics.watch(store, SystemClock())
         metrics.outcomes(dict.fromkeys(STATES, 1))
         metrics.request_seconds.labels("GET", "/", "200").observe(0.1)

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import (
+    alarms,
     cdrs,
     certificates,
     charging_stations,
@@ -16,22 +17,28 @@ from app.api import (
     consumption,
     csms_events,
     dashboard,
+    decisions,
     enrolment,
     flexibility,
+    grid_limits,
     health,
     keys,
     ocpp_messages,
     optimize,
+    overrides,
     problems,
     quarantine,
     readings,
+    runs,
     schedules,
     series,
     sessions,
     simulations,
     site_events,
+    site_guard,
     site_now,
     sites,
+    sources,
     transactions,
 )
 from app.api.auth import KeyRequired, Sessions
@@ -41,14 +48,20 @@ from app.metrics import Metrics
 
 ROUTERS = (
     sites.router,
+    site_guard.router,
     site_now.router,
     certificates.router,
     site_events.router,
+    overrides.router,
+    alarms.router,
     readings.router,
     series.router,
+    sources.router,
     ocpp_messages.router,
     sessions.router,
     schedules.router,
+    decisions.router,
+    runs.router,
     simulations.router,
     optimize.router,
     charging_stations.router,
@@ -59,6 +72,7 @@ ROUTERS = (
     consumption.router,
     quarantine.router,
     flexibility.router,
+    grid_limits.router,
     keys.router,
 )
 PUBLIC_ROUTERS = (health.router, dashboard.router)

@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -17,7 +17,8 @@ from app.api.auth import Reader, Writer
 from app.api.services import ServicesDep, StoreDep
 from app.db.records import Reading
 from app.errors import InvalidInputError
-from app.events import ReadingsArrived
+from app.events import ReadingsArrived, SiteMeasured
+from app.guard.watch import SILENT_AFTER
 from app.problem_json.fields import Edge, Id, Moment
 from app.site import Site
 
@@ -92,6 +93,8 @@ async def add_readings(site_id: str, request: Request, services: ServicesDep, _:
         )
     body = await request.body()
     readings = await asyncio.to_thread(_read, content_type, body, site)  # a big upload must not stop the event loop
+    for event in live(site, readings, services.clock.now()):
+        services.events.publish(event)  # before it is stored: the fuse guard does not wait for a database
     stored = await services.store.add_readings(readings)
     services.events.publish(ReadingsArrived(site_id, services.clock.now()))
     return ReadingsStored(received=len(readings), stored=stored)
@@ -112,6 +115,21 @@ async def get_readings(
         raise InvalidInputError("end", f"{end.isoformat()} is more than {MAX_RANGE.days} days after the start")
     rows = await store.readings(site_id, meter_id, start, end)
     return [ReadingOut(at=at, kw=kw) for at, kw in rows]
+
+
+def live(site: Site, readings: Iterable[Reading], now: datetime) -> list[SiteMeasured]:
+    """The newest reading of each live meter, if it is no older than the guard allows."""
+    intervals = {meter.id: timedelta(seconds=meter.interval_s) for meter in site.meters if meter.interval_s is not None}
+    newest: dict[str, Reading] = {}
+    for reading in readings:
+        known = newest.get(reading.meter_id)
+        if reading.meter_id in intervals and (known is None or known.at < reading.at):
+            newest[reading.meter_id] = reading
+    return [
+        SiteMeasured(site.id, meter_id, min(reading.at, now), reading.kw, {})
+        for meter_id, reading in newest.items()
+        if now - reading.at <= SILENT_AFTER * intervals[meter_id]
+    ]
 
 
 def _read(content_type: str, body: bytes, site: Site) -> list[Reading]:

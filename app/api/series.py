@@ -1,6 +1,5 @@
 """`/v1/sites/{id}/series`: signals of a site with their provenance: prices, carbon, PV and base load."""
 
-import re
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -14,19 +13,11 @@ from app.db.records import StoredSeries
 from app.errors import InvalidInputError
 from app.events import SiteChanged
 from app.problem_json.fields import Edge, Moment
+from app.series_units import NEVER_NEGATIVE, SeriesKind, kept_unit
 
 router = APIRouter(prefix="/v1/sites", tags=["series"])
 
 MAX_VALUES = 120_000  # a year of five-minute values
-Kind = Literal[
-    "import_price", "export_price", "carbon",
-    "base_load", "base_load_high", "base_load_low", "pv", "pv_low", "pv_high",
-]  # fmt: skip
-_PRICES = ("import_price", "export_price")
-_NEVER_NEGATIVE = ("base_load", "base_load_high", "base_load_low", "pv", "pv_low", "pv_high")
-_CARBON_KG_PER_KWH = {"kg/kWh": 1.0, "g/kWh": 1e-3, "kg/MWh": 1e-3}
-_POWER_KW = {"kW": 1.0, "W": 1e-3, "MW": 1e3}
-
 EXAMPLE: dict[str, Any] = {
     "kind": "import_price",
     "source": "day-ahead auction",
@@ -41,11 +32,14 @@ EXAMPLE: dict[str, Any] = {
 class SeriesIn(Edge):
     """``values[i]`` holds from start + i × resolution. A value that is missing is left out of the series, never 0."""
 
-    kind: Kind
+    kind: SeriesKind
     source: str = Field(min_length=1, max_length=200, description="who issued it")
     start: Moment
     resolution_minutes: Literal[5, 10, 15, 30, 60]
-    unit: str = Field(max_length=20, description="prices: EUR/kWh or EUR/MWh; carbon: g/kWh; power: kW, W or MW")
+    unit: str = Field(
+        max_length=20,
+        description="prices: EUR/kWh or EUR/MWh; carbon: g/kWh; power: kW, W or MW; ghi: W/m2; temp_air: degC",
+    )
     values: list[Annotated[float, Field(ge=-1e7, le=1e7)]] = Field(min_length=1, max_length=MAX_VALUES)
     issued_at: Moment | None = Field(default=None, description="when the source issued it; left out: now")
     estimated: bool = Field(default=False, description="a stand-in that better values will overrule")
@@ -53,7 +47,7 @@ class SeriesIn(Edge):
 
 class SeriesStored(BaseModel):
     series_id: int
-    kind: Kind
+    kind: SeriesKind
     start: datetime
     end: datetime
     unit: str = Field(description="what it is kept in")
@@ -108,27 +102,12 @@ async def add_series(
 
 @router.get("/{site_id}/series")
 async def get_series(
-    site_id: str, store: StoreDep, kind: Kind, start: AwareDatetime, end: AwareDatetime, _: Reader
+    site_id: str, store: StoreDep, kind: SeriesKind, start: AwareDatetime, end: AwareDatetime, _: Reader
 ) -> list[SeriesOut]:
     """Every stored series of a kind that overlaps ``[start, end)``, oldest issue first: later ones overrule."""
     await store.site(site_id)
     found = await store.series(site_id, kind, start, end)
     return [SeriesOut(**{name: getattr(row, name) for name in SeriesOut.model_fields}) for row in found]
-
-
-def kept_unit(kind: Kind, unit: str, currency: str) -> tuple[str, float]:
-    """The unit a kind is kept in, and the factor that leads to it. Raises `InvalidInputError`."""
-    if kind in _PRICES:
-        match = re.fullmatch(r"([A-Z]{3})/([kM])Wh", unit)
-        if match is None:
-            raise InvalidInputError("unit", f"{unit!r} is no price: write {currency}/kWh or {currency}/MWh")
-        if match[1] != currency:
-            raise InvalidInputError("unit", f"{unit!r} is not in the site's currency {currency}")
-        return f"{currency}/kWh", 1.0 if match[2] == "k" else 1e-3
-    kept, known = ("kg/kWh", _CARBON_KG_PER_KWH) if kind == "carbon" else ("kW", _POWER_KW)
-    if unit not in known:
-        raise InvalidInputError("unit", f"{unit!r} is none of {', '.join(known)}")
-    return kept, known[unit]
 
 
 def _require_aligned(series: SeriesIn) -> None:
@@ -141,7 +120,7 @@ def _require_aligned(series: SeriesIn) -> None:
 
 
 def _require_plausible(series: SeriesIn, values: tuple[float, ...]) -> None:
-    if series.kind in _NEVER_NEGATIVE:
+    if series.kind in NEVER_NEGATIVE:
         for position, value in enumerate(values):
             if value < 0:
                 raise InvalidInputError(f"values[{position}]", f"{series.values[position]} {series.unit} is negative")

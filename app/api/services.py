@@ -17,11 +17,15 @@ from app.db.store import Store
 from app.dispatch.certificate import Certificate
 from app.dispatch.probe import ProbeReport
 from app.events import Events
+from app.grid_limits import GridLimits
+from app.guard import Guard
 from app.keys import Keys
+from app.modes import Modes
 from app.readiness import Readiness
 from app.settings import Settings
 from app.simulate import Simulator
 from app.site import Site
+from app.sources.sources import Sources
 
 
 class Planning(Protocol):
@@ -50,6 +54,10 @@ class Services:
     ocpp_port: Callable[[], int | None] = lambda: None  # None: charging stations cannot connect
     enrolment: Enrolment = field(default_factory=Enrolment)
     remotes: Remotes | None = None  # None: there is no other CSMS
+    grid_limits: GridLimits | None = None  # None: nobody may set any
+    sources: Sources | None = None  # None: nobody is asked for signals
+    modes: Modes | None = None  # None: nothing is controlled here
+    guard: Guard | None = None  # None: nobody guards the fuses
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     readiness: Readiness = field(default_factory=Readiness)  # beyond the database and the stations' port
 

@@ -1,6 +1,7 @@
 """`/v1/sites/{id}/now`: what the site draws at this moment, from the newest readings and meter values, with ages."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -8,8 +9,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reader
-from app.api.services import ClockDep, StoreDep
+from app.api.services import ServicesDep
 from app.db.records import MeterValue, Transaction
+from app.modes import Mode
 from app.site import Site
 
 router = APIRouter(prefix="/v1/sites", tags=["sites"])
@@ -41,30 +43,47 @@ class ConnectionNow(PowerNow):
     max_export_kw: float | None
 
 
+class ModeOut(BaseModel):
+    """How the site is controlled, and why."""
+
+    mode: Mode
+    reason: str
+    since: datetime
+
+
 class SiteNowOut(BaseModel):
     """The site's balance: connection = base load + charging + battery - PV."""
 
     site_id: str
     at: datetime
+    mode: ModeOut | None = Field(default=None, description="null: the service has not looked at it yet")
     connection: ConnectionNow
     base_load: PowerNow
     pv: PowerNow
     battery: PowerNow = Field(description="positive is charging")
     charging: PowerNow
+    guard: Literal["watching", "limiting", "overloaded", "off"] = Field(
+        default="off", description="what the fuse guard does: GET .../guard says more"
+    )
     evses: list[EvseNow]
 
 
 @router.get("/{site_id}/now")
-async def get_site_now(site_id: str, store: StoreDep, clock: ClockDep, _: Reader) -> SiteNowOut:
+async def get_site_now(site_id: str, services: ServicesDep, _: Reader) -> SiteNowOut:
     """Connection, base load, PV and charging at this moment. What is older than 15 minutes counts as unknown."""
+    store = services.store
     site = await store.site(site_id)
-    return site_now(
+    now = site_now(
         site,
-        clock.now(),
+        services.clock.now(),
         await store.latest_readings(site_id),
         await store.latest_meter_values(site_id),
         await store.transactions(site_id=site_id, running=True),
     )
+    mode = None if services.modes is None else await services.modes.look(site_id)
+    look = None if services.guard is None else services.guard.last(site_id)
+    said = {} if mode is None else {"mode": ModeOut(**asdict(mode))}
+    return now.model_copy(update=said if look is None else {**said, "guard": look.state})
 
 
 def site_now(

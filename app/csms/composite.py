@@ -16,6 +16,7 @@ from app.csms.steps import TOLERANCE, Steps, evaluated
 BELOW_A = 1.0  # many stations keep whole amperes, rounded down: no reason to distrust one
 EDGE_S = 5.0  # at the edge of a period clocks, latency and rounding differ
 LONGEST_REPORT_S = 14 * 86_400  # some stations report a duration of 272,000 years
+RULING = (Purpose.TX, Purpose.TX_DEFAULT, Purpose.STATION_MAX, Purpose.EXTERNAL)
 RECURRENCE = {Recurrency.DAILY: timedelta(days=1), Recurrency.WEEKLY: timedelta(days=7)}
 
 
@@ -82,15 +83,20 @@ def composite(
 ) -> Steps:
     """`composite_at` over [start, end), `otherwise_a` where nothing limits."""
 
+    alone = len(profiles) == 1 and profiles[0].purpose in RULING and transaction_id is None  # by far the usual case
+
     def value_at(moment: datetime) -> float:
-        limit_a = composite_at(
-            profiles,
-            moment,
-            voltage_v=voltage_v,
-            phases=phases,
-            transaction_id=transaction_id,
-            charges_with_priority=charges_with_priority,
-        )
+        if alone:
+            limit_a = current_at(profiles[0], moment, voltage_v=voltage_v, phases=phases)
+        else:
+            limit_a = composite_at(
+                profiles,
+                moment,
+                voltage_v=voltage_v,
+                phases=phases,
+                transaction_id=transaction_id,
+                charges_with_priority=charges_with_priority,
+            )
         return otherwise_a if limit_a is None else limit_a
 
     return evaluated(value_at, [knot for profile in profiles for knot in _knots(profile, start, end)], start, end)

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from operator import lt
 
 TOLERANCE = 1e-6  # float noise; far below the 0.1 A that a charging profile can say
 
@@ -22,7 +23,7 @@ class Steps:
     def __post_init__(self) -> None:
         if not self.moments or len(self.moments) != len(self.values):
             raise ValueError(f"{len(self.values)} values do not fit {len(self.moments)} moments")
-        if any(later <= earlier for earlier, later in zip(self.moments, (*self.moments[1:], self.end), strict=True)):
+        if not all(map(lt, self.moments, (*self.moments[1:], self.end))):
             raise ValueError("moments do not increase up to the end")
 
     @property
@@ -40,6 +41,8 @@ class Steps:
     def merged(self) -> "Steps":
         """The same curve without moments at which nothing changes."""
         kept = [0] + [i for i in range(1, len(self.values)) if self.values[i] != self.values[i - 1]]
+        if len(kept) == len(self.values):
+            return self
         return Steps(tuple(self.moments[i] for i in kept), tuple(self.values[i] for i in kept), self.end)
 
     def exceeds(self, other: "Steps", tolerance: float = TOLERANCE) -> bool:
@@ -60,5 +63,6 @@ def pointwise(pick: Callable[[tuple[float, ...]], float], *curves: Steps) -> Ste
     start, end = curves[0].start, curves[0].end
     if any(curve.start != start or curve.end != end for curve in curves):
         raise ValueError("the curves do not cover the same time")
-    knots = {moment for curve in curves for moment in curve.moments}
-    return evaluated(lambda moment: pick(tuple(curve.at(moment) for curve in curves)), knots, start, end)
+    moments = sorted({moment for curve in curves for moment in curve.moments})
+    columns = ([curve.values[bisect_right(curve.moments, moment) - 1] for moment in moments] for curve in curves)
+    return Steps(tuple(moments), tuple(map(pick, zip(*columns, strict=True))), end).merged()

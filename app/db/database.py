@@ -145,6 +145,7 @@ def _engine(url: URL) -> AsyncEngine:
         pool_size=1 if in_memory else CONNECTIONS,  # each connection to :memory: would be a database of its own
         max_overflow=0,
         pool_timeout=60.0,
+        pool_reset_on_return=None,  # `_reset_sqlite` does, where there is anything to: it costs a trip to the thread
         connect_args={
             "isolation_level": None,  # the driver begins nothing by itself: `_begin_on_sqlite` does
             **({} if "timeout" in url.query else {"timeout": BUSY_TIMEOUT_S}),
@@ -152,6 +153,7 @@ def _engine(url: URL) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_on_sqlite)
+    event.listen(engine.sync_engine, "reset", _reset_sqlite)
     return engine
 
 
@@ -164,6 +166,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA cache_size = -16384")  # KiB, and only as far as it is used
     cursor.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 16 MB
     cursor.close()
+
+
+def _reset_sqlite(connection: Any, _record: Any, _state: Any) -> None:
+    """A transaction that was cut off half-way must not be the next one's."""
+    if connection.driver_connection.in_transaction:
+        connection.rollback()
 
 
 def _begin_on_sqlite(connection: Connection) -> None:

@@ -7,7 +7,6 @@ from datetime import datetime
 from sqlalchemy import and_, select
 from sqlalchemy.exc import IntegrityError
 
-from app.crash_points import crash_point
 from app.db import tables
 from app.db.records import REACHED, Delivery, Plan, Wish
 from app.db.rows import Rows, columns_of, record_of, values_of
@@ -57,8 +56,6 @@ class PlanRows(Rows):
         insert = self._database.insert(PLANS).values(row)
         async with self._database.write() as connection:
             await connection.execute(insert.on_conflict_do_update(index_elements=["plan_id"], set_=row))
-            crash_point("plan.before_commit")
-        crash_point("plan.after_commit")
 
     async def plan(self, plan_id: str) -> Plan:
         """Raises `NotFoundError`."""

@@ -205,13 +205,16 @@ class Wish:
     transaction_id: int | None = None  # set once it has met its transaction
 
 
+PlanKind = Literal["request", "nightly", "replan"]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A problem and its answer, as JSON version 1, with what made it."""
 
     plan_id: str
     site_id: str
-    kind: Literal["request", "nightly", "replan"]
+    kind: PlanKind
     created_at: datetime
     start: datetime
     end: datetime

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Table, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import tables
+from app.db import ledger_tables, tables
 from app.db.records import REACHED
 from app.db.rows import Rows
 from app.errors import ConflictError
@@ -97,7 +97,7 @@ class RetentionRows(Rows):
         return counts
 
     async def drop_plans(self, before: datetime, site_id: str | None = None) -> Counts:
-        """Plans that ended before, and what became of them; not the newest of a site, nor one that is in force."""
+        """Plans that ended before, with all that is known of them; not the newest of a site, nor one in force."""
         newest = select(func.max(PLANS.c.number)).group_by(PLANS.c.site_id)
         reached = DELIVERIES.c.state.in_(REACHED)
         last = (
@@ -109,12 +109,12 @@ class RetentionRows(Rows):
         )
         if site_id is not None:
             old = old.where(PLANS.c.site_id == site_id)
-        counts = {"plans": 0, "deliveries": 0}
+        counts = {"plans": 0, "deliveries": 0, "decisions": 0, "exchanges": 0}
         async with self._database.write() as connection:
             ids = list((await connection.execute(old)).scalars())
             for first in range(0, len(ids), 500):
                 some = ids[first : first + 500]
-                for table in (DELIVERIES, PLANS):
+                for table in (DELIVERIES, ledger_tables.decisions, ledger_tables.exchanges, PLANS):
                     counts[table.name] += (
                         await connection.execute(delete(table).where(table.c.plan_id.in_(some)))
                     ).rowcount

@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any
 
 from sqlalchemy import and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import tables
 from app.db.bulk import sqlite_moment, upsert_plain
@@ -14,6 +15,7 @@ from app.db.rows import Rows, columns_of, record_of, values_of
 from app.errors import InvalidInputError
 
 READINGS = tables.readings
+PEAKS = tables.meter_peaks
 SERIES = tables.series
 ROWS_A_TRANSACTION = 10_000  # a year of quarter hours is four of them; others write in between
 
@@ -29,7 +31,23 @@ class SeriesRows(Rows):
             async with self._database.write(durable=is_last) as connection:
                 some = rows[first : first + ROWS_A_TRANSACTION]
                 changed += await upsert_plain(connection, READINGS, some, replace=("kw",))
+                await self._note_peaks(connection, some)
         return changed
+
+    async def _note_peaks(self, connection: AsyncConnection, rows: Sequence[tuple[Any, ...]]) -> None:
+        highest_kw: dict[tuple[str, str], float] = {}
+        for site_id, meter_id, _, kw in rows:
+            highest_kw[site_id, meter_id] = max(kw, highest_kw.get((site_id, meter_id), kw))
+        if not highest_kw:
+            return
+        insert = self._database.insert(PEAKS)
+        higher = insert.on_conflict_do_update(
+            index_elements=list(PEAKS.primary_key.columns),
+            set_={"kw": insert.excluded.kw},
+            where=insert.excluded.kw > PEAKS.c.kw,
+        )
+        peaks = [{"site_id": site, "meter_id": meter, "kw": kw} for (site, meter), kw in highest_kw.items()]
+        await connection.execute(higher, peaks)
 
     async def readings(
         self, site_id: str, meter_id: str, start: datetime, end: datetime
@@ -45,12 +63,8 @@ class SeriesRows(Rows):
             return [(row.at, row.kw) for row in await connection.execute(wanted)]
 
     async def highest_readings(self, site_id: str) -> dict[str, float]:
-        """The highest kW that each meter of the site has ever shown."""
-        wanted = (
-            select(READINGS.c.meter_id, func.max(READINGS.c.kw).label("kw"))
-            .where(READINGS.c.site_id == site_id)
-            .group_by(READINGS.c.meter_id)
-        )
+        """The highest kW that each meter of the site has ever shown, whatever became of that reading since."""
+        wanted = select(PEAKS.c.meter_id, PEAKS.c.kw).where(PEAKS.c.site_id == site_id)
         async with self._database.read() as connection:
             return {row.meter_id: row.kw for row in await connection.execute(wanted)}
 
@@ -105,6 +119,18 @@ class SeriesRows(Rows):
         async with self._database.read() as connection:
             rows = (await connection.execute(overlapping)).all()
         return [record_of(StoredSeries, row) for row in rows]
+
+    async def newest_series(self, site_id: str) -> dict[str, tuple[datetime, datetime]]:
+        """Of each source: when it last issued a series, and the latest end of what it ever said."""
+        wanted = (
+            select(
+                SERIES.c.source, func.max(SERIES.c.issued_at).label("issued_at"), func.max(SERIES.c.end).label("end")
+            )
+            .where(SERIES.c.site_id == site_id)
+            .group_by(SERIES.c.source)
+        )
+        async with self._database.read() as connection:
+            return {row.source: (row.issued_at, row.end) for row in await connection.execute(wanted)}
 
 
 def _plain(reading: Reading, moment: Callable[[datetime], Any]) -> tuple[Any, ...]:

@@ -13,17 +13,22 @@ from sqlalchemy import text
 
 from app.clock import Clock
 from app.crash_points import crash_point
+from app.db.alarm_rows import AlarmRows
 from app.db.archive_rows import ArchiveRows
 from app.db.certificate_rows import CertificateRows
 from app.db.database import Database
+from app.db.decision_rows import DecisionRows
 from app.db.figure_rows import FigureRows
+from app.db.grid_limit_rows import GridLimitRows
 from app.db.key_rows import KeyRows
 from app.db.meter_value_rows import MeterValueRows
 from app.db.migrations import migrate as migrate_to_head
 from app.db.migrations import require_head
+from app.db.override_rows import OverrideRows
 from app.db.plan_rows import PlanRows
 from app.db.quarantine_rows import QuarantineRows
 from app.db.retention_rows import RetentionRows
+from app.db.run_rows import RunRows
 from app.db.series_rows import SeriesRows
 from app.db.site_rows import SiteRows
 from app.db.station_report_rows import StationReportRows
@@ -51,6 +56,11 @@ class Store(
     RetentionRows,
     CertificateRows,
     FigureRows,
+    GridLimitRows,
+    OverrideRows,
+    AlarmRows,
+    RunRows,
+    DecisionRows,
 ):
     """One database. `async with Store.open(url, clock)` migrates it to the newest schema and closes it at the end.
 
@@ -60,7 +70,9 @@ class Store(
     wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`; what is not believed in
     `quarantine_rows`; the tariffs that a site has had in `tariff_rows`; whole sites out and in
     in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`;
-    figures for monitoring in `figure_rows`.
+    figures for monitoring in `figure_rows`; grid operators' limits in `grid_limit_rows`; overrides and the audit in
+    `override_rows`; alarms in `alarm_rows`; who plans which site when in `run_rows`; what plans were made from and what
+    came of them in `decision_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:

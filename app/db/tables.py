@@ -168,6 +168,17 @@ readings = Table(
     sqlite_with_rowid=False,
 )
 
+# The highest reading that each meter has ever had: what a building may draw is asked every half minute, and must not
+# be read from years of readings, nor be forgotten with them.
+meter_peaks = Table(
+    "meter_peaks",
+    metadata,
+    Column("site_id", String, primary_key=True),
+    Column("meter_id", String, primary_key=True),
+    Column("kw", Finite, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 series = Table(
     "series",
     metadata,
@@ -375,4 +386,34 @@ certificates = Table(
     Column("site_id", String, primary_key=True),
     Column("made_at", UtcDateTime, primary_key=True),
     Column("document", JSON, nullable=False),
+)
+
+# Limits that a grid operator sets on a whole site.
+grid_limits = Table(
+    "grid_limits",
+    metadata,
+    Column("limit_id", String, primary_key=True),
+    Column("site_id", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("reference", String, nullable=False),
+    Column("applies_to", String, nullable=False),
+    Column("max_kw", Finite, nullable=False),
+    Column("start", UtcDateTime, nullable=False),
+    Column("end", UtcDateTime),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("cancelled_at", UtcDateTime),
+    UniqueConstraint("site_id", "source", "reference", name="uq_grid_limits_natural_key"),
+)
+
+# What became of each, in order; rows are only added.
+grid_limit_log = Table(
+    "grid_limit_log",
+    metadata,
+    Column("entry_id", Integer, primary_key=True),
+    Column("limit_id", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("what", String, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index(None, "limit_id"),
+    sqlite_autoincrement=True,
 )

@@ -21,6 +21,7 @@ class Vehicle:
     max_current_a: float
     capacity_kwh: float
     taper_from_soc: float = 0.96  # on AC: the few kW do not trouble a battery before it is all but full
+    follows_after_s: int = 0  # how late it follows a lower offer; IEC 61851-1 allows 5 s
 
     def max_power_kw(self, voltage_v: float = 230.0) -> float:
         return self.phases * self.max_current_a * voltage_v / 1000
@@ -35,6 +36,8 @@ class Car:
         self.vehicle = vehicle
         self.room_kwh = room_kwh
         self._slows_below_kwh = vehicle.capacity_kwh * (1 - vehicle.taper_from_soc)
+        self._drawn_a = 0.0  # in the last second
+        self._late_s = 0  # how long it has drawn more than it is offered
 
     @property
     def is_full(self) -> bool:
@@ -49,6 +52,22 @@ class Car:
 
     def draw(self, offered_a: float, seconds: int, voltage_v: float) -> Currents:
         """Charge for `seconds` at `offered_a` per phase; the current of each second, A per phase."""
+        still_s = 0
+        if offered_a < self._drawn_a:
+            still_s = min(seconds, self.vehicle.follows_after_s - self._late_s)
+            self._late_s += still_s
+        else:
+            self._late_s = 0
+        parts = [self._follow(self._drawn_a, still_s, voltage_v)] if still_s > 0 else []
+        if still_s < seconds:
+            parts.append(self._follow(offered_a, seconds - still_s, voltage_v))
+            self._late_s = 0
+        drawn_a = np.concatenate(parts)
+        self._drawn_a = float(drawn_a[-1])
+        return drawn_a
+
+    def _follow(self, offered_a: float, seconds: int, voltage_v: float) -> Currents:
+        """As offered, and as the battery takes it."""
         drawn_a = np.zeros(seconds, np.float32)
         if offered_a < MIN_CURRENT_A:
             return drawn_a

@@ -45,6 +45,11 @@ class Job:
     def __post_init__(self) -> None:
         self.wanted = self.compile(self.plan, self.recipes[0], "end").profile
 
+    def replan(self, plan: Steps) -> None:
+        """Another plan in its place, before anything of it was sent."""
+        self.plan = plan
+        self.wanted = self.compile(plan, self.recipes[0], "end").profile
+
     @property
     def station_id(self) -> str:
         return split_evse_key(self.key)[0]
@@ -195,7 +200,7 @@ def _fuses(problem: Problem, job: Job) -> set[str]:
     rated = {
         circuit.circuit_id
         for circuit in problem.circuits
-        if circuit.max_power_kw is not None or circuit.max_current_a is not None
+        if any(limit is not None for limit in (circuit.max_power_kw, circuit.max_current_a, circuit.power_cap_kw))
     }
     if problem.connection.max_import_kw is not None or problem.connection.max_current_a is not None:
         rated.add(CONNECTION)

@@ -30,8 +30,10 @@ from app.dispatch.passports import Passports
 from app.dispatch.patience import Patience
 from app.dispatch.preparer import Preparer
 from app.dispatch.probe import Prober, ProbeReport
+from app.dispatch.restraint import Restraint
+from app.dispatch.switching import Switching
 from app.dispatch.witness import Witness
-from app.errors import AppError, NotFoundError
+from app.errors import AppError, NotFoundError, OvertakenError
 from app.events import (
     DeliveryChanged,
     Event,
@@ -57,7 +59,14 @@ class Dispatcher:
     """
 
     def __init__(
-        self, connector: CsmsConnector, store: Store, events: Events, clock: Clock, *, watched: timedelta = WATCHED
+        self,
+        connector: CsmsConnector,
+        store: Store,
+        events: Events,
+        clock: Clock,
+        *,
+        watched: timedelta = WATCHED,
+        switching: Switching | None = None,
     ) -> None:
         self._connector = connector
         self._store = store
@@ -65,7 +74,8 @@ class Dispatcher:
         self._clock = clock
         self._book = Book()
         self._passports = Passports(connector, store, clock)
-        self._messenger = Messenger(connector, self._book, clock, self._passports)
+        self.switching = switching or Switching()
+        self._messenger = Messenger(connector, self._book, clock, self._passports, self.switching)
         self._guarantee = Guarantee(connector, store, clock, self._book, watched=watched)
         self._drafts = Drafts(clock, self._book, self._guarantee, self._passports)
         self._preparer = Preparer(connector, store, clock, self._book, self._guarantee, self._passports)
@@ -77,7 +87,10 @@ class Dispatcher:
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._failures = Failures()
-        self.outcomes: Counter[str] = Counter()  # what became of profiles since the start, by state
+        self.outcomes: Counter[str] = Counter()  # of profiles since the start, by state
+        self.restraint = Restraint(
+            connector, store, events, clock, self._book, self._messenger, self._witness, self._passports, self._turns
+        )
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -252,14 +265,18 @@ class Dispatcher:
         """Send each running transaction its part of the plan (EVSE key -> transaction); what became of each.
 
         EVSEs whose vehicle is expected soon get theirs too, above the fallback, where the station has a level for it.
-        All others get nothing: their fallback holds.
+        All others get nothing: their fallback holds. Raises `OvertakenError`, and sends nothing, where a plan with a
+        newer fencing token was sent by whomever; one that is overtaken meanwhile raises no limit any more.
         """
+        if not await self._store.admit_plan(plan_id):
+            raise OvertakenError(f"a newer plan of site {site.id!r} was sent: plan {plan_id} is dropped")
         await self.restore(site)
         unready = await self._prepare_those_that_are_not(site, transactions)
         connected = self._connector.connected()
         able = connected & self._preparer.prepared
         jobs = await self._drafts.jobs(site, problem, schedule, transactions, able=able)
         for job in jobs:
+            self.restraint.note(site, plan_id, problem, job)
             held = None if job.key in self._witness.faults else job.held_already(self._book)
             if job.station_id not in connected:
                 job.settle("offline", "it is not connected")
@@ -270,9 +287,8 @@ class Dispatcher:
                 job.settle(self._book.holding(job.key).state, "unchanged")
         moving = [job for job in jobs if not job.is_settled]
         await self._announce(site, plan_id, moving)
-        await self._run_waves(problem, jobs)
-        if any(job.sent for job in jobs):
-            crash_point("wave_2.sent")
+        await self._run_waves(plan_id, problem, jobs)
+        crash_point("wave_2.sent")
         for job in jobs:
             self._judge(job)
         now = self._clock.now()
@@ -308,7 +324,7 @@ class Dispatcher:
             )
             crash_point("deliveries.announced")
 
-    async def _run_waves(self, problem: Problem, jobs: Sequence[Job]) -> None:
+    async def _run_waves(self, plan_id: str, problem: Problem, jobs: Sequence[Job]) -> None:
         moving = [job for job in jobs if not job.is_settled]
         stuck = [job for job in jobs if job.is_settled and job.exceeds_its_share(self._book)]
         if len(moving) > 1 or stuck:  # one EVSE alone goes from old to new in one message
@@ -325,10 +341,14 @@ class Dispatcher:
                 continue
             if in_the_way and job.raises(self._book):
                 job.settle("withheld", f"{', '.join(sorted(in_the_way))} did not verifiably lower")
-            elif job.raises(self._book) and not self._messenger.budget.allows_raising(job.key, now):
-                job.settle("withheld", self._messenger.budget.refusal())
+            elif (refusal := self.switching.refusal(job, self._book, now)) is not None:
+                job.settle("withheld", refusal)
             else:
                 raising.append(job)
+        if raising and not await self._store.admit_plan(plan_id):
+            for job in raising:
+                job.settle("withheld", "a newer plan was sent meanwhile")
+            raising = []
         await self._at_each_station(raising, self._messenger.deliver_plan)
 
     async def _at_each_station(self, jobs: Sequence[Job], act: Callable[[Job], Awaitable[None]]) -> None:
@@ -340,6 +360,7 @@ class Dispatcher:
         async def serve(station_id: str) -> None:
             async with self._turns[station_id]:
                 for job in by_station[station_id]:
+                    self.restraint.cut(job)
                     try:
                         await act(job)
                     except AppError as error:  # one station's trouble is not the others'
@@ -381,6 +402,7 @@ class Dispatcher:
                 self._book.forget_plan(evse_key(station_id, evse_id), transaction_id)
                 self._witness.dismiss(evse_key(station_id, evse_id))
                 self._failures.forget(evse_key(station_id, evse_id))
+                self.restraint.dismiss(evse_key(station_id, evse_id), transaction_id)
             case _:
                 pass
 
@@ -389,8 +411,9 @@ class Dispatcher:
         self._witness.measured(event)
 
     async def settle(self) -> None:
-        """Return once what `measured` found out is in the store."""
+        """Return once what `measured` found out, and what was sent beside the plans, is in the store."""
         await self._witness.settle()
+        await self.restraint.settle()
 
     def _wiring(self, station_id: str, evse_id: int) -> Wiring | None:
         site = self._sites.get(station_id)

@@ -14,6 +14,7 @@ from app.csms.steps import Steps, evaluated
 from app.dispatch.fuses import Floats, Fuses
 
 EPSILON = 1e-9
+SAME_A = 0.05  # what flooring in W or in A may differ
 
 
 def fallback_currents(fuses: Fuses, current_a: float, unable: Collection[str] = ()) -> dict[str, float]:
@@ -48,21 +49,65 @@ def guarded(
     others: Mapping[str, Steps],
     min_current_a: Mapping[str, float],
     watched_until: datetime,
+    held: Mapping[str, Steps] | None = None,
 ) -> dict[str, Steps]:
     """The plans, with no more from `watched_until` on than is safe whichever links are lost; each over its own time.
 
     What is above that is refreshed before then, by a service that watches; without one it runs out.
+
+    `held` is what EVSEs certainly hold over the time of their plan. Who holds the plan already up to `watched_until`
+    keeps what follows it too: all share the room of a fuse, and a car that comes would have everybody written anew
+    for the sake of hours that are planned again before they come. Where all that does not fit, nobody keeps anything.
     """
-    safe = covered(fuses, plans, fallbacks_a, others, min_current_a)
+    kept = {key: curve for key, curve in (held or {}).items() if _goes_on(curve, plans[key], watched_until)}
+    end = max((plan.end for plan in plans.values()), default=watched_until)
+    fixed = {key: _beside_fallback(curve, fallbacks_a[key], end) for key, curve in kept.items()}
+    open_plans = {key: plan for key, plan in plans.items() if key not in kept}
+    safe = covered(fuses, open_plans, fallbacks_a, {**others, **fixed}, min_current_a)
 
     def limit(key: str, moment: datetime) -> float:
         wanted_a = plans[key].at(moment)
-        return wanted_a if moment < watched_until else min(wanted_a, safe[key].at(moment))
+        if moment < watched_until:
+            return wanted_a
+        return kept[key].at(moment) if key in kept else min(wanted_a, safe[key].at(moment))
 
-    return {
-        key: evaluated(partial(limit, key), (*plan.moments, *safe[key].moments, watched_until), plan.start, plan.end)
+    answer = {
+        key: evaluated(
+            partial(limit, key),
+            (*plan.moments, *(kept[key] if key in kept else safe[key]).moments, watched_until),
+            plan.start,
+            plan.end,
+        )
         for key, plan in plans.items()
     }
+    if kept and not _fits(
+        fuses, {**others, **{key: _beside_fallback(answer[key], fallbacks_a[key], end) for key in plans}}, watched_until
+    ):
+        return guarded(fuses, plans, fallbacks_a, others, min_current_a, watched_until)
+    return answer
+
+
+def _goes_on(held: Steps, plan: Steps, until: datetime) -> bool:
+    """Whether what is held is the plan up to `until`: nowhere above it, and no more than rounding below."""
+    knots = [moment for moment in {plan.start, *plan.moments, *held.moments} if plan.start <= moment < until]
+    return all(-EPSILON <= plan.at(moment) - held.at(moment) <= SAME_A for moment in knots)
+
+
+def _beside_fallback(curve: Steps, fallback_a: float, end: datetime) -> Steps:
+    """The larger of a curve and the fallback, which holds alone when the curve has ended."""
+    moments, values = [*curve.moments], [max(value, fallback_a) for value in curve.values]
+    if curve.end < end:
+        moments.append(curve.end)
+        values.append(fallback_a)
+    return Steps(tuple(moments), tuple(values), max(curve.end, end))
+
+
+def _fits(fuses: Fuses, curves: Mapping[str, Steps], since: datetime) -> bool:
+    """Whether every fuse carries all curves together from `since` on."""
+    moments = sorted({since, *(moment for curve in curves.values() for moment in curve.moments if moment > since)})
+    drawn_a = np.array([[curve.at(moment) for moment in moments] for curve in curves.values()])
+    loads = fuses.load[:, fuses.columns(list(curves))] @ drawn_a
+    return bool(np.all(loads <= fuses.rooms[:, None] + EPSILON))
 
 
 def covered(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from app.clock import Clock
 from app.csms.connector import CsmsConnector
 from app.csms.steps import Steps
+from app.db.records import HELD
 from app.db.store import Store
 from app.dispatch.building import building_maximum
 from app.dispatch.certificate import Certificate, certify
@@ -68,7 +69,12 @@ class Guarantee:
             for station in site.charging_stations
             for evse in station.evses
         }
-        return guarded(fuses, plans, fallbacks_a, others, min_current_a, self.watched_until(now))
+        held = {
+            key: self._book.curve(key, fuses.wirings[key], plan.start, plan.end)
+            for key, plan in plans.items()
+            if self._book.holding(key).profile is not None and self._book.holding(key).state in HELD
+        }
+        return guarded(fuses, plans, fallbacks_a, others, min_current_a, self.watched_until(now), held)
 
     async def certificate(self, site: Site) -> Certificate:
         """What is proven of the site now, whichever links drop from here on."""

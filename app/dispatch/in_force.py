@@ -173,11 +173,11 @@ class Book:
         highest = max(limits, key=lambda limit: limit.current_a)
         return replace(highest, confirmed=highest.confirmed and len(limits) == 1)
 
-    def curve(self, key: str, wiring: Wiring, start: datetime, end: datetime) -> Steps:
-        """The most that it may be drawing over [start, end), A per phase."""
+    def curve(self, key: str, wiring: Wiring, start: datetime, end: datetime, *, least_a: float = 0.0) -> Steps:
+        """The most that it may be drawing over [start, end), A per phase, and no less than `least_a`."""
         holding = self.holding(key)
         curves = [self.curve_of(key, held, wiring, start, end) for held in holding.candidates]
-        least_a = wiring.max_a if holding.unbounded else self._seen_a(key)
+        least_a = wiring.max_a if holding.unbounded else max(self._seen_a(key), least_a)
         floor = Steps((start,), (min(least_a, wiring.max_a),), end)
         return pointwise(max, floor, *curves)
 
@@ -205,8 +205,7 @@ class Book:
 
     def fail_safe_curve(self, key: str, wiring: Wiring, start: datetime, end: datetime) -> Steps:
         """The most that it may draw over [start, end), whether its link holds or not, whoever comes and goes."""
-        below_a = self._below(key, wiring).current_a
-        return pointwise(max, self.curve(key, wiring, start, end), Steps((start,), (below_a,), end))
+        return self.curve(key, wiring, start, end, least_a=self._below(key, wiring).current_a)
 
     def below_a(self, key: str, wiring: Wiring) -> float:
         """What holds where no plan does: the fallback that it confirmed, else all that its hardware can draw."""

@@ -12,11 +12,11 @@ from app.csms.profiles import Compiled, Tail
 from app.csms.readback import Verdict, read_back
 from app.csms.steps import Steps
 from app.db.records import HELD
-from app.dispatch.budget import WriteBudget
 from app.dispatch.delivery import Job
 from app.dispatch.in_force import Book, Holding, Wiring, remaining
 from app.dispatch.ladder import Recipe
 from app.dispatch.passports import Passports
+from app.dispatch.switching import Switching
 from app.errors import (
     AppError,
     CallFailedError,
@@ -36,13 +36,21 @@ SENDINGS = 2  # a station that reports something else is told once more, and the
 class Messenger:
     """Writes into the book before it sends, and again when it knows: whatever fails, the book is never too low."""
 
-    def __init__(self, connector: CsmsConnector, book: Book, clock: Clock, passports: Passports) -> None:
+    def __init__(
+        self,
+        connector: CsmsConnector,
+        book: Book,
+        clock: Clock,
+        passports: Passports,
+        switching: Switching | None = None,
+    ) -> None:
         self._connector = connector
         self._book = book
         self._clock = clock
         self._passports = passports
         self._next_by: dict[str, tuple[ChargingProfile, datetime]] = {}  # of profiles that end before their plan does
-        self.budget = WriteBudget()
+        self.switching = switching or Switching()
+        self.budget = self.switching.budget
 
     def running_out(self, now: datetime) -> frozenset[str]:
         """EVSEs whose profile holds the first part of their plan, which ends soon: they need the next one."""
@@ -60,7 +68,7 @@ class Messenger:
 
     async def deliver_plan(self, job: Job) -> None:
         """The second wave: the plan itself."""
-        self.budget.spend(job.key, self._clock.now())
+        self.switching.note(job, self._book, self._clock.now())
         await self._deliver(job, job.plan, "end")
         job.is_settled = True
         crash_point("wave_2.under_way")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 SAMPLES = 3  # in a row; one sample may be a start-up peak
 TOLERANCE_A = 1.0
 TOLERANCE_SHARE = 0.05
-GRACE_S = 30.0  # after a change of the limit: IEC 61851 gives the vehicle 5 s, meters average over longer
+REACTION_S = 5.0  # IEC 61851 gives the vehicle so long: a sample before that is of the old limit
+GRACE_S = 30.0  # after a change of the limit nobody is accused: meters average over longer than a vehicle needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ class Obedience:
             return False
         self.faults[key] = Fault(f"draws {max(samples):.1f} A where {allowed_a:.1f} A are allowed", max(samples))
         return True
+
+    def agrees(self, drawn_a: float, allowed_a: float) -> bool:
+        """Whether a current says that this limit holds: it flows, and is not above it."""
+        return TOLERANCE_A < drawn_a <= allowed_a + max(TOLERANCE_A, TOLERANCE_SHARE * allowed_a)
 
     def is_within(self, key: str) -> bool:
         """Whether the last sample was within what is allowed."""

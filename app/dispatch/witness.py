@@ -12,7 +12,7 @@ from app.csms.connector import CsmsConnector
 from app.db.records import REACHED, Delivery, DeliveryState
 from app.db.store import Store
 from app.dispatch.in_force import Book, Wiring
-from app.dispatch.obedience import GRACE_S, Fault, Obedience
+from app.dispatch.obedience import GRACE_S, REACTION_S, Fault, Obedience
 from app.errors import AppError
 from app.events import DeliveryChanged, Events, MeterValuesReceived, ObedienceChanged
 from app.site import evse_key
@@ -20,7 +20,7 @@ from app.site import evse_key
 log = structlog.get_logger()
 
 IN_DOUBT: tuple[DeliveryState, ...] = ("planned", "sent", "contradicted", "offline", "unknown")
-GRACE = timedelta(seconds=GRACE_S)
+GRACE, REACTION = timedelta(seconds=GRACE_S), timedelta(seconds=REACTION_S)
 
 
 class Witness:
@@ -76,15 +76,22 @@ class Witness:
         self._obedience.forget(key)
 
     def measured(self, event: MeterValuesReceived) -> None:
-        """Take one sample. A vehicle needs seconds to follow, so the first ones after a change say nothing."""
+        """Take one sample. A vehicle needs seconds to follow, so the first ones after a change accuse nobody.
+
+        A current that flows within the new limit proves it as soon as the vehicle has had the time to follow.
+        """
         key, wiring = evse_key(event.station_id, event.evse_id), self._wiring(event.station_id, event.evse_id)
         holding = self._book.holding(key)
-        if wiring is None or (holding.since is not None and event.at < holding.since + GRACE):
+        if wiring is None or (holding.since is not None and event.at < holding.since + REACTION):
             return
         drawn_a = drawn_current(event, wiring, holding.vehicle_phases)
         if drawn_a is None:
             return
         allowed_a = self._book.commanded_a(key, wiring, event.at - GRACE, event.at)
+        if holding.since is not None and event.at < holding.since + GRACE:
+            if key not in self._obedience.faults and self._obedience.agrees(drawn_a, allowed_a):
+                self._confirm(key)
+            return
         changed = self._obedience.observe(key, drawn_a, allowed_a)
         fault = self._obedience.faults.get(key)
         if changed:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from app import tariff as documents
 from app.gather.history import History
-from app.gather.prices import active_slots
+from app.gather.prices import active_slots, holidays_of
 from app.gather.signals import Signals
 from app.months import month_of
 from app.site import Site
@@ -37,6 +37,7 @@ class DemandCharges:
 
     def __init__(self, history: History) -> None:
         self._history = history
+        self._ratchets: dict[tuple[str, documents.DemandCharge, datetime], float] = {}
         self._peaks: dict[tuple[str, str], _Peak] = {}
 
     async def of(self, site: Site, signals: Signals, horizon: Horizon) -> tuple[DemandCharge, ...]:
@@ -45,6 +46,8 @@ class DemandCharges:
         _, next_month = month_of(now, site.zone)
         charges = []
         for document, active in signals.priced.demand_charges:
+            so_far_kw = await self._so_far_kw(site, document, now)
+            ratchet_kw = await self._ratchet_kw(site, document, now)
             is_next = [horizon.slot_start(slot) >= next_month for slot in range(horizon.slots)]
             charges.append(
                 DemandCharge(
@@ -52,7 +55,7 @@ class DemandCharges:
                     price_per_kw=document.price_per_kw,
                     interval_minutes=document.interval_minutes,
                     active=tuple(on and not later for on, later in zip(active, is_next, strict=True)),
-                    peak_so_far_kw=await self._so_far_kw(site, document, now),
+                    peak_so_far_kw=max(so_far_kw, ratchet_kw),
                     interval_energy_so_far_kwh=await self._running_kwh(site, document, signals, now)
                     if active[0]
                     else 0,
@@ -66,6 +69,7 @@ class DemandCharges:
                         price_per_kw=document.price_per_kw,
                         interval_minutes=document.interval_minutes,
                         active=in_next,
+                        peak_so_far_kw=max(ratchet_kw, document.ratchet_share * so_far_kw),
                     )
                 )
         return tuple(charges)
@@ -81,12 +85,34 @@ class DemandCharges:
         slots = int((until - start) / timedelta(minutes=charge.interval_minutes))
         peak_kw = known.kw
         if slots > 0:
-            index = utc_index(start, charge.interval_minutes, slots)
-            import_kw = await self._history.net_import(site, index)
-            counted_kw = import_kw[active_slots(charge, index, site.time_zone)]
-            peak_kw = max(peak_kw, 0.0 if counted_kw.isna().all() else float(counted_kw.max()))
+            peak_kw = max(peak_kw, await self._peak_kw(site, charge, start, until))
         self._peaks[site.id, charge.id] = _Peak(site, month, known.all_read, until, peak_kw)
         return peak_kw
+
+    async def _ratchet_kw(self, site: Site, charge: documents.DemandCharge, now: datetime) -> float:
+        """What is paid for anyway, for the peaks of earlier months: from a bill, else from the readings."""
+        if charge.ratchet_share == 0:
+            return 0.0
+        if charge.ratchet_peak_kw is not None:
+            return charge.ratchet_share * charge.ratchet_peak_kw
+        month, _ = month_of(now, site.zone)
+        key = (site.id, charge, month)
+        if key not in self._ratchets:
+            peak_kw, end = 0.0, month
+            for _ in range(charge.ratchet_months):
+                start = month_of(end - timedelta(minutes=1), site.zone)[0]
+                peak_kw = max(peak_kw, await self._peak_kw(site, charge, start, end))
+                end = start
+            self._ratchets = {old: kw for old, kw in self._ratchets.items() if old[2] == month} | {key: peak_kw}
+        return charge.ratchet_share * self._ratchets[key]
+
+    async def _peak_kw(self, site: Site, charge: documents.DemandCharge, start: datetime, end: datetime) -> float:
+        """The highest mean import over the charge's intervals of [start, end) that count; unmeasured: 0."""
+        slots = round((end - start) / timedelta(minutes=charge.interval_minutes))
+        index = utc_index(start, charge.interval_minutes, slots)
+        import_kw = await self._history.net_import(site, index)
+        counted_kw = import_kw[active_slots(charge, index, site.time_zone, holidays_of(site))]
+        return 0.0 if counted_kw.isna().all() else float(counted_kw.max())
 
     async def _running_kwh(self, site: Site, charge: documents.DemandCharge, signals: Signals, now: datetime) -> float:
         """What the interval that is running has imported."""

@@ -1,6 +1,6 @@
 """Store and forecasts become a Problem: the only place where pandas meets the optimizer."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -9,32 +9,32 @@ import numpy as np
 
 from app.cdr import total_power_w
 from app.clock import Clock
-from app.csms.connector import Passport, PauseMethod
-from app.csms.limits import LEAST_CURRENT_A
+from app.csms.connector import Passport
 from app.db.records import EvseStatus, Json, Transaction, Wish
 from app.db.store import Store
 from app.gather.beliefs import Beliefs, scenarios
+from app.gather.by_hand import ByHand
+from app.gather.carbon import CarbonSource
 from app.gather.charged import POWER, REGISTER, from_power
 from app.gather.demand import DemandCharges, floored
+from app.gather.evses import evse_of, on_phases, while_paused_a
 from app.gather.external_limits import external_limits
+from app.gather.grid_cap import limits_provenance, under_grid_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
+from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
-from app.gather.signals import SignalSource
-from app.site import EvseDocument, Site, evse_key
+from app.gather.signals import Signals, SignalSource
+from app.site import Site, evse_key
 from app.tracing import traced
 from optimizer.domain import (
-    PHASES,
     Battery,
     Circuit,
     Connection,
-    Evse,
     Horizon,
-    PhaseCurrents,
     Problem,
     Reservation,
     Scenario,
-    Series,
     Session,
 )
 
@@ -101,26 +101,45 @@ class Gatherer:
         *,
         connected: Callable[[], Container[str]],
         horizon: timedelta,
+        live: LiveOf = lambda _: Unmetered(),
     ) -> None:
         self._store = store
         self._clock = clock
         self._limits = limits
         self._connected = connected
         self._horizon = horizon
+        self._live = live
         history = History(store)
         self._signals = SignalSource(store, history)
         self._demand_charges = DemandCharges(history)
+        self._carbon = CarbonSource(store)
         self._beliefs = Beliefs(store)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
     @traced("gather")
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
         """Raises `ForecastError` where prices or base load are not known in any way."""
+        return await self._gather(site, what_if, self._signals.of)
+
+    async def gather_by_rules(self, site: Site) -> Gathered:
+        """For a plan that needs no price, and makes do with the most that the building can draw.
+
+        Raises `ForecastError` where not even that is known.
+        """
+        return await self._gather(site, None, self._signals.by_rules)
+
+    async def _gather(
+        self,
+        site: Site,
+        what_if: WhatIf | None,
+        signals_of: Callable[[Site, Horizon, datetime], Awaitable[Signals]],
+    ) -> Gathered:
         is_what_if, what_if = what_if is not None, what_if or WhatIf()
         now = self._clock.now()
         slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
-        signals = await self._signals.of(site, horizon, now)
+        signals = await signals_of(site, horizon, now)
+        emissions = await self._carbon.of(site, horizon, now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
             sessions = list(what_if.sessions)
@@ -129,6 +148,7 @@ class Gatherer:
         last = None if is_what_if else await self._store.latest_plan(site.id)
         in_force = planned_kw(last, horizon, sessions)
         told = await self._store.charging_limits(site_id=site.id)
+        live: Live = Unmetered() if is_what_if else self._live(site)
         external = external_limits(site, told, now, horizon.start + timedelta(minutes=site.slot_minutes))
         problem = Problem(
             horizon=horizon,
@@ -144,14 +164,16 @@ class Gatherer:
             ),
             evses=tuple(
                 external.within(
-                    _evse(station.id, evse, in_force, self._limits.passport(station.id)), site.connection.voltage_v
+                    evse_of(station.id, evse, in_force, self._limits.passport(station.id)), site.connection.voltage_v
                 )
                 for station in site.charging_stations
                 for evse in station.evses
             ),
             sessions=tuple(sessions),
             base_load_kw=_scaled(signals.base_load_kw, what_if.base_load_factor),
-            base_load_high_kw=_scaled(signals.base_load_high_kw, what_if.base_load_factor),
+            base_load_high_kw=at_least_as_measured(
+                _scaled(signals.base_load_high_kw, what_if.base_load_factor), live.building_kw, horizon
+            ),
             base_load_low_kw=_scaled(signals.base_load_low_kw, what_if.base_load_factor),
             pv_kw=_scaled(signals.pv_kw, what_if.pv_factor),
             pv_low_kw=_scaled(signals.pv_low_kw, what_if.pv_factor),
@@ -159,19 +181,29 @@ class Gatherer:
             pv_curtailable=site.pv_curtailable,
             import_price_per_kwh=signals.priced.import_price_per_kwh,
             export_price_per_kwh=signals.priced.export_price_per_kwh,
+            carbon_kg_per_kwh=emissions.kg_per_kwh,
+            carbon_price_per_kg=site.carbon_price_per_kg,
             batteries=what_if.batteries,
             demand_charges=await self._demand_charges.of(site, signals, horizon),
-            reservations=tuple(self._reservations(site, planned, now, horizon.end)),
+            reservations=(*self._reservations(site, planned, now, horizon.end), *live.reservations()),
             currency=site.currency,
             time_zone=site.time_zone,
             unmet_price_per_kwh=(
                 site.session_defaults.unmet_price_per_kwh if any(session.scenarios for session in sessions) else None
             ),
         )
+        kept = await self._store.grid_limits(site.id, after=now)
+        grid_limits = [limit for limit in kept if limit.holds_within(now, horizon.end)]
+        problem = under_grid_limits(problem, grid_limits, self._idle(site, planned))
+        overrides = [] if is_what_if else await self._store.overrides(site.id, active_at=now)
+        problem, set_by_hand = ByHand(overrides).applied(problem, now)
         transactions = {key: row for row in running if (key := evse_key(row.station_id, row.evse_id)) in planned}
         own = {evse.evse_id for evse in problem.evses}
         lost = {key: reason for key, reason in self._limits.uncontrollable().items() if key in own}
-        provenance = signals.provenance | ({"uncontrollable": lost} if lost else {})
+        lost_ones = {"uncontrollable": lost} if lost else {}
+        provenance = signals.provenance | emissions.provenance | lost_ones | set_by_hand
+        if grid_limits:
+            provenance |= {"grid_limits": limits_provenance(grid_limits)}
         return Gathered(problem, provenance, transactions, _warnings(site, problem))
 
     async def _sessions(self, site: Site, now: datetime, end: datetime) -> tuple[list[Transaction], list[Session]]:
@@ -286,6 +318,13 @@ class Gatherer:
         edges_s = np.array([transaction.started_at.timestamp(), until.timestamp()])
         return float(from_power(power_w).between(edges_s)[0]) if power_w else 0.0
 
+    def _idle(self, site: Site, planned: set[str]) -> set[str]:
+        """EVSEs without a car at stations that do what they are told."""
+        connected, lost = self._connected(), self._limits.uncontrollable()
+        keys = {evse_key(station.id, evse.id) for station in site.charging_stations if station.id in connected
+                for evse in station.evses}  # fmt: skip
+        return keys - planned - set(lost)
+
     def _reservations(self, site: Site, planned: set[str], now: datetime, end: datetime) -> list[Reservation]:
         """Current that EVSEs outside this plan may draw: offline, unverified, or idle with a fallback.
 
@@ -300,21 +339,21 @@ class Gatherer:
                 continue
             for evse in station.evses:
                 if evse_key(station.id, evse.id) in planned:
-                    if (pause_a := _while_paused_a(evse, limits.passport(station.id))) > 0:
+                    if (pause_a := while_paused_a(evse, limits.passport(station.id))) > 0:
                         reservations.append(
-                            Reservation(_on_phases(evse, pause_a), evse_id=evse_key(station.id, evse.id))
+                            Reservation(on_phases(evse, pause_a), evse_id=evse_key(station.id, evse.id))
                         )
                     continue
                 worst_a = limits.worst_case_a(site, station.id, evse.id, now, end)
                 if worst_a > 0:
-                    reservations.append(Reservation(_on_phases(evse, worst_a), evse_id=evse_key(station.id, evse.id)))
+                    reservations.append(Reservation(on_phases(evse, worst_a), evse_id=evse_key(station.id, evse.id)))
         return reservations
 
 
 def _warnings(site: Site, problem: Problem) -> tuple[str, ...]:
     """What the person who reads the plan should know of what it was made from."""
     counted = [
-        f"{reservation.evse_id} {max(reservation.current_a):g} A"
+        f"{reservation.evse_id or reservation.circuit_id} {max(reservation.current_a):g} A"
         for reservation in problem.reservations
         if max(reservation.current_a) > site.fallback_current_a
     ]
@@ -329,34 +368,6 @@ def _warnings(site: Site, problem: Problem) -> tuple[str, ...]:
     if site.mode == "shadow":
         warnings.append("the site is in shadow mode: nothing is sent")
     return tuple(warnings)
-
-
-def _evse(station_id: str, evse: EvseDocument, in_force: Mapping[str, Series], passport: Passport) -> Evse:
-    least_a = max(evse.min_current_a, passport.min_limit_a)
-    return Evse(
-        evse_id=evse_key(station_id, evse.id),
-        circuit_id=evse.circuit or "connection",
-        phases=evse.phases,
-        max_current_a=None if evse.max_power_kw is not None else evse.max_current_a,
-        max_power_kw=evse.max_power_kw,
-        min_current_a=least_a if evse.max_current_a is None else min(least_a, evse.max_current_a),
-        current_step_a=max(1.0, evse.current_step_a) if passport.decimals == 0 else evse.current_step_a,
-        efficiency=evse.efficiency,
-        planned_kw=in_force.get(evse_key(station_id, evse.id)),
-    )
-
-
-def _while_paused_a(evse: EvseDocument, passport: Passport) -> float:
-    """What a station that takes no limit of 0 is told where the plan is 0."""
-    if passport.pause is PauseMethod.ZERO:
-        return 0.0
-    least_a = passport.min_limit_a or LEAST_CURRENT_A
-    return least_a if evse.max_current_a is None else min(least_a, evse.max_current_a)
-
-
-def _on_phases(evse: EvseDocument, current_a: float) -> PhaseCurrents:
-    on_l1, on_l2, on_l3 = (current_a if phase in evse.phases else 0.0 for phase in PHASES)
-    return on_l1, on_l2, on_l3
 
 
 def _newest_of_each_evse(running: Sequence[Transaction]) -> list[Transaction]:

@@ -3,21 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from app.db.records import Json, StoredSeries
 from app.db.store import Store
-from app.gather.history import span
+from app.gather.history import History, span
+from app.months import month_of
 from app.site import Site
 from app.tariff import DemandCharge, FixedTariff, Season, SeriesTariff, TimeOfUseTariff
 from forecasts import tariff
 from forecasts.errors import SeriesError
-from forecasts.series import slot_length
+from forecasts.series import slot_length, utc_index
 from optimizer.domain import Series
 
 CELL = timedelta(minutes=5)  # every resolution of a series is a whole number of them
+HOUR = timedelta(hours=1)
 LOOK_BACK = timedelta(weeks=4)  # what estimates of unpublished prices are made from
 
 
@@ -31,16 +35,27 @@ class Priced:
     provenance: Json
 
 
+NOMINAL_PRICE_PER_KWH = 1.0  # where none is known: no plan that counts money is made with it
+UNKNOWN = "not known: the plan goes by rules, and what it says of money is at a nominal price"
+
+
+def unpriced(slots: int) -> Priced:
+    """For a plan that goes by rules alone. It says that it knows no price; a missing one is never 0."""
+    provenance: Json = {"source": "none", "detail": UNKNOWN, "estimated": True}
+    return Priced((NOMINAL_PRICE_PER_KWH,) * slots, (0.0,) * slots, (), {"import_price": provenance})
+
+
 class PriceSource:
     """Turns a site's tariff into prices. Raises `UnknownPriceError` where nothing at all is known."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._history = History(store)
 
     async def of(self, site: Site, index: pd.DatetimeIndex, now: datetime) -> Priced:
         plan, imports, exports = await self._contract(site, index)
-        prices = tariff.prices(plan, index, site.time_zone)
-        charges = site.tariff.demand_charges
+        prices = await self._with_tier(site, tariff.prices(plan, index, site.time_zone), now)
+        charges, holidays = site.tariff.demand_charges, holidays_of(site)
         provenance: Json = {"source": f"{site.tariff.kind} tariff", "estimated": False}
         if imports:
             newest = imports[-1]
@@ -56,7 +71,7 @@ class PriceSource:
             import_price_per_kwh=tuple(prices["price"].to_list()),
             export_price_per_kwh=tuple(prices["export_price"].to_list()),
             demand_charges=tuple(
-                (charge, tuple(active_slots(charge, index, site.time_zone).to_list())) for charge in charges
+                (charge, tuple(active_slots(charge, index, site.time_zone, holidays).to_list())) for charge in charges
             ),
             provenance={"import_price": provenance},
         )
@@ -65,7 +80,34 @@ class PriceSource:
         """Columns price and export_price, in currency/kWh, and whether a price is estimated, slot by slot."""
         plan, imports, exports = await self._contract(site, index)
         prices = tariff.prices(plan, index, site.time_zone)
+        prices = await self._with_tier(site, prices, index[-1].to_pydatetime())
         return prices.assign(estimated=prices["estimated"] | stood_in(imports, index) | stood_in(exports, index))
+
+    async def _with_tier(self, site: Site, prices: pd.DataFrame, now: datetime) -> pd.DataFrame:
+        """With what a kWh costs more where the month's import has passed a threshold: the marginal price of the tier.
+
+        What the month will import after `now` does not count: the tier of today is that of the rest of the month.
+        """
+        tiers = site.tariff.tiers
+        if not tiers:
+            return prices
+        imported_kwh = await self._imported_kwh(site, pd.DatetimeIndex(prices.index), now)
+        add = np.array([0.0, *(tier.add_per_kwh for tier in tiers)])
+        tier = np.searchsorted([tier.above_kwh for tier in tiers], imported_kwh, side="right")
+        return prices.assign(price=prices["price"] + add[tier])
+
+    async def _imported_kwh(self, site: Site, index: pd.DatetimeIndex, now: datetime) -> NDArray[np.float64]:
+        """What the site has imported from the start of each slot's local month to the slot, or to `now` if sooner."""
+        start, _ = month_of(index[0].to_pydatetime(), site.zone)
+        hours = max(1, ceil((min(index[-1].to_pydatetime(), now) - start) / HOUR))
+        past = utc_index(start, 60, hours)
+        known_kw = (await self._history.net_import(site, past)).fillna(0.0)
+        months = [month_of(at.to_pydatetime(), site.zone)[0] for at in index]
+        total_kwh = np.concatenate([[0.0], np.cumsum(known_kw.to_numpy())])
+        edges_s = np.append(past.as_unit("s").asi8, past[-1].timestamp() + HOUR.total_seconds())
+        reach_s = np.minimum(index.as_unit("s").asi8, now.timestamp())
+        at_month = np.interp([month.timestamp() for month in months], edges_s, total_kwh)
+        return np.asarray(np.maximum(np.interp(reach_s, edges_s, total_kwh) - at_month, 0.0))
 
     async def _contract(
         self, site: Site, index: pd.DatetimeIndex
@@ -76,7 +118,7 @@ class PriceSource:
             case FixedTariff():
                 return tariff.FixedTariff(document.price_per_kwh, document.export_price_per_kwh), [], []
             case TimeOfUseTariff():
-                return _time_of_use(document), [], []
+                return _time_of_use(document, holidays_of(site)), [], []
             case SeriesTariff():
                 imports = await self._uploaded(site, "import_price", index)
                 exports = await self._uploaded(site, "export_price", index)
@@ -94,7 +136,7 @@ class PriceSource:
         return await self._store.series(site.id, kind, start - LOOK_BACK, end)
 
 
-def _time_of_use(document: TimeOfUseTariff) -> tariff.TimeOfUseTariff:
+def _time_of_use(document: TimeOfUseTariff, holidays: tariff.Holidays | None) -> tariff.TimeOfUseTariff:
     periods = tuple(
         tariff.TimeOfUsePeriod(
             steps=tuple(
@@ -105,12 +147,22 @@ def _time_of_use(document: TimeOfUseTariff) -> tariff.TimeOfUseTariff:
         )
         for period in document.periods
     )
-    return tariff.TimeOfUseTariff(periods, document.export_price_per_kwh)
+    return tariff.TimeOfUseTariff(periods, document.export_price_per_kwh, holidays=holidays)
 
 
-def active_slots(document: DemandCharge, index: pd.DatetimeIndex, time_zone: str) -> pd.Series:
+def holidays_of(site: Site) -> tariff.Holidays | None:
+    """What the tariff makes of holidays; None where they are days like others."""
+    document = site.tariff
+    if not isinstance(document, TimeOfUseTariff) or document.holidays_as is None:
+        return None
+    return tariff.Holidays(document.holidays_as, site.country, frozenset(site.holidays))
+
+
+def active_slots(
+    document: DemandCharge, index: pd.DatetimeIndex, time_zone: str, holidays: tariff.Holidays | None = None
+) -> pd.Series:
     """Whether the charge applies, slot by slot."""
-    [charge] = tariff.demand_charges([_demand_charge(document)], index, time_zone)
+    [charge] = tariff.demand_charges([_demand_charge(document)], index, time_zone, holidays)
     return charge.active.astype(bool)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.db.records import EvseStatus, Transaction, Wish
-from app.site import Site, evse_key
+from app.site import EvseDocument, Site, evse_key
 from optimizer.domain import Scenario, Session
 
 WISH_WAITS = timedelta(hours=24)  # a wish said before the car came belongs to the first car within a day
@@ -17,6 +17,7 @@ NO_SHOW_AFTER = timedelta(minutes=30)
 EARLY_BY = timedelta(hours=2)  # who comes to an announced car's EVSE longer before it is somebody else
 OVERSTAY = timedelta(hours=1)  # a car that stays longer than said is planned for another hour, again and again
 HURRY = 1.5  # how much more time than at full power must be left for a car to be planned ready early
+DONE_KWH = 0.05  # less than this is the meter's noise, not a need
 OPEN_NEED_KWH = 2.0  # what is kept open for a car whose need nobody knows
 DECLINED_FOR = timedelta(minutes=10)  # a car that takes nothing of what it is offered for so long has enough for now
 
@@ -83,6 +84,8 @@ def running_session(
     else:
         departure = transaction.started_at + timedelta(hours=site.session_defaults.stay_h)
         required_kwh = max(OPEN_NEED_KWH, site.session_defaults.required_energy_kwh - seen.delivered_kwh)
+    if required_kwh > DONE_KWH:
+        required_kwh = max(required_kwh, _least_kwh(site, transaction, wish, seen))
     if seen.takes_none:  # its room goes to the others until it takes energy again
         required_kwh = min(required_kwh, OPEN_NEED_KWH)
     return Session(
@@ -101,16 +104,36 @@ def _ready_by(
     site: Site, transaction: Transaction, wish: Wish, required_kwh: float, seen: Seen, now: datetime
 ) -> datetime:
     """The stated departure, or some time before it as long as that leaves `HURRY` times the time that is needed."""
-    station = site.station(transaction.station_id)
-    evse = next((evse for evse in station.evses if evse.id == transaction.evse_id), None) if station else None
+    evse = _evse_of(site, transaction)
     if evse is None:
         return wish.departure
-    phases = min(wish.vehicle_phases or seen.phases or 1, len(evse.phases))
-    evse_kw = evse.max_power_kw or (evse.max_current_a or 0.0) * phases * site.connection.voltage_v / 1000
+    evse_kw = evse.max_power_kw or _kw(site, evse.max_current_a or 0.0, _phases(evse, wish, seen))
     power_kw = min(evse_kw, wish.max_power_kw or evse_kw)
     early = wish.departure - timedelta(hours=site.session_defaults.ready_before_h)
     needed = timedelta(hours=HURRY * required_kwh / power_kw) if power_kw > 0 else timedelta.max
     return early if early - now >= needed else wish.departure
+
+
+def _least_kwh(site: Site, transaction: Transaction, wish: Wish | None, seen: Seen) -> float:
+    """What one slot at the minimum current delivers: no plan can give less, and none at all would break a promise."""
+    evse = _evse_of(site, transaction)
+    if evse is None:
+        return 0.0
+    return _kw(site, evse.min_current_a, _phases(evse, wish, seen)) * site.slot_minutes / 60
+
+
+def _evse_of(site: Site, transaction: Transaction) -> EvseDocument | None:
+    station = site.station(transaction.station_id)
+    return next((evse for evse in station.evses if evse.id == transaction.evse_id), None) if station else None
+
+
+def _phases(evse: EvseDocument, wish: Wish | None, seen: Seen) -> int:
+    """How many the vehicle is believed to use; one where nobody knows."""
+    return min((wish.vehicle_phases if wish else None) or seen.phases or 1, len(evse.phases))
+
+
+def _kw(site: Site, current_a: float, phases: int) -> float:
+    return current_a * phases * site.connection.voltage_v / 1000
 
 
 def expected_sessions(

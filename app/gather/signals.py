@@ -15,9 +15,10 @@ import pandas as pd
 from app.db.records import Json, StoredSeries
 from app.db.store import Store
 from app.gather.history import History, pv_arrays, span
-from app.gather.prices import Priced, PriceSource
+from app.gather.prices import Priced, PriceSource, unpriced
 from app.site import BaseLoadDocument, Site
 from forecasts.base_load import BaseLoadForecast, base_load
+from forecasts.errors import ForecastError
 from forecasts.pv import PvForecast, pv
 from forecasts.series import Provenance, on_grid, utc_index
 from optimizer.domain import BASE_LOAD_MARGIN, Horizon, Series
@@ -93,9 +94,37 @@ class SignalSource:
     async def of(self, site: Site, horizon: Horizon, now: datetime) -> Signals:
         """Raises `ForecastError` where neither history nor the site's document tells enough."""
         index = utc_index(horizon.start, horizon.slot_minutes, horizon.slots)
-        made = await self._forecasts(site, horizon, index, now)
-        priced = await self._prices.of(site, index, now)
+        return await self._of(site, horizon, now, await self._prices.of(site, index, now))
 
+    async def by_rules(self, site: Site, horizon: Horizon, now: datetime) -> Signals:
+        """For a plan without prices. Without a forecast too: the building at its maximum, and no PV to rely upon.
+
+        Raises `ForecastError` where there is no forecast and the operator has not said what the building draws.
+        """
+        priced = unpriced(horizon.slots)
+        try:
+            return await self._of(site, horizon, now, priced)
+        except ForecastError:
+            most_kw = site.base_load.max_kw
+            if most_kw is None:
+                raise
+        building, nothing = (most_kw,) * horizon.slots, (0.0,) * horizon.slots
+        peak_kw = sum(array.peak_kw for array in site.pv_arrays)
+        source: Json = {"source": "base_load.max_kw", "detail": f"{most_kw:g} kW throughout", "estimated": True}
+        return Signals(
+            base_load_kw=building,
+            base_load_high_kw=building,
+            base_load_low_kw=nothing,
+            pv_kw=nothing,
+            pv_low_kw=nothing,
+            pv_high_kw=(peak_kw,) * horizon.slots,
+            priced=priced,
+            provenance={"base_load": source, **priced.provenance},
+        )
+
+    async def _of(self, site: Site, horizon: Horizon, now: datetime, priced: Priced) -> Signals:
+        index = utc_index(horizon.start, horizon.slot_minutes, horizon.slots)
+        made = await self._forecasts(site, horizon, index, now)
         load, pv_made = made.base_load, made.pv
         said_load = await self._uploaded(site, "base_load", index)
         base_kw = said_load.over(load.expected.reindex(index))

@@ -81,8 +81,8 @@ async def import_meter(
             result.gaps += 1
             continue
         try:
-            at = _moment(row[time_column], zone) - (step if labels == "end" else timedelta(0))
-            batch.append(Reading(site_id, meter_id, at, _number(raw) * to_kw))
+            at = moment_of(row[time_column], zone) - (step if labels == "end" else timedelta(0))
+            batch.append(Reading(site_id, meter_id, at, number_of(raw) * to_kw))
         except InvalidInputError:
             raise
         except (ValueError, OverflowError) as error:
@@ -109,14 +109,16 @@ def _factor(unit: Unit, step: timedelta) -> float:
             return timedelta(hours=1) / step / 1000
 
 
-def _number(raw: object) -> float:
+def number_of(raw: object) -> float:
+    """A finite number, with a decimal point or comma; `ValueError` for anything else."""
     number = float(raw) if isinstance(raw, int | float) else float(str(raw).strip().replace(",", "."))
     if not isfinite(number):
         raise ValueError(f"{raw} is not a finite number")
     return number
 
 
-def _moment(raw: object, zone: ZoneInfo | None) -> datetime:
+def moment_of(raw: object, zone: ZoneInfo | None) -> datetime:
+    """In UTC. `InvalidInputError` for a time without an offset where no zone is given, `ValueError` for no time."""
     moment = raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw).strip())
     if moment.tzinfo is not None:
         return moment.astimezone(UTC)

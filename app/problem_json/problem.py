@@ -56,6 +56,7 @@ SERIES = (
     "carbon_kg_per_kwh",
 )
 EVSE_SERIES = ("planned_kw",)
+CIRCUIT_SERIES = ("power_cap_kw",)
 EXAMPLE: dict[str, Any] = {
     "version": 1,
     "currency": "EUR",
@@ -160,6 +161,8 @@ class ProblemIn(Edge):
         document = {"pv_kw": 0.0, **document}
         if isinstance(document.get("evses"), list):
             document["evses"] = [_spread(evse, EVSE_SERIES, slots) for evse in document["evses"]]
+        if isinstance(document.get("circuits"), list):
+            document["circuits"] = [_spread(circuit, CIRCUIT_SERIES, slots) for circuit in document["circuits"]]
         return _spread(document, SERIES, slots)
 
     def to_domain(self) -> Problem:

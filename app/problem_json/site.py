@@ -14,6 +14,7 @@ from app.problem_json.fields import (
     Id,
     Kilowatt,
     KilowattHour,
+    KilowattSeries,
     Moment,
     NotNull,
     PositiveAmpere,
@@ -79,8 +80,19 @@ class CircuitIn(Edge):
         default=PhaseCurrentsIn(), description="A per phase that something other than EVSEs always draws here"
     )
 
+    power_cap_kw: Annotated[KilowattSeries | None, NotNull()] = Field(
+        default=None, description="kW, what may be drawn slot by slot, e.g. by a grid operator's limit; left out: all"
+    )
+
     def to_domain(self) -> Circuit:
-        return Circuit(self.id, self.parent, self.max_power_kw, self.max_current_a, self.base_load_a.to_domain())
+        return Circuit(
+            circuit_id=self.id,
+            parent=self.parent,
+            max_power_kw=self.max_power_kw,
+            max_current_a=self.max_current_a,
+            base_load_a=self.base_load_a.to_domain(),
+            power_cap_kw=None if self.power_cap_kw is None else tuple(self.power_cap_kw),
+        )
 
 
 class SharedPowerIn(Edge):

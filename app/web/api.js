@@ -25,6 +25,7 @@ export const api = {
   logout: () => call("DELETE", "/session"),
   sites: () => call("GET", "/v1/sites"),
   now: (site) => call("GET", `/v1/sites/${id(site)}/now`),
+  alarms: (site) => call("GET", `/v1/sites/${id(site)}/alarms?open=true`),
   wishes: (site) => call("GET", `/v1/sites/${id(site)}/sessions`),
   stations: (site) => call("GET", `/v1/charging-stations?site_id=${id(site)}`),
   transactions: (site) => call("GET", `/v1/transactions?site_id=${id(site)}&running=true`),
@@ -35,5 +36,6 @@ export const api = {
     const [latest] = await call("GET", `/v1/sites/${id(site)}/schedules?limit=1`);
     return latest === undefined ? null : call("GET", `/v1/schedules/${latest.id}`);
   },
+  why: (plan, evse, at) => call("GET", `/v1/schedules/${id(plan)}/why?evse=${id(evse)}&at=${id(at)}`),
   events: (site) => new EventSource(`/v1/sites/${id(site)}/events`),
 };

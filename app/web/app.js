@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { showCertificate } from "./certificate.js";
 import { ago, chip, dayAndTime, duration, element, money, number } from "./format.js";
+import { showAlarms, showMode } from "./mode.js";
 import { draw } from "./plan-chart.js";
 import { showStations } from "./stations.js";
 
@@ -12,6 +13,7 @@ const SIGNED_IN = "smartcharge-signed-in"; // the cookie itself is out of a scri
 const EVENTS = [
   "plan-made", "delivery-changed", "transaction-started", "transaction-stopped", "status-changed", "wish-changed",
   "meter-values-received", "readings-arrived", "station-connected", "station-disconnected", "site-changed",
+  "mode-changed", "alarm-changed", "overrides-changed",
 ];
 const REMAINDER_KWH = 0.5; // what minimum currents and steps may leave over all cars
 const KINDS = { request: "on request", nightly: "by the nightly run", replan: "automatically" };
@@ -92,11 +94,14 @@ async function refresh() {
   const mine = ++turn;
   const { id } = site;
   try {
-    const [now, plan, stations, transactions, wishes, certificate] = await Promise.all([
+    const [now, plan, stations, transactions, wishes, certificate, alarms] = await Promise.all([
       api.now(id), api.latestPlan(id), api.stations(id), api.transactions(id), api.wishes(id), api.certificate(id),
+      api.alarms(id),
     ]);
     if (mine !== turn || site === null) return;
     get("clock").textContent = `${dayAndTime(now.at, site.time_zone)} · ${site.time_zone}`;
+    showMode(get("mode"), get("mode-reason"), now.mode, now.at);
+    showAlarms(get("alarms"), alarms, now.at);
     showNow(now, plan);
     showStations(get("stations"), get("stations-summary"), site, { now, plan, stations, transactions, wishes });
     showCertificate(

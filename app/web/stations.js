@@ -1,5 +1,6 @@
 // The table of stations: who is there, what was sent, whether the station holds it, and what is drawn.
 
+import { api } from "./api.js";
 import { ago, chip, deliveryTone, element, hourAndMinute, number, statusTone, UNKNOWN } from "./format.js";
 
 const WISH_WAITS_MS = 24 * 3600 * 1000; // a wish said before the car came holds for a day, as in the planner
@@ -17,7 +18,7 @@ export function showStations(table, summary, site, { now, plan, stations, transa
     const station = known.get(evse.charging_station_id);
     const delivery = deliveries.get(key);
     return element("tr", { "data-evse": key },
-      cell("evse", key),
+      cell("evse", plan?.schedule.evses[key] ? asksWhy(plan.id, key, now.at) : key),
       cell("status", statusChip(station, evse.evse_id)),
       cell("car", ...car(site, running.get(key), wishes)),
       cell("sent", ...sent(site, delivery, station, evse.evse_id, now.at)),
@@ -30,6 +31,22 @@ export function showStations(table, summary, site, { now, plan, stations, transa
   const proven = [...deliveries.values()].filter((row) => PROVEN.has(row.state)).length;
   const profiles = deliveries.size === 1 ? "profile" : "profiles";
   summary.textContent = `${connected} of ${stations.length} connected · ${proven} of ${deliveries.size} ${profiles} applied`;
+}
+
+// The EVSE's name is the question; the answer, below the table, outlives the next refresh.
+function asksWhy(planId, key, at) {
+  const button = element("button", { type: "button", class: "why", title: "why it charges now, or does not" }, key);
+  button.addEventListener("click", async () => {
+    const answer = document.getElementById("why");
+    answer.textContent = `${key} …`;
+    try {
+      const why = await api.why(planId, key, at);
+      answer.textContent = [why.text, ...why.changes.map((change) => change.text)].join(" ");
+    } catch (error) {
+      answer.textContent = error.message;
+    }
+  });
+  return button;
 }
 
 const cell = (name, ...content) => element("td", { class: name }, ...content);

@@ -3,25 +3,55 @@
 ``unix_seconds`` are the starts of the intervals, the days that are asked for are local ones, and prices are per MWh.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
+from zoneinfo import ZoneInfo
 
-import httpx
 import numpy as np
 import pandas as pd
 
 from forecasts.errors import NotPublishedError, SourceError
-from forecasts.local_days import day_slots
 from forecasts.series import validated
+from forecasts.sources.published import OnePage, Published, Request, Window, json_of, numbers
 
-SOURCE = "energy-charts"
+SOURCE = "energy_charts"
 BASE_URL = "https://api.energy-charts.info"
 TIMEOUT_S = 30.0  # replies of more than ten seconds have been seen
-TIME_ZONE = "Europe/Berlin"  # the day-ahead auction's days are Central European in every bidding zone it couples
+TIME_ZONE = ZoneInfo("Europe/Berlin")  # the auction's days are Central European in every bidding zone it couples
 _KWH_PER_MWH = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyCharts(OnePage):
+    """The day-ahead auction of a bidding zone such as ``DE-LU``."""
+
+    bidding_zone: str
+    base_url: str = BASE_URL
+
+    @property
+    def name(self) -> str:
+        return SOURCE
+
+    def requests(self, window: Window) -> tuple[Request, ...]:
+        first = window.start.astimezone(TIME_ZONE).date()
+        last = (window.end - timedelta(seconds=1)).astimezone(TIME_ZONE).date()
+        params = {"bzn": self.bidding_zone, "start": first.isoformat(), "end": last.isoformat()}
+        return (Request(f"{self.base_url}/price", params, timeout_s=TIMEOUT_S),)
+
+    def parse(self, pages: Sequence[bytes], _: Window) -> tuple[Published, ...]:
+        reply = json_of(SOURCE, pages[0])
+        if not isinstance(reply, dict):
+            raise SourceError(SOURCE, f"the reply cannot be read: it is a {type(reply).__name__}")
+        prices = parse(reply)
+        unit = f"{prices.currency}/kWh"
+        return (Published("import_price", prices.price_per_kwh, prices.slot, unit, prices.licence),)
+
+    def declined(self, status: int, _: bytes) -> SourceError | None:
+        """A day that is not out is not found."""
+        return NotPublishedError(SOURCE, "nothing for this day") if status == HTTPStatus.NOT_FOUND else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +64,6 @@ class DayAheadPrices:
     until: datetime
     licence: str
 
-    def covers(self, day: date, time_zone: str = TIME_ZONE) -> bool:
-        """Whether every interval of the local day is there: 23 to 25 hours, 92 to 100 quarter hours."""
-        wanted = day_slots(day, time_zone, round(self.slot / timedelta(minutes=1)))
-        return bool(wanted.isin(self.price_per_kwh.index).all())
-
 
 def parse(reply: Mapping[str, Any]) -> DayAheadPrices:
     """Read a reply of ``/price``. Nulls at the end are prices not yet out, and left off.
@@ -50,8 +75,8 @@ def parse(reply: Mapping[str, Any]) -> DayAheadPrices:
         seconds, values, unit = reply["unix_seconds"], reply["price"], reply["unit"]
         currency, per = (part.strip() for part in unit.split("/"))
         index = pd.DatetimeIndex(np.array(seconds, dtype="int64").view("datetime64[s]")).tz_localize("UTC")
-        price = validated(pd.Series(np.array(values, dtype="float64"), index=index), "price")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        price = validated(pd.Series(numbers(SOURCE, values, "price"), index=index), "price")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise SourceError(SOURCE, f"the reply cannot be read: {error}") from error
     if per != "MWh":
         raise SourceError(SOURCE, f"prices come in {unit!r}, not per MWh")
@@ -74,29 +99,3 @@ def parse(reply: Mapping[str, Any]) -> DayAheadPrices:
         until=index[out[-1]].to_pydatetime() + slot,
         licence=str(reply.get("license_info", "")),
     )
-
-
-async def fetch(client: httpx.AsyncClient, bidding_zone: str, day: date, *, base_url: str = BASE_URL) -> DayAheadPrices:
-    """The prices of a whole local day in a bidding zone such as ``DE-LU``.
-
-    Raises `NotPublishedError` for a day that is not, or not wholly, out yet, `SourceError` for everything else that
-    goes wrong: it names the status, and with 429 for how long to leave the provider alone.
-    """
-    wanted = {"bzn": bidding_zone, "start": day.isoformat(), "end": day.isoformat()}
-    try:
-        response = await client.get(f"{base_url}/price", params=wanted, timeout=TIMEOUT_S)
-    except httpx.HTTPError as error:
-        raise SourceError(SOURCE, f"no answer: {type(error).__name__} {error}".rstrip()) from error
-    if response.status_code == HTTPStatus.NOT_FOUND:
-        raise NotPublishedError(SOURCE, f"nothing for {bidding_zone} on {day}")
-    if response.status_code != HTTPStatus.OK:
-        pause = response.headers.get("retry-after")
-        raise SourceError(SOURCE, f"status {response.status_code}" + (f", retry after {pause} s" if pause else ""))
-    try:
-        reply = response.json()
-    except ValueError as error:
-        raise SourceError(SOURCE, "the reply is no JSON") from error
-    result = parse(reply)
-    if not result.covers(day):
-        raise NotPublishedError(SOURCE, f"prices for {day} end at {result.until.isoformat()}: the day is not whole")
-    return result

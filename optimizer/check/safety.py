@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from optimizer.check.plan import Draw, Plan, may_still_draw, slack
-from optimizer.domain import BASE_LOAD_MARGIN, CONNECTION, PHASES, Evse, Phase, Problem, Violation
+from optimizer.domain import BASE_LOAD_MARGIN, CONNECTION, PHASES, Evse, Phase, Problem, Series, Violation
 
 DRAWING_RULES = {True: ("connection_import", "connection_current"), False: ("circuit_power", "circuit_current")}
 FEEDING_RULES = {
@@ -25,12 +26,12 @@ def drawing_side(plan: Plan) -> Iterator[Violation]:
     """
     problem, connection = plan.problem, plan.problem.connection
     kw_of_one_a = connection.voltage_v / 1000
-    nodes: list[tuple[str, float | None, float | None]] = [
-        (CONNECTION, connection.max_import_kw, connection.max_current_a),
-        *((circuit.circuit_id, circuit.max_power_kw, circuit.max_current_a) for circuit in problem.circuits),
+    nodes: list[tuple[str, float | None, float | None, Series | None]] = [
+        (CONNECTION, connection.max_import_kw, connection.max_current_a, None),
+        *((one.circuit_id, one.max_power_kw, one.max_current_a, one.power_cap_kw) for one in problem.circuits),
     ]
-    for where, max_kw, max_a in nodes:
-        if max_kw is None and max_a is None:
+    for where, rated_kw, max_a, cap_kw in nodes:
+        if rated_kw is None and max_a is None and cap_kw is None:
             continue
         idle_a = _idle_current(plan, where)
         idle_kw = [sum(currents) * kw_of_one_a for currents in idle_a]
@@ -39,6 +40,7 @@ def drawing_side(plan: Plan) -> Iterator[Violation]:
         for slot in range(problem.horizon.slots):
             if plan.hours[slot] == 0:
                 continue
+            max_kw = rated_kw if cap_kw is None else min(cap_kw[slot], inf if rated_kw is None else rated_kw)
             if max_kw is not None and _exceeds(max_kw, idle_kw[slot], moved_kw[slot]):
                 limit = _Limit(power_rule, where, "kW", max_kw, slot)
                 yield from limit.beyond(idle=idle_kw[slot], moved=moved_kw[slot])

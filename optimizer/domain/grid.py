@@ -27,19 +27,26 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """A fuse or feeder below the connection. `parent` None hangs on the connection itself."""
+    """A fuse or feeder below the connection. `parent` None hangs on the connection itself.
+
+    `power_cap_kw` is a limit that changes with time, one value a slot, of what may be drawn: that of a grid operator.
+    Beside `max_power_kw` the lower one counts; what is fed has none but `max_power_kw`.
+    """
 
     circuit_id: str
     parent: str | None = None
     max_power_kw: float | None = None
     max_current_a: float | None = None  # per phase
     base_load_a: PhaseCurrents = (0.0, 0.0, 0.0)  # what else always draws here, beside the EVSEs
+    power_cap_kw: Series | None = None
 
     def __post_init__(self) -> None:
         require_at_least(f"circuits[{self.circuit_id}].max_power_kw", self.max_power_kw, 0)
         require_at_least(f"circuits[{self.circuit_id}].max_current_a", self.max_current_a, 0)
         for phase, current_a in zip(PHASES, self.base_load_a, strict=True):
             require_at_least(f"circuits[{self.circuit_id}].base_load_a.{phase}", current_a, 0)
+        for slot, power_kw in enumerate(self.power_cap_kw or ()):
+            require_at_least(f"circuits[{self.circuit_id}].power_cap_kw[{slot}]", power_kw, 0)
 
 
 @dataclass(frozen=True, slots=True)

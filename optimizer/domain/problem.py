@@ -79,6 +79,9 @@ class Problem:
         for evse in self.evses:
             if evse.planned_kw is not None:
                 self._check_length(f"evses[{evse.evse_id}].planned_kw", len(evse.planned_kw))
+        for circuit in self.circuits:
+            if circuit.power_cap_kw is not None:
+                self._check_length(f"circuits[{circuit.circuit_id}].power_cap_kw", len(circuit.power_cap_kw))
         for charge in self.demand_charges:
             if self.horizon.slot_minutes > charge.interval_minutes:
                 raise InvalidProblemError(

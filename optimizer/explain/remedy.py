@@ -117,6 +117,9 @@ def raised(problem: Problem, where: str, more_kw: float) -> Problem:
             circuit,
             max_power_kw=plus(circuit.max_power_kw, more_kw),
             max_current_a=plus(circuit.max_current_a, more_a),
+            power_cap_kw=None
+            if circuit.power_cap_kw is None
+            else tuple(cap_kw + more_kw for cap_kw in circuit.power_cap_kw),
         )
         if circuit.circuit_id == where
         else circuit
@@ -170,6 +173,8 @@ def _limit_kw(problem: Problem, where: str) -> float | None:
     else:
         circuit = next(circuit for circuit in problem.circuits if circuit.circuit_id == where)
         power_kw, current_a = circuit.max_power_kw, circuit.max_current_a
+        lowest_kw = None if circuit.power_cap_kw is None else min(circuit.power_cap_kw)
+        power_kw = min((limit for limit in (power_kw, lowest_kw) if limit is not None), default=None)
     of_current_kw = None if current_a is None else current_a * 3 * problem.connection.voltage_v / 1000
     return min((limit for limit in (power_kw, of_current_kw) if limit is not None), default=None)
 

@@ -258,6 +258,8 @@ WRONG: list[tuple[str, Change, str, str]] = [
     ("a shared supply of two sizes", put("evses.2.shared_power.max_current_a", 25),
      "evses[ac3].shared_power.max_current_a", "25"),
     # what refers to something
+    ("a cap of the wrong length", put("circuits.0.power_cap_kw", [1.0]), "circuits[garage].power_cap_kw", "1 values"),
+    ("a cap below 0", put("circuits.0.power_cap_kw", -1), "circuits[0].power_cap_kw[0]", "-1"),
     ("a circuit that is its own parent", put("circuits.0.parent", "garage"), "circuits[garage].parent", "garage"),
     ("circuits in a loop", put("circuits.0.parent", "row"), "circuits[garage].parent", "loop"),
     ("an unknown parent", put("circuits.1.parent", "attic"), "circuits[row].parent", "attic"),

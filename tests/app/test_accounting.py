@@ -187,6 +187,26 @@ async def test_values_that_come_after_the_stop_are_counted_the_next_hour(store: 
     assert (early.peak_power_kw, cdr.peak_power_kw) == (None, 5.0)
 
 
+async def test_a_record_is_made_again_soon_after_its_stop_and_seldom_later(store: Store) -> None:
+    await store.save_site(a_site())
+    early = await charged(store, {})
+    made = []
+    for hour in range(1, 60):
+        value = MeterValue(
+            "cs01", 1, START + timedelta(seconds=hour), "Power.Active.Import", 100 * hour, "W", early.transaction_id
+        )
+        before = (await store.cdrs())[0].peak_power_kw
+        await store.add_meter_values([value])
+
+        now = early.stop + timedelta(hours=hour, minutes=1)
+        await settle_late(store, now, now - timedelta(hours=1))
+
+        if (await store.cdrs())[0].peak_power_kw != before:
+            made.append(hour)
+
+    assert made == [1, 2, 4, 8, 16, 32, 48]
+
+
 async def test_a_stay_without_length_or_energy_costs_nothing(store: Store) -> None:
     await store.save_site(a_site())
 

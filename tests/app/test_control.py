@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from app.clock import SteppedClock
 from app.control import Control
 from app.db.records import Plan
 from app.db.store import Store
-from app.errors import ConflictError, StationOfflineError, StoreUnavailableError
+from app.errors import AlreadyPlannedError, ConflictError, StationOfflineError, StoreUnavailableError
 from app.events import (
     Events,
     MeterValuesReceived,
@@ -49,16 +51,18 @@ class Recorder:
     def __init__(self, clock: SteppedClock) -> None:
         self._clock = clock
         self.planned: list[tuple[str, datetime]] = []
+        self.windows: list[datetime | None] = []
         self.prepared: list[str] = []
         self.measured_events: list[MeterValuesReceived] = []
         self.broken: dict[str, Exception] = {}
         self.takes = timedelta(0)
 
-    async def plan(self, site_id: str, *, kind: Kind = "request", dispatch: bool = True) -> Plan:
+    async def plan(self, site_id: str, *, kind: Kind = "request", window: datetime | None = None) -> Plan:
         if site_id in self.broken:
             raise self.broken[site_id]
         now = self._clock.now()
         self.planned.append((site_id, now))
+        self.windows.append(window)
         await self._clock.sleep(self.takes.total_seconds())
         return Plan("p", site_id, kind, now, now, now, "optimal", None, {}, {})
 
@@ -172,6 +176,53 @@ async def test_sites_with_a_running_transaction_are_planned_at_every_quarter_of_
 
         quarters = [START.replace(minute=minute) + 2 * SECOND for minute in (15, 30)]
         assert world.asked.planned == [("depot", quarter) for quarter in quarters]
+
+
+async def test_a_slot_is_one_window_for_all_services_and_whatever_else_happens_is_another(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        await world.store.start_transaction(
+            station_id="cs01", evse_id=1, id_tag="tag", started_at=START, meter_start_wh=0
+        )
+        await world.store.update_station("cs01", connected=True)
+        quarter = START.replace(minute=15)
+
+        await world.after(quarter - START + MINUTE)
+        await world.after(START.replace(minute=30) - START + SECOND)  # its moment of gathering has begun
+        world.events.publish(WishChanged("depot", world.clock.now()))
+        await world.after(timedelta(minutes=35))
+
+        assert world.asked.windows == [quarter, None]
+
+
+async def test_a_slot_that_another_service_has_planned_is_no_error(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.asked.broken = {"depot": AlreadyPlannedError("planned already")}
+        with capture_logs() as logged:
+            world.control.replan("depot", START)
+            await world.after(MINUTE)
+
+        assert [entry["log_level"] for entry in logged] == ["debug"]
+
+
+async def test_a_service_plans_slots_only_for_sites_whose_stations_it_can_send_to(tmp_path: Path) -> None:
+    clock = SteppedClock(START)
+    async with a_store(clock, directory=tmp_path) as store:
+        await store.save_site(a_site("depot", "cs01", "cs02"))
+        await store.start_transaction(station_id="cs01", evse_id=1, id_tag="tag", started_at=START, meter_start_wh=0)
+        await store.update_station("cs01", connected=True)  # to another service
+        asked, connected = Recorder(clock), set[str]()
+        control = Control(
+            store, asked, asked, clock, Events(), replan_minutes=15, debounce_s=2.0, connected=lambda: connected
+        )
+        task = asyncio.create_task(control.run())
+
+        await clock.run_until(START + timedelta(minutes=20))
+        assert asked.planned == []
+        connected.add("cs01")
+        await clock.run_until(START + timedelta(minutes=35))
+        task.cancel()
+
+        assert len(asked.planned) == 1
 
 
 async def test_one_sites_error_never_stops_another(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,15 +14,11 @@ TOKEN = "sc_0123456789ab_" + "A" * 43
 
 
 @pytest.fixture
-def lines() -> Iterator[Lines]:
-    """What is logged, as JSON; logging is put back afterwards."""
-    before, level = list(logging.getLogger().handlers), logging.getLogger().level
+def lines() -> Lines:
+    """What is logged, as JSON."""
     stream = io.StringIO()
     logs.configure("INFO", stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    structlog.reset_defaults()
-    logging.getLogger().handlers = before
-    logging.getLogger().setLevel(level)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def test_an_event_is_one_line_of_json(lines: Lines) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,13 +16,15 @@ from structlog.testing import capture_logs
 
 from app.clock import SteppedClock
 from app.csms.connector import Passport
+from app.db.ledger_records import Decision, Run
 from app.db.records import Delivery, Plan, Transaction, Wish
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
 from app.events import Event, Events, PlanMade
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gathered, Gatherer, WhatIf
-from app.planner import Planner, solve_in
+from app.ledger import Ledger
+from app.planner import Dispatches, Planner, solve_in
 from app.problem_json import SessionIn, problem_from_json, schedule_from_json
 from app.simulate import Scenario, Simulator
 from app.site import Site
@@ -72,14 +74,30 @@ class World:
         self.clock, self.events = SteppedClock(NOW), Events()
         self.store, self.dispatcher, self.heard = store, Dispatched(), list[Event]()
         self.events.subscribe(self.heard.append)
-        self._executor, self._solver = executor, solver
+        self.executor, self._solver = executor, solver
         self.planner = self.a_planner(store)
         self.simulator = Simulator(store, self.clock, executor, horizon=HORIZON)
 
-    def a_planner(self, store: Store) -> Planner:
+    def a_planner(
+        self,
+        store: Store,
+        *,
+        dispatcher: Dispatches | None = None,
+        executor: Executor | None = None,
+        ledger: Ledger | None = None,
+    ) -> Planner:
         everything = frozenset({"cs1", "cs2"})
         gatherer = Gatherer(store, self.clock, FallbackOnly(), connected=lambda: everything, horizon=HORIZON)
-        return Planner(store, gatherer, self.dispatcher, self.clock, self.events, self._executor, self._solver)
+        return Planner(
+            store,
+            gatherer,
+            dispatcher or self.dispatcher,
+            self.clock,
+            self.events,
+            executor or self.executor,
+            self._solver,
+            ledger=ledger,
+        )
 
 
 @asynccontextmanager
@@ -235,8 +253,8 @@ async def test_a_transaction_that_ends_while_its_plan_is_made_is_sent_nothing(wo
         def __getattr__(self, name: str) -> Any:
             return getattr(world.store, name)
 
-        async def save_plan(self, plan: Plan) -> None:
-            await world.store.save_plan(plan)
+        async def save_plan_of_run(self, plan: Plan, run: Run, decision: Decision) -> None:
+            await world.store.save_plan_of_run(plan, run, decision)
             await world.store.stop_transaction(
                 running.transaction_id, stopped_at=NOW, meter_stop_wh=0.0, reason="EVDisconnected"
             )

@@ -98,6 +98,19 @@ async def test_the_table_shows_what_was_sent_verified_and_drawn(tmp_path: Path, 
         assert browsing.troubles == []
 
 
+async def test_an_evses_name_answers_why(tmp_path: Path, browsing: Browsing) -> None:
+    async with a_depot(tmp_path) as depot:
+        await depot.arrive("cs01", wants_kwh=8)
+        await depot.verified_plan("cs01")
+        await log_in(browsing.page, depot)
+
+        await browsing.page.locator('tr[data-evse="cs01/1"] .evse button').click()
+
+        await expect(browsing.page.locator("#why")).to_contain_text(re.compile(r"cs01/1 (charges|does not charge)"))
+        await expect(browsing.page.locator("#why")).to_contain_text("a kWh costs")
+        assert browsing.troubles == []
+
+
 async def test_the_fail_safe_certificate_is_shown_with_what_it_rests_on(tmp_path: Path, browsing: Browsing) -> None:
     async with a_depot(tmp_path) as depot:
         await depot.arrive("cs01")

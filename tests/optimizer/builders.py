@@ -204,6 +204,11 @@ def rich_problems(draw: st.DrawFn, *, max_slots: int = 12, max_evses: int = 3) -
     evses = tuple(_richer_evse(draw, evse, shared) for evse in problem.evses)
     by_id = {evse.evse_id: evse for evse in evses}
     sessions = tuple(_richer_session(draw, session, by_id[session.evse_id]) for session in problem.sessions)
+    cap_kw = draw(st.none() | st.sampled_from((0.0, 5.0, 15.0)))
+    if cap_kw is not None and problem.circuits:
+        hours = tuple(cap_kw if slot % 3 else 60.0 for slot in range(problem.horizon.slots))
+        first, *others = problem.circuits
+        problem = replace(problem, circuits=(replace(first, power_cap_kw=hours), *others))
     return replace(problem, evses=evses, sessions=sessions, unmet_price_per_kwh=draw(st.sampled_from((0.2, 1.0))))
 
 

@@ -18,6 +18,7 @@ KEYS = {  # path of a key: number of the case in cases/ that fails when nobody r
     "circuits[].parent": "031",
     "circuits[].max_power_kw": "104",
     "circuits[].max_current_a": "004",
+    "circuits[].power_cap_kw": "119",
     "circuits[].base_load_a": "105",
     "circuits[].base_load_a.L1": "105",
     "circuits[].base_load_a.L2": "105",

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer.baseline import (
+    as_planned,
     earliest_deadline_first,
     equal_share,
     least_laxity_first,
@@ -411,3 +412,30 @@ def test_program_and_checker_agree_on_what_is_overloaded(problem: Problem) -> No
 
         assert excess < 0.01 or number in seen
         assert excess > 0 or number not in seen
+
+
+def test_the_plan_in_force_goes_on_until_everybody_has_enough() -> None:
+    evses = [an_evse("evse-1", planned_kw=(4.14, 0.0, 11.04)), an_evse("evse-2", planned_kw=(11.04, 11.04, 11.04))]
+    sessions = [a_session("tx-1", required_energy_kwh=15.18), a_session("tx-2", evse_id="evse-2")]
+    problem = a_problem(evses=evses, sessions=sessions)
+
+    schedule = as_planned(problem)
+
+    assert schedule.power_kw["evse-1"] == pytest.approx([4.14, 0, 11.04])
+    assert schedule.power_kw["evse-2"] == pytest.approx([11.04, 0, 0])
+    assert not violations(problem, schedule).all
+
+
+def test_the_plan_in_force_says_what_a_limit_that_came_since_forbids() -> None:
+    problem = a_problem(
+        circuits=[Circuit("row", max_current_a=10)],
+        evses=[an_evse(circuit_id="row", planned_kw=(11.04, 0.0, 0.0))],
+        sessions=[a_session()],
+    )
+
+    assert [violation.rule for violation in violations(problem, as_planned(problem)).caused]
+
+
+def test_who_came_after_the_plan_in_force_is_named() -> None:
+    with pytest.raises(InvalidProblemError, match=r"evses\[evse-1\].planned_kw"):
+        as_planned(a_problem(sessions=[a_session()]))

@@ -229,6 +229,11 @@ BROKEN = [
         excess=1.0,
     ),
     Broken(
+        "a cap that changes with time",
+        ("circuit_power", "row", 1, None),
+        problem=with_row(power_cap_kw=(50.0, 12.8, 50.0, 50.0)),
+    ),
+    Broken(
         "a circuit feeds too much",
         ("circuit_feed_power", "row", 2, None),
         problem=replace(

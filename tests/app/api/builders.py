@@ -25,6 +25,7 @@ from app.db.store import Store
 from app.dispatch import Dispatcher
 from app.errors import StationOfflineError
 from app.events import Event, Events
+from app.grid_limits import GridLimits
 from app.keys import Keys
 from app.metrics import Metrics
 from app.problem_json import problem_from_json, schedule_to_json
@@ -129,6 +130,7 @@ async def an_api(*, site: Json | None = SITE, **settings: Any) -> AsyncIterator[
             certify=dispatcher.certificate,
             probe=dispatcher.probe,
             commands=Commands(lambda _: connector, dispatcher, store, events, clock),
+            grid_limits=GridLimits(store, clock, events),
             ocpp_port=lambda: 9000,
         )
         app = create_api(services, Metrics(events, cast(CsmsConnector, connector)), session_secret=b"for tests")

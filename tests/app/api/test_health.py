@@ -5,7 +5,6 @@ import pytest
 from app.db.records import StoredSeries
 from app.errors import StoreUnavailableError
 from app.events import PlanMade, StationConnected
-from app.site import Site
 from tests.app.api.builders import NOW, READ, an_api, wrong
 
 
@@ -72,7 +71,6 @@ async def test_metrics_tell_of_the_store_the_plans_and_the_sources() -> None:
 
         text = (await api.anonymous.get("/metrics")).text
 
-    assert 'smartcharge_sites{mode="optimised"} 1.0' in text
     assert "smartcharge_store_up 1.0" in text
     assert "smartcharge_store_write_lag_seconds 0.0" in text
     assert "smartcharge_oldest_plan_age_seconds 0.0" in text
@@ -86,10 +84,10 @@ async def test_metrics_are_told_without_the_database(monkeypatch: pytest.MonkeyP
     async with an_api() as api:
         api.app.state.metrics.watch(api.store, api.clock)
 
-        async def down() -> list[Site]:
+        async def down() -> None:
             raise StoreUnavailableError("the disk is gone")
 
-        monkeypatch.setattr(api.store, "sites", down)
+        monkeypatch.setattr(api.store, "plans_in_use", down)
         answer = await api.anonymous.get("/metrics")
 
     assert answer.status_code == 200

@@ -1,8 +1,10 @@
 import pytest
 
-from app.api.series import EXAMPLE, Kind, kept_unit
+from app.api.series import EXAMPLE
 from app.errors import InvalidInputError
 from app.events import SiteChanged
+from app.series_units import SeriesKind as Kind
+from app.series_units import kept_unit
 from tests.app.api.builders import NOW, an_api, wrong
 
 PATH = "/v1/sites/depot/series"

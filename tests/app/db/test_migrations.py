@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -138,3 +139,21 @@ print("alembic" in sys.modules)
     )
 
     assert answered.stdout.strip() == "False"
+
+
+def test_meters_of_before_keep_their_highest_reading(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    config = alembic_config()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.execute(
+            text("INSERT INTO readings VALUES ('depot', 'main', '2026-01-01', 3), ('depot', 'main', '2026-01-02', 7)")
+        )
+        command.upgrade(config, "0004")
+
+        peaks = connection.execute(text("SELECT * FROM meter_peaks")).all()
+
+    engine.dispose()
+    assert peaks == [("depot", "main", 7.0)]

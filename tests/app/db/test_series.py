@@ -75,6 +75,16 @@ async def test_tells_the_newest_reading_of_each_meter(store: Store) -> None:
     assert await store.latest_readings("nowhere") == {}
 
 
+async def test_the_highest_reading_of_each_meter_outlives_what_corrects_it(store: Store) -> None:
+    await store.add_readings(
+        readings(1, 5, 2, meter="main") + readings(-4, -3, meter="roof") + readings(9, site="yard")
+    )
+    await store.add_readings(readings(1, 4, 2, meter="main"))
+
+    assert await store.highest_readings("depot") == {"main": 5.0, "roof": -3.0}
+    assert await store.highest_readings("nowhere") == {}
+
+
 async def test_a_series_comes_back_as_it_was_with_its_id(store: Store) -> None:
     issued = a_series(values=(0.1, -0.25, 1e-9, 0.1 + 0.2), estimated=True)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from app.csms.connector import Purpose
 from optimizer.domain import Session
@@ -10,7 +11,7 @@ from tests.app.dispatch.world import START, World, a_world, limits
 SOON = START + timedelta(minutes=30)
 
 
-async def an_empty_world(**passport: int) -> World:
+async def an_empty_world(**passport: Any) -> World:
     """One station, prepared, nobody there."""
     world = a_world(1, fallback_a=6, **passport)
     world.transactions.clear()

@@ -107,6 +107,41 @@ def test_until_the_service_has_had_time_to_say_otherwise_the_plan_holds_whole() 
     assert safe["cs1/1"] == Steps((START, START + HOUR), (32.0, 20.0), START + 4 * HOUR)
 
 
+def steps(*values_a: float) -> Steps:
+    """One value an hour."""
+    return Steps(tuple(START + hour * HOUR for hour in range(len(values_a))), values_a, START + len(values_a) * HOUR)
+
+
+def test_who_holds_the_plan_keeps_what_follows_it_and_a_car_that_comes_gets_the_rest() -> None:
+    fuses = fuses_of(a_site(2), 0.0)
+    plans, fallbacks_a = {"cs1/1": flat(32), "cs2/1": flat(16)}, {"cs1/1": 6.0, "cs2/1": 6.0}
+    held = {"cs1/1": steps(32, 20, 20, 20)}
+
+    anew = guarded(fuses, plans, fallbacks_a, {}, {"cs1/1": 6, "cs2/1": 6}, START + HOUR)
+    safe = guarded(fuses, plans, fallbacks_a, {}, {"cs1/1": 6, "cs2/1": 6}, START + HOUR, held)
+
+    assert anew["cs1/1"].at(START + HOUR) < 21
+    assert safe["cs1/1"] == steps(32, 20, 20, 20).merged()
+    assert safe["cs2/1"] == steps(16, 12, 12, 12).merged()
+
+
+def test_who_is_to_draw_less_before_then_keeps_nothing() -> None:
+    fuses = fuses_of(a_site(1), 0.0)
+
+    safe = guarded(fuses, {"cs1/1": flat(10)}, {"cs1/1": 6.0}, {}, {"cs1/1": 6}, START + HOUR, {"cs1/1": flat(16)})
+
+    assert safe == {"cs1/1": flat(10)}
+
+
+def test_what_is_held_is_given_up_where_the_fuse_does_not_carry_it_any_more() -> None:
+    fuses = fuses_of(a_site(2), 0.0)
+    held = {"cs1/1": steps(16, 30, 30, 30)}
+
+    safe = guarded(fuses, {"cs1/1": flat(16)}, {"cs1/1": 6.0}, {"cs2/1": flat(10)}, {"cs1/1": 6}, START + HOUR, held)
+
+    assert safe == {"cs1/1": flat(16)}
+
+
 AMPERES = st.sampled_from([0.0, 6.0, 8.5, 16.0, 32.0])
 
 
@@ -117,24 +152,29 @@ AMPERES = st.sampled_from([0.0, 6.0, 8.5, 16.0, 32.0])
     fallback_a=st.sampled_from([0.0, 6.0]),
     idle=st.integers(0, 2),
     lost=st.lists(st.booleans(), min_size=7, max_size=7),
+    holds=st.lists(st.none() | st.lists(AMPERES, min_size=3, max_size=3), min_size=5, max_size=5),
 )
 def test_whichever_links_are_lost_no_fuse_carries_more_than_its_rating(
-    plans: Sequence[Sequence[float]], ends: Sequence[int], fuse_a: float, fallback_a: float, idle: int, lost: list[bool]
+    plans: Sequence[Sequence[float]],
+    ends: Sequence[int],
+    fuse_a: float,
+    fallback_a: float,
+    idle: int,
+    lost: list[bool],
+    holds: Sequence[Sequence[float] | None],
 ) -> None:
     fuses = fuses_of(a_site(len(plans) + idle, fuse_a=fuse_a), 0.0)
     fallbacks_a = fallback_currents(fuses, fallback_a)
     keys = list(fuses.evses)
-    steps = {
-        key: Steps(tuple(START + i * HOUR for i in range(4)), tuple(series), START + 4 * HOUR)
-        for key, series in zip(keys, plans, strict=False)
+    wanted = {key: steps(*series[:last]) for key, series, last in zip(keys, plans, ends, strict=False)}
+    held = {
+        key: steps(*[plan.at(START), *tail][: len(plan.moments)])  # the plan's first hour, and then anything
+        for (key, plan), tail in zip(wanted.items(), holds, strict=False)
+        if tail is not None
     }
-    steps = {
-        key: Steps(curve.moments[:last], curve.values[:last], START + last * HOUR)
-        for (key, curve), last in zip(steps.items(), ends, strict=False)
-    }
-    others = {key: flat(fallbacks_a[key]) for key in keys if key not in steps}
+    others = {key: flat(fallbacks_a[key]) for key in keys if key not in wanted}
 
-    safe = guarded(fuses, steps, fallbacks_a, others, dict.fromkeys(keys, 6.0), START + HOUR)
+    safe = guarded(fuses, wanted, fallbacks_a, others, dict.fromkeys(keys, 6.0), START + HOUR, held)
 
     for hour in range(1, 4):
         moment = START + hour * HOUR
@@ -146,7 +186,7 @@ def test_whichever_links_are_lost_no_fuse_carries_more_than_its_rating(
         ]
         assert np.all(loads(fuses, drawn_a) <= fuses.ratings + 1e-6)
         for key in safe:
-            assert safe[key].at(moment) <= steps[key].at(moment) + 1e-9
+            assert safe[key].at(moment) <= max(wanted[key].at(moment), held.get(key, wanted[key]).at(moment)) + 1e-9
 
 
 def loads(fuses: Fuses, drawn_a: Sequence[float]) -> np.ndarray:

@@ -38,6 +38,7 @@ class FakeStore(Store):
         self.running: list[Transaction] = []
         self.saved: dict[tuple[str, str, int], Delivery] = {}
         self.history: list[Delivery] = []
+        self.overtaken: set[str] = set()  # plans of which newer ones were sent
 
     async def transactions(self, **_: Any) -> list[Transaction]:
         return list(self.running)
@@ -51,10 +52,16 @@ class FakeStore(Store):
     async def update_station(self, station_id: str, **columns: Any) -> None:
         self.rows[station_id] = replace(self.rows[station_id], **columns)
 
+    async def admit_plan(self, plan_id: str) -> bool:
+        return plan_id not in self.overtaken
+
     async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             self.saved[delivery.plan_id, delivery.station_id, delivery.evse_id] = delivery
             self.history.append(delivery)
+
+    async def highest_readings(self, site_id: str) -> dict[str, float]:
+        return {}
 
     async def deliveries_in_force(self, site_id: str) -> list[Delivery]:
         reached = ("accepted", "applied", "contradicted", "unknown")
@@ -157,7 +164,9 @@ class World:
         return sum(station.limit_a(1, moment) for station in self.connector.stations.values())
 
 
-def a_world(stations: int = 2, *, fallback_a: float = 0.0, **passport: Any) -> World:
+def a_world(
+    stations: int = 2, *, fallback_a: float = 0.0, site_has: Mapping[str, Any] | None = None, **passport: Any
+) -> World:
     clock, events, store = SteppedClock(START), Events(), FakeStore()
     connector = FakeConnector(clock)
     site = Site.model_validate(
@@ -173,6 +182,7 @@ def a_world(stations: int = 2, *, fallback_a: float = 0.0, **passport: Any) -> W
             "tariff": {"kind": "fixed", "price_per_kwh": 0.3},
             "fallback_current_a": fallback_a,
         }
+        | dict(site_has or {})
     )
     transactions = {}
     for number in range(1, stations + 1):

@@ -53,6 +53,17 @@ def test_a_wish_said_for_another_station_is_not() -> None:
     assert wish_of(a_transaction(), [a_wish(station_id="cs02")], []) is None
 
 
+def test_what_is_left_below_one_slot_at_the_minimum_is_asked_for_as_one_such_slot() -> None:
+    """No plan can give less than 6 A for a slot, and a car that is given none of its last part is not ready."""
+    nearly = running_session(SITE, a_transaction(), a_wish(), Seen(29.4, 3), NOW)
+    noise = running_session(SITE, a_transaction(), a_wish(), Seen(29.98, 3), NOW)
+    done = running_session(SITE, a_transaction(), a_wish(), Seen(30.5, 3), NOW)
+
+    assert nearly.required_energy_kwh == pytest.approx(6 * 3 * 0.230 / 4)
+    assert noise.required_energy_kwh == pytest.approx(0.02)
+    assert done.required_energy_kwh == 0.0
+
+
 def test_a_wish_said_before_belongs_to_the_first_car_that_comes() -> None:
     first = a_transaction(NOW - 3 * HOUR, 1)
     second = a_transaction(NOW - HOUR, 2)

@@ -1,0 +1,44 @@
+"""What meters say now, against what was forecast: the next slots of a plan are made for the larger of both."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from app.site import Site
+from optimizer.domain import Horizon, Reservation
+
+HOLDS = timedelta(minutes=30)  # what a building draws now says little of what it draws in an hour
+
+
+class Live(Protocol):
+    """`building_kw` None: not measured. The reservations are for current that nobody explains."""
+
+    @property
+    def building_kw(self) -> float | None: ...
+
+    def reservations(self) -> Sequence[Reservation]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unmetered:
+    """Nobody measures anything."""
+
+    building_kw: float | None = None
+
+    def reservations(self) -> tuple[Reservation, ...]:
+        return ()
+
+
+LiveOf = Callable[[Site], Live]
+
+
+def at_least_as_measured(high_kw: tuple[float, ...], measured_kw: float | None, horizon: Horizon) -> tuple[float, ...]:
+    """The cautious base load, raised to what is drawn now in every slot that begins within `HOLDS`."""
+    if measured_kw is None:
+        return high_kw
+    slot = timedelta(minutes=horizon.slot_minutes)
+    soon = horizon.first_moment + HOLDS
+    return tuple(
+        max(kw, measured_kw) if horizon.start + number * slot < soon else kw for number, kw in enumerate(high_kw)
+    )

@@ -1,0 +1,1 @@
+"""The site's own meters, read by this service: HTTP, MQTT, Modbus, OCPP. See `meters.Meters`."""

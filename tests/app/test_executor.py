@@ -1,0 +1,74 @@
+"""Processes that solve, and may die: nobody's work is lost with another's."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+
+from app.executor import RebuiltPool, SolverDiedError
+
+
+def doubled(number: int) -> int:
+    return 2 * number
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang() -> None:
+    time.sleep(60)
+
+
+def hoard() -> int:
+    return len(bytearray(6 << 30))
+
+
+def fail() -> None:
+    raise LookupError("no such bus")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[RebuiltPool]:
+    made = RebuiltPool(2, wall_s=3.0, most_memory_bytes=4 << 30)
+    yield made
+    made.shutdown()
+
+
+def test_work_that_kills_its_process_is_tried_twice_and_everyone_elses_is_done(pool: RebuiltPool) -> None:
+    before = [pool.submit(doubled, number) for number in range(20)]
+    poison: Future[None] = pool.submit(die)
+    after = [pool.submit(doubled, number) for number in range(20)]
+
+    assert [one.result(30) for one in before + after] == 2 * [2 * number for number in range(20)]
+    with pytest.raises(SolverDiedError, match="twice"):
+        poison.result(30)
+    assert pool.submit(doubled, 21).result(30) == 42
+
+
+def test_work_that_hangs_ends_with_its_process(pool: RebuiltPool) -> None:
+    hanging = pool.submit(hang)
+
+    with pytest.raises(SolverDiedError):
+        hanging.result(30)
+
+
+def test_work_that_wants_too_much_memory_gets_an_error_and_its_process_lives(pool: RebuiltPool) -> None:
+    with pytest.raises(MemoryError):
+        pool.submit(hoard).result(30)
+
+
+def test_what_work_raises_is_its_answer(pool: RebuiltPool) -> None:
+    with pytest.raises(LookupError, match="no such bus"):
+        pool.submit(fail).result(30)
+
+
+def test_a_pool_that_is_shut_takes_nothing_more() -> None:
+    shut = RebuiltPool(1)
+    shut.shutdown()
+
+    with pytest.raises(RuntimeError, match="shutdown"):
+        shut.submit(doubled, 1)
