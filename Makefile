@@ -1,6 +1,6 @@
 # `make demo` and `make test` are the two commands. Everything else is a part of them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test explore lint serve bench bench-peers bench-docs clean
+.PHONY: help demo test explore chaos lint serve bench bench-peers bench-docs clean
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
@@ -19,6 +19,9 @@ test: lint  ## format, lint, types, import contracts and every test
 explore: $(STAMP)  ## the property tests again, on examples nobody has tried yet
 	@HYPOTHESIS_PROFILE=explore $(PYTHON) -m pytest -n 2 --dist worksteal -q
 
+chaos: $(STAMP)  ## more crashes, kills and cut links than in `make test`: some minutes
+	@$(PYTHON) -m pytest -m chaos -q
+
 lint: $(STAMP)
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
@@ -28,7 +31,7 @@ lint: $(STAMP)
 serve: $(STAMP)  ## the service on loopback: API and dashboard on 8080, OCPP on 9000
 	@$(VENV)/bin/smartcharge serve
 
-bench: $(STAMP)  ## the benchmarks behind the figures in docs/, in ten minutes; a report with plots in build/bench.html
+bench: $(STAMP)  ## the benchmarks behind the figures in docs/, in twenty minutes; a report with plots in build/bench.html
 	@$(PYTHON) benchmarks/run.py
 
 bench-peers: $(STAMP)  ## EMHASS, FlexMeasures and linopy for `make bench`, each in an environment of its own under build/

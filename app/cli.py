@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from app import crash_points
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -34,6 +37,7 @@ WRONG_INPUT, FAILED = 2, 1
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; what the user can mend is one line on stderr and status 2, what failed is status 1."""
     try:
+        crash_points.arm(os.environ)
         app(args=arguments)
     except Exception as error:
         from app.cli_errors import explain
@@ -49,11 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @app.command()
 def serve() -> None:
     """Run the service: HTTP API and dashboard, OCPP listener, planner. Settings: environment, SMARTCHARGE_…"""
-    from app import logs
+    from app import logs, tracing
     from app.main import serve as run
 
     settings = _settings()
     logs.configure(settings.log_level)
+    tracing.configure(os.environ)
     raise typer.Exit(_run_fast(run(settings)))
 
 
@@ -382,7 +387,15 @@ def _say(text: str) -> None:
     _console(stderr=True).print(text, highlight=False)
 
 
+def _add_backup_commands() -> None:
+    from app import cli_backup
+
+    app.command("backup")(cli_backup.backup_command)
+    app.command("restore")(cli_backup.restore_command)
+
+
 _add_history_commands()
+_add_backup_commands()
 _add_simulate_commands()
 _add_backtest_commands()
 _add_ledger_commands()

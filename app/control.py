@@ -170,9 +170,11 @@ class Control:
         await self._mark_station(station_id)
 
     async def _mark_station(self, station_id: str) -> None:
-        site = await self._site_of(station_id)
-        if site is not None:
-            self.replan(site.id)
+        try:  # its site's id alone: the document of a large site, read for each of its stations, takes seconds
+            station = await self._store.station(station_id)
+        except NotFoundError:
+            return
+        self.replan(station.site_id)
 
     async def _site_of(self, station_id: str) -> Site | None:
         try:

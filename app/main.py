@@ -4,11 +4,12 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -44,10 +45,12 @@ from app.nightly import Nightly, NightlyResult, run_nightly
 from app.observations import Observations
 from app.outcome import Outcomes
 from app.planner import Planner
+from app.readiness import Readiness
 from app.server import bind, in_url, listening
 from app.settings import Settings
 from app.settlement import Settlement
 from app.simulate import Simulator
+from app.sources.feed import Feed
 from app.sources.sources import open_sources
 from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 from app.watch import Watch
@@ -55,6 +58,8 @@ from app.watch import Watch
 log = structlog.get_logger()
 
 FITS = "fits"  # the folder, in the data directory
+LONGEST_GUARD_PAUSE_S = 30.0  # three of its longest periods
+LONGEST_WRITE_LAG_S = 10.0  # a writer that is well needs a twentieth of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             first_s=settings.replan_first_s,
             connected=connector.connected,
         )
-        reconciler = Reconciler(store, dispatcher, clock, events, control.replan)
+        reconciler = Reconciler(store, dispatcher, clock, events, control.replan, every_s=settings.reconcile_s)
         nightly = Nightly(store, planner, clock, connected=connector.connected)
         settlement, outcomes = Settlement(store, clock, events), Outcomes(store, clock, events)
         grid_limits = GridLimits(store, clock, events)
@@ -156,6 +161,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             give_back_s=settings.guard_give_back_s,
         )
         metrics = Metrics(events, connector, feeds=sources.feeds, modes=modes, guard=guard, switching=switching)
+        metrics.watch(store, clock)
+        metrics.outcomes(dispatcher.outcomes)
         stack.callback(metrics.close)
 
         for site in await store.sites():
@@ -201,6 +208,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             grid_limits=grid_limits,
             sources=sources,
             stop=stop,
+            readiness=_readiness(store, guard, sources.feeds),
         )
         api = create_api(services, metrics, session_secret(settings))
         http_url = await stack.enter_async_context(listening(api, settings.http_host, settings.http_port, stop))
@@ -345,6 +353,34 @@ def session_secret(settings: Settings) -> bytes:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path.read_text().encode()
+
+
+def _readiness(store: Store, guard: Guard, feeds: Callable[[], Iterable[Feed]]) -> Readiness:
+    """What is asked beyond the database and the stations' port."""
+    readiness = Readiness()
+    readiness.add("writer", partial(_writes, store))
+    readiness.add("guard", partial(_guards, guard))
+    readiness.add("sources", partial(_delivers, feeds), needed=False)  # estimates stand in
+    return readiness
+
+
+async def _guards(guard: Guard) -> str | None:
+    age_s = guard.age_s()
+    is_late = age_s is not None and age_s > LONGEST_GUARD_PAUSE_S
+    return f"the fuse guard has not looked for {age_s:.0f} s" if is_late else None
+
+
+async def _delivers(feeds: Callable[[], Iterable[Feed]]) -> str | None:
+    bad = [feed for feed in feeds() if feed.state() in ("failing", "misconfigured")]
+    return f"{len(bad)} sources do not deliver" if bad else None
+
+
+async def _writes(store: Store) -> str | None:
+    """What is wrong with the writer of meter values."""
+    lag_s = store.write_lag_s
+    if lag_s <= LONGEST_WRITE_LAG_S and not store.keeps_in_memory:
+        return None
+    return f"{store.waiting_meter_values} meter values have been waiting for {lag_s:.0f} s"
 
 
 @asynccontextmanager

@@ -1,20 +1,29 @@
-"""What Prometheus may know: counts and times, no names of stations, drivers or sites (labels stay few)."""
+"""What Prometheus may know: counts and times, no names of stations, drivers or sites (labels stay few).
 
+Every label has a bounded set of values: kinds of events, states of deliveries, modes, routes, kinds of series.
+"""
+
+import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from math import nan
 from typing import get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
+from app.clock import Clock
 from app.csms.connector import CsmsConnector
+from app.db.store import Store
 from app.dispatch.switching import Switching
-from app.events import Event, Events, SourcePolled
+from app.events import Event, Events, SourcePolled, StationConnected
 from app.guard import Guard
 from app.modes import MODES, Mode, Modes
 from app.sources.feed import Feed, State
+from app.store_metrics import StoreMetrics
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -45,6 +54,13 @@ class Metrics:
         Gauge(
             "smartcharge_charging_stations_connected", "Charging stations with a connection.", registry=self.registry
         ).set_function(lambda: len(connector.connected()))
+        Gauge("smartcharge_tasks", "Tasks of the event loop.", registry=self.registry).set_function(_tasks)
+        ProcessCollector(registry=self.registry)
+        self._store: StoreMetrics | None = None
+        self._seen: set[str] = set()
+        self._reconnects = Counter(
+            "smartcharge_reconnects", "Connections of stations that had been connected before.", registry=self.registry
+        )
         self._polls = Counter(
             "smartcharge_source_polls",
             "Polls of sources, by type and outcome: delivered, not_published or failed.",
@@ -82,14 +98,48 @@ class Metrics:
                 lambda state=state: sum(look.state == state for look in guard.looks())  # type: ignore[misc]  # mypy infers no type for a lambda's default
             )
 
-    def text(self) -> bytes:
+    def outcomes(self, states: Mapping[str, int]) -> None:
+        """Count what became of profiles, by state, as `states` has it whenever somebody asks."""
+        self.registry.register(_Outcomes(states))
+
+    def watch(self, store: Store, clock: Clock) -> None:
+        """Tell of the store as well."""
+        self._store = StoreMetrics(self.registry, store, clock)
+
+    async def text(self) -> bytes:
         """In Prometheus' text format."""
+        if self._store is not None:
+            await self._store.refresh()
         return generate_latest(self.registry)
 
     def _count(self, event: Event) -> None:
         if isinstance(event, SourcePolled):
             self._polls.labels(event.type, event.outcome).inc()
         self._events.labels(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()).inc()
+        if isinstance(event, StationConnected):
+            if event.station_id in self._seen:
+                self._reconnects.inc()
+            self._seen.add(event.station_id)
+
+
+class _Outcomes(Collector):
+    def __init__(self, states: Mapping[str, int]) -> None:
+        self._states = states
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "smartcharge_profile_outcomes", "What became of charging profiles, by state.", labels=["state"]
+        )
+        for state, count in self._states.items():
+            family.add_metric([state], count)
+        yield family
+
+
+def _tasks() -> float:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # asked outside the loop
+        return 0
 
 
 def _in_state(feeds: Callable[[], Iterable[Feed]], state: State) -> int:

@@ -31,6 +31,7 @@ from app.second_best import carried_on, goes_on
 from app.site import Site, evse_key
 from app.solving import DEFAULTS, Keeping, by_rules, log_kept, solve
 from app.timed_out import TimedOut
+from app.tracing import span, traced
 from forecasts.errors import ForecastError
 from optimizer.compress import compress
 from optimizer.domain import Problem, Schedule
@@ -98,6 +99,7 @@ class Planner:
         self._ledger = ledger or Ledger(store, clock)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    @traced("plan")
     async def plan(
         self, site_id: str, *, kind: Kind = "request", dispatch: bool = True, window: datetime | None = None
     ) -> Plan:
@@ -280,7 +282,8 @@ async def solve_in(
 ) -> Schedule:
     """Solve in an executor; partial of a top-level function, so that an executor of processes can pickle it."""
     work = partial(solve, problem, solver=solver, baselines=baselines, keeping=keeping, polish=polish)
-    solved = await asyncio.get_running_loop().run_in_executor(executor, work)
+    with span("solve"):
+        solved = await asyncio.get_running_loop().run_in_executor(executor, work)
     log_kept(problem, solved)
     return solved.schedule
 

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     )
     replan_minutes: int = Field(default=15, ge=5, le=60, description="How often a site with sessions is planned anew.")
     replan_debounce_s: float = Field(default=2.0, ge=0, description="How long events are gathered before a new plan.")
+    reconcile_s: float = Field(
+        default=30.0, gt=0, description="How often what stations hold is compared with the plan."
+    )
     replan_first_s: float = Field(
         default=0.2, ge=0, description="The same for the first event after a quiet time: one car is planned at once."
     )

@@ -178,7 +178,8 @@ class NoStore:
     async def set_evse_status(self, _status: Any) -> None:
         pass
 
-    is_behind = False
+    async def samples_written(self) -> None:
+        pass
 
     def add_samples(self, values: list[Any], **_of: Any) -> None:
         assert len(values) == len(SAMPLES)

@@ -21,6 +21,7 @@ async def a_store(clock: Clock | None = None, *, directory: Path | None = None) 
     """An empty store. In `directory` (say `tmp_path`) it outlives the block; a second call there opens it again."""
     with TemporaryDirectory(prefix="smartcharge-store-") as temporary:
         file = (directory or Path(temporary)) / "smartcharge.db"
+        file.parent.mkdir(exist_ok=True)
         if not file.exists():
             file.write_bytes(await asyncio.to_thread(_empty_database))
         async with Store.open(sqlite_url(file), clock or SystemClock()) as store:

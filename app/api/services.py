@@ -21,6 +21,7 @@ from app.grid_limits import GridLimits
 from app.guard import Guard
 from app.keys import Keys
 from app.modes import Modes
+from app.readiness import Readiness
 from app.settings import Settings
 from app.simulate import Simulator
 from app.site import Site
@@ -58,6 +59,7 @@ class Services:
     modes: Modes | None = None  # None: nothing is controlled here
     guard: Guard | None = None  # None: nobody guards the fuses
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    readiness: Readiness = field(default_factory=Readiness)  # beyond the database and the stations' port
 
 
 def services_of(request: Request) -> Services:

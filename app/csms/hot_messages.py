@@ -1,8 +1,8 @@
-"""The two messages that are nearly all of the traffic, answered without waiting for anything.
+"""The two messages that are nearly all of the traffic, read without waiting for anything.
 
 A Heartbeat, and MeterValues without a slip whose transaction is known already: read into structs, queued for the
-store, answered in one go. Every other frame takes the long way, and the answers are the same. 1.6 and 2.x differ in
-the struct alone.
+store, told to whoever listens, and answered as soon as the store has them. Every other frame takes the long way, and
+the answers are the same. 1.6 and 2.x differ in the struct alone.
 """
 
 from collections.abc import Callable
@@ -96,7 +96,8 @@ class HotMessages:
         self._live_values = live_values
 
     def answer(self, raw: bytes, received_at: datetime) -> tuple[str, Answer] | None:
-        """The message id and the answer; None for what must take the long way. Never raises, never waits."""
+        """The message id and the answer; None for what must take the long way. Never raises, never waits: the
+        answer says itself whether it does."""
         try:
             _, message_id, action, payload = _HEAD.decode(raw)
             if action == "Heartbeat":
@@ -139,4 +140,4 @@ class HotMessages:
         if live is not None:
             self._note_time(live.at, received_at)
         event = live and self._live_values.event(evse_id, live_transaction, live, received_at)
-        return Answer({}, (event,) if event else (), after=self._store.catch_up if self._store.is_behind else None)
+        return Answer({}, (event,) if event else (), after=self._store.samples_written)

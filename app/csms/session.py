@@ -70,7 +70,7 @@ class Answer:
 
     payload: Json
     events: tuple[Event, ...] = ()
-    after: Callable[[], Awaitable[None]] | None = None  # what the station waits for: a database that is behind
+    after: Callable[[], Awaitable[None]] | None = None  # what the station alone waits for: its samples on disk
 
 
 class Dialect(Protocol):
@@ -142,6 +142,7 @@ class Session:
         self._key_changes = key_changes
         self._outbox = Outbox(station_id)
         self._pending: tuple[str, asyncio.Future[Json]] | None = None
+        self._at_end: list[Callable[[], None]] = []
         self._calls: asyncio.Queue[tuple[Call | Send | tuple[str, Answer], datetime]] = asyncio.Queue(MAX_WAITING_CALLS)
         self._unanswered = 0  # calls in the queue, and the one in work
         self._malformed_at: deque[datetime] = deque(maxlen=MAX_MALFORMED)
@@ -179,6 +180,10 @@ class Session:
             await asyncio.wait({drained, worker}, return_when=asyncio.FIRST_COMPLETED)
             drained.cancel()
             worker.cancel()
+
+    def at_end(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called once the connection is closing: for whoever waits for more than one answer."""
+        self._at_end.append(tell)
 
     async def close(self, code: int, reason: str) -> None:
         self._fail_pending()
@@ -291,19 +296,23 @@ class Session:
                 self._calls.task_done()
 
     async def _answer_later(self, message_id: str, answer: Answer) -> None:
-        """An answer that is known already, and what has to be done before it is true."""
+        """An answer that is known already, and what has to be done before it is true.
+
+        What was measured is news before it is on disk.
+        """
+        await self._deliver(None, answer.events)
         try:
             if answer.after is not None:
                 await answer.after()
         except StoreUnavailableError as error:
             log.error("ocpp.message_not_stored", station=self.station_id, reason=str(error))
             refusal = error_frame(message_id, "InternalError", "the database does not answer; send it again")
-            await self._deliver(refusal, answer.events)  # live values are true all the same
+            await self._send(refusal)
         except Exception:  # a station must never wait for an answer that does not come
             log.exception("ocpp.handler_failed", station=self.station_id)
             await self._send(error_frame(message_id, "InternalError", "the message could not be processed"))
         else:
-            await self._deliver(result_frame(message_id, answer.payload), answer.events)
+            await self._send(result_frame(message_id, answer.payload))
 
     async def _answer(self, dialect: Dialect, call: Call | Send, received_at: datetime) -> None:
         answer = Answer({})
@@ -351,6 +360,8 @@ class Session:
 
     def _fail_pending(self) -> None:
         self._outbox.close()
+        for tell in self._at_end:
+            tell()
         if self._pending is not None and not self._pending[1].done():
             text = "the connection closed before the call was answered"
             self._pending[1].set_exception(OutcomeUnknownError(self.station_id, text))

@@ -160,6 +160,7 @@ class StationMessages:
         try:
             values = await self._with_transaction(values, payload.get("transactionId"))
             await self._store.add_meter_values(values)
+            await self._store.samples_written()
         except (StoreUnavailableError, NotFoundError) as error:
             # Samples may be lost, live values not: the guard goes on from memory.
             log.error("ocpp.meter_values_not_stored", station=self._station_id, count=len(values), reason=str(error))

@@ -102,6 +102,7 @@ class Transactions:
         self._session.note_violations([*violations, *parsed.violations], "StopTransaction")
         if parsed.values:
             await self._store.add_meter_values(parsed.values)
+            await self._store.samples_written()
         stopped, is_new = await self._store.stop_transaction(
             transaction.transaction_id,
             stopped_at=max(time.at, transaction.started_at),

@@ -62,6 +62,7 @@ class V2:
         self._patience_s = settings.call_timeout_s
         self._held = HeldProfiles()
         self._reports = Reports(first_id=int(clock.now().timestamp()))
+        session.at_end(self._reports.close)
         self._messages = StationMessages(
             session, store, clock, settings, version, held=self._held, reports=self._reports, resend=self._resend
         )

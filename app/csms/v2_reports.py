@@ -23,6 +23,7 @@ class Report:
         self._parts: dict[int, Json] = {}
         self._last: int | None = None
         self._arrived = asyncio.Event()
+        self._is_over = False
 
     def take(self, part: Json) -> None:
         """A part that came twice counts once where it is numbered."""
@@ -34,6 +35,11 @@ class Report:
             self._last = number
         self._arrived.set()
 
+    def end(self) -> None:
+        """No more parts will come: the connection is gone."""
+        self._is_over = True
+        self._arrived.set()
+
     @property
     def is_complete(self) -> bool:
         """2.x counts from 0; some stations count from 1."""
@@ -43,8 +49,9 @@ class Report:
         return all(number in self._parts for number in range(first, self._last + 1))
 
     async def parts(self, patience_s: float) -> tuple[list[Json], bool]:
-        """The parts in order, once all are there or none has come for `patience_s`; and whether they are all."""
-        while not self.is_complete:
+        """The parts in order, once all are there, none has come for `patience_s`, or none will; and whether they are
+        all."""
+        while not self.is_complete and not self._is_over:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(patience_s):
@@ -60,6 +67,11 @@ class Reports:
     def __init__(self, first_id: int) -> None:
         self._ids = count(first_id)
         self._awaited: dict[tuple[str, int], Report] = {}
+
+    def close(self) -> None:
+        """The connection is gone: who waits for a report of it waits no longer."""
+        for report in self._awaited.values():
+            report.end()
 
     def next_id(self) -> int:
         return next(self._ids) % (2**31 - 1)

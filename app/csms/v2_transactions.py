@@ -97,6 +97,7 @@ class Transactions:
         transaction = recorded.after
         values = v2_meter_values.belonging_to(values, transaction.evse_id, transaction.transaction_id)
         await self._store.add_meter_values(values)
+        await self._store.samples_written()
         events = self._news(recorded, time)
         if recorded.is_new:
             events += await self._state(event, transaction, time)

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, select
 
+from app.crash_points import crash_point
 from app.db import tables
 from app.db.records import Json
 from app.db.rows import Rows
@@ -31,6 +32,8 @@ class CertificateRows(Rows):
             await connection.execute(
                 delete(CERTIFICATES).where(CERTIFICATES.c.site_id == site_id, CERTIFICATES.c.made_at < oldest)
             )
+            crash_point("certificate.before_commit")
+        crash_point("certificate.after_commit")
 
     async def certificates(self, site_id: str, limit: int = 100) -> list[Json]:
         """Newest first."""

@@ -40,6 +40,7 @@ class Database:
         self._writers = engine.execution_options(smartcharge_begin="durable")
         self._lazy_writers = engine.execution_options(smartcharge_begin="lazy")
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self.cannot_write: str | None = None  # why the last attempt to write failed; None: it did not
         self._turn: AbstractAsyncContextManager[Any] = asyncio.Lock() if self.is_sqlite else nullcontext()
 
     @classmethod
@@ -67,9 +68,14 @@ class Database:
         `durable`: it survives a power cut as soon as this returns. Otherwise only the end of the process, which is
         enough for what stations repeat or what is lost without harm: samples, states, signs of life.
         """
-        with self._clock.hold(), store_errors():
-            async with self._turn, (self._writers if durable else self._lazy_writers).begin() as connection:
-                yield connection
+        try:
+            with self._clock.hold(), store_errors():
+                async with self._turn, (self._writers if durable else self._lazy_writers).begin() as connection:
+                    yield connection
+        except StoreUnavailableError as error:
+            self.cannot_write = str(error)
+            raise
+        self.cannot_write = None
 
     def insert(self, table: Table) -> sqlite.Insert:
         """An INSERT with this database's ON CONFLICT, which both spell the same way."""

@@ -33,6 +33,21 @@ class MeterValueRows(Rows):
         """How many were lost since the start because the database did not take them."""
         return self._writer.dropped
 
+    @property
+    def waiting_meter_values(self) -> int:
+        """How many wait in memory for the database."""
+        return self._writer.waiting
+
+    @property
+    def keeps_in_memory(self) -> bool:
+        """Whether the database did not take the last meter values: they are acknowledged, and in memory alone."""
+        return self._writer.is_failing
+
+    @property
+    def write_lag_s(self) -> float:
+        """For how long meter values have been waiting without any being written; 0 where none wait."""
+        return self._writer.lag_s
+
     async def add_meter_values(self, values: Sequence[MeterValue]) -> None:
         """Through the batching writer; visible to `flush`ed reads. Repeated rows change nothing.
 
@@ -42,14 +57,10 @@ class MeterValueRows(Rows):
         self._writer.add([queued_row(self._writer, value) for value in values])
         await self._writer.catch_up()
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether so many meter values wait to be written that whoever sends them should wait, too: `catch_up`."""
-        return self._writer.is_behind
-
-    async def catch_up(self) -> None:
-        """Return once the database is not behind with meter values any more, or does not answer."""
-        await self._writer.catch_up()
+    async def samples_written(self) -> None:
+        """Return once every meter value handed in so far is in the database, or it does not answer: then they wait in
+        memory, and whoever sent them need not."""
+        await self._writer.written()
 
     def add_samples(
         self,

@@ -7,6 +7,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, and_, case, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.crash_points import crash_point
 from app.db import ledger_tables, tables
 from app.db.decision_rows import insert_decision
 from app.db.ledger_records import Claim, Decision, PoisonedSite, Run, RunState
@@ -120,6 +121,8 @@ class RunRows(Rows):
             await connection.execute(insert.on_conflict_do_update(index_elements=["plan_id"], set_=row))
             if decision is not None:
                 await insert_decision(connection, decision)
+            crash_point("plan.before_commit")
+        crash_point("plan.after_commit")
 
     async def admit_plan(self, plan_id: str) -> bool:
         """Whether a plan may be sent: no plan of its site with a newer token was. It is the newest sent from then on.

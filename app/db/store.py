@@ -12,11 +12,13 @@ from typing import Self
 from sqlalchemy import text
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.db.alarm_rows import AlarmRows
 from app.db.archive_rows import ArchiveRows
 from app.db.certificate_rows import CertificateRows
 from app.db.database import Database
 from app.db.decision_rows import DecisionRows
+from app.db.figure_rows import FigureRows
 from app.db.grid_limit_rows import GridLimitRows
 from app.db.key_rows import KeyRows
 from app.db.meter_value_rows import MeterValueRows
@@ -53,6 +55,7 @@ class Store(
     ArchiveRows,
     RetentionRows,
     CertificateRows,
+    FigureRows,
     GridLimitRows,
     OverrideRows,
     AlarmRows,
@@ -67,8 +70,9 @@ class Store(
     wishes, plans and deliveries in `plan_rows`; API keys and idempotency in `key_rows`; what is not believed in
     `quarantine_rows`; the tariffs that a site has had in `tariff_rows`; whole sites out and in
     in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`;
-    grid operators' limits in `grid_limit_rows`; overrides and the audit in `override_rows`; alarms in `alarm_rows`;
-    who plans which site when in `run_rows`; what plans were made from and what came of them in `decision_rows`.
+    figures for monitoring in `figure_rows`; grid operators' limits in `grid_limit_rows`; overrides and the audit in
+    `override_rows`; alarms in `alarm_rows`; who plans which site when in `run_rows`; what plans were made from and what
+    came of them in `decision_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:
@@ -92,11 +96,24 @@ class Store(
             if migrate:
                 async with database.write() as connection:
                     await connection.run_sync(migrate_to_head)
+                crash_point("migration.after_commit")
             else:
                 async with database.read() as connection:
                     await connection.run_sync(require_head)
             async with MeterValueWriter.running(database, clock) as writer:
                 yield cls(database, writer, clock)
+
+    @property
+    def cannot_write(self) -> str | None:
+        """Why the last attempt to write failed; None: it did not."""
+        return self._database.cannot_write
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailableError` when the database cannot be read or, after a write has failed, written."""
+        await self.ping()
+        if self.cannot_write is not None:
+            async with self._database.write() as connection:  # a page, so that a full disk is noticed, too
+                await connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
     async def ping(self) -> None:
         """Raise `StoreUnavailableError` when the database does not answer."""

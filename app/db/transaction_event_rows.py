@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import and_, func, insert, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.crash_points import crash_point
 from app.db import tables
 from app.db.records import Transaction, TransactionEvent
 from app.db.rows import Rows, columns_of, record_of, values_of
@@ -79,24 +80,30 @@ class TransactionEventRows(Rows):
         Of several with one number the first wins. Raises `NotFoundError` for an unknown station.
         """
         async with self._database.write() as connection:
-            new = self._database.insert(EVENTS).values(values_of(event)).on_conflict_do_nothing()
-            is_new = (await connection.execute(new.returning(EVENTS.c.seq_no))).first() is not None
-            row = (await connection.execute(_named(event.station_id, event.ocpp_transaction_id))).one_or_none()
-            before = None if row is None else record_of(Transaction, row)
-            if before is not None and not is_new:
-                return Recorded(before, before, is_new=False)
-            if before is None:  # its first event: nothing else tells of it
-                return Recorded(None, await _begun(connection, event), is_new)
-            telling = (await connection.execute(_telling(event.station_id, event.ocpp_transaction_id))).all()
-            values = amounts_to([record_of(TransactionEvent, found) for found in telling])
-            if values["evse_id"] == 0:
-                values["evse_id"] = await _only_evse(connection, event.station_id)
-            values["started_at"] = await _free_start(connection, event, values)
-            if all(getattr(before, name) == value for name, value in values.items()):
-                return Recorded(before, before, is_new)
-            own = TRANSACTIONS.c.transaction_id == before.transaction_id
-            after = await connection.execute(update(TRANSACTIONS).where(own).values(**values).returning(*COLUMNS))
-            return Recorded(before, record_of(Transaction, after.one()), is_new)
+            recorded = await self._record(connection, event)
+            crash_point("transaction_event.before_commit")
+        crash_point("transaction_event.after_commit")
+        return recorded
+
+    async def _record(self, connection: AsyncConnection, event: TransactionEvent) -> Recorded:
+        new = self._database.insert(EVENTS).values(values_of(event)).on_conflict_do_nothing()
+        is_new = (await connection.execute(new.returning(EVENTS.c.seq_no))).first() is not None
+        row = (await connection.execute(_named(event.station_id, event.ocpp_transaction_id))).one_or_none()
+        before = None if row is None else record_of(Transaction, row)
+        if before is not None and not is_new:
+            return Recorded(before, before, is_new=False)
+        if before is None:  # its first event: nothing else tells of it
+            return Recorded(None, await _begun(connection, event), is_new)
+        telling = (await connection.execute(_telling(event.station_id, event.ocpp_transaction_id))).all()
+        values = amounts_to([record_of(TransactionEvent, found) for found in telling])
+        if values["evse_id"] == 0:
+            values["evse_id"] = await _only_evse(connection, event.station_id)
+        values["started_at"] = await _free_start(connection, event, values)
+        if all(getattr(before, name) == value for name, value in values.items()):
+            return Recorded(before, before, is_new)
+        own = TRANSACTIONS.c.transaction_id == before.transaction_id
+        after = await connection.execute(update(TRANSACTIONS).where(own).values(**values).returning(*COLUMNS))
+        return Recorded(before, record_of(Transaction, after.one()), is_new)
 
     async def add_transaction_update(self, event: TransactionEvent) -> bool:
         """Store an event that makes nothing of its transaction: see `Transactions` of `app.csms` for when that is

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.db import tables
 from app.db.quarantine_rows import replace_suspects
 from app.db.records import Cdr, Suspect, Transaction
@@ -60,9 +61,10 @@ class TransactionRows(Rows):
                 .returning(*COLUMNS)
             )
             new = (await connection.execute(insert)).one_or_none()
-            if new is not None:
-                return record_of(Transaction, new), True
-            return record_of(Transaction, (await connection.execute(same.limit(1))).one()), False
+            row = new or (await connection.execute(same.limit(1))).one()
+            crash_point("start_transaction.before_commit")
+        crash_point("start_transaction.after_commit")
+        return record_of(Transaction, row), new is not None
 
     async def stop_transaction(
         self, transaction_id: int, *, stopped_at: datetime, meter_stop_wh: float, reason: str | None
@@ -80,6 +82,8 @@ class TransactionRows(Rows):
         async with self._database.write() as connection:
             stopped = (await connection.execute(stop)).one_or_none()
             row = stopped or (await connection.execute(stored)).one_or_none()
+            crash_point("stop_transaction.before_commit")
+        crash_point("stop_transaction.after_commit")
         if row is None:
             raise NotFoundError("transaction", transaction_id)
         return record_of(Transaction, row), stopped is not None
@@ -136,6 +140,8 @@ class TransactionRows(Rows):
             await connection.execute(insert.on_conflict_do_update(index_elements=["transaction_id"], set_=row))
             if suspects is not None:
                 await replace_suspects(connection, cdr.transaction_id, suspects, self._clock.now())
+            crash_point("cdr.before_commit")
+        crash_point("cdr.after_commit")
 
     async def cdrs(
         self,

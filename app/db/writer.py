@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.db import tables
 from app.db.bulk import sqlite_moment, upsert_plain
 from app.db.database import Database
@@ -56,6 +57,7 @@ class MeterValueWriter:
         self._wanted = asyncio.Event()  # somebody flushes or closes: no gathering
         self._failing = False
         self._progress = asyncio.Event()  # set, and replaced, after each attempt
+        self._waiting_since: float | None = None  # by the loop's clock: rows wait, and none was written
         self.dropped = 0
 
     @classmethod
@@ -79,10 +81,28 @@ class MeterValueWriter:
         """Queue rows, each with every column of `tables.meter_values`. Returns at once."""
         if self._closing:
             raise StoreUnavailableError("the store is closed")
+        if rows and self._waiting_since is None:
+            self._waiting_since = asyncio.get_running_loop().time()
         self._waiting.extend(rows)
         self._added += len(rows)
         self._drop_oldest()
         self._arrived.set()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last attempt to write did not succeed: what comes in meanwhile is in memory alone."""
+        return self._failing
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not in the database yet."""
+        return len(self._waiting) + len(self._batch)
+
+    @property
+    def lag_s(self) -> float:
+        """For how long rows have been waiting without any of them being written; real seconds."""
+        since = self._waiting_since
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
 
     @property
     def is_behind(self) -> bool:
@@ -93,6 +113,15 @@ class MeterValueWriter:
     async def catch_up(self) -> None:
         """Return once the database is not behind, or not there."""
         while self.is_behind:
+            await self._progress.wait()
+
+    async def written(self) -> None:
+        """Return once all that was added so far is written, or the database does not answer.
+
+        Others may be gathered with it meanwhile: `flush` is for who is in a hurry.
+        """
+        added = self._added
+        while self._settled < added and not self._failing:
             await self._progress.wait()
 
     async def flush(self) -> None:
@@ -135,6 +164,7 @@ class MeterValueWriter:
                 is_busy = len(self._batch) >= BUSY_ROWS
                 self._settle(len(self._batch), dropped=refused)
                 self._batch = []
+                self._waiting_since = asyncio.get_running_loop().time() if self._waiting else None
                 self._note_progress(failing=False)
                 if is_busy and len(self._waiting) < BATCH_ROWS:
                     await self._gather()
@@ -153,6 +183,7 @@ class MeterValueWriter:
         try:
             async with self._database.write(durable=False) as connection:
                 await upsert_plain(connection, tables.meter_values, rows)
+                crash_point("meter_values.before_commit")
         except StoreUnavailableError:
             raise
         except Exception as error:
@@ -161,6 +192,7 @@ class MeterValueWriter:
                 return 1
             half = len(rows) // 2
             return await self._write(rows[:half]) + await self._write(rows[half:])
+        crash_point("meter_values.after_commit")
         return 0
 
     def _note_progress(self, *, failing: bool) -> None:

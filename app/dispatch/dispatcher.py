@@ -6,7 +6,7 @@ verifiably made room (`app.dispatch.waves`). What every EVSE may be executing is
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -49,6 +49,7 @@ from app.events import (
     TransactionStopped,
 )
 from app.site import ChargingStationDocument, Site, evse_key, split_evse_key
+from app.tracing import traced
 from optimizer.domain import Problem, Schedule
 
 log = structlog.get_logger()
@@ -103,6 +104,7 @@ class Dispatcher:
         self._patience = Patience()
         self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
         self._waited_for: set[str] = set()  # EVSEs that are told what they hold already: a vehicle waits for it, say
+        self.outcomes: Counter[str] = Counter()  # of profiles since the start, by state
         events.subscribe(self._hear)
 
     # --- what stations may be executing
@@ -273,6 +275,7 @@ class Dispatcher:
 
     # --- a plan
 
+    @traced("dispatch")
     async def send(
         self,
         site: Site,
@@ -294,9 +297,11 @@ class Dispatcher:
         async with self._sending[site.id]:
             self._second_waves.supersede(site.id)
             jobs = await self._drafted(site, plan_id, problem, schedule, transactions, unready)
-            await self._outcomes.announce(site, plan_id, [job for job in jobs if not job.is_settled])
+            moving = [job for job in jobs if not job.is_settled]
+            await self._outcomes.announce(site, plan_id, moving)
             waiting = await self._waves.run(plan_id, problem, schedule, jobs)
             deliveries = await self._outcomes.conclude(site, plan_id, jobs)
+            self.outcomes.update(job.state for job in moving)
             self._waited_for.difference_update(job.key for job in jobs if job.sent is not None)
             keys = frozenset(job.key for job in jobs)
             self._second_waves.put(SecondWave(site, plan_id, problem, schedule, waiting, keys))

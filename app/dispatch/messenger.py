@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.csms.connector import ChargingProfile, CsmsConnector, Purpose
 from app.csms.profiles import Compiled, Tail
 from app.csms.readback import Verdict, read_back
@@ -70,6 +71,7 @@ class Messenger:
         self.switching.note(job, self._book, self._clock.now())
         await self._deliver(job, job.plan, "end")
         job.is_settled = True
+        crash_point("wave_2.under_way")
 
     async def _deliver(self, job: Job, steps: Steps, tail: Tail) -> None:
         refusal, declined = "", list[ChargingProfile]()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.db.records import HELD, Delivery
 from app.db.store import Store
 from app.dispatch.delivery import Job
@@ -35,6 +36,7 @@ class Outcomes:
             await self._store.save_deliveries(
                 [replace(delivery, state="unknown", detail="being sent") for delivery in deliveries]
             )
+            crash_point("deliveries.announced")
 
     async def conclude(self, site: Site, plan_id: str, jobs: Sequence[Job]) -> list[Delivery]:
         """Judge what became of the jobs, store it, and say so."""
@@ -44,6 +46,7 @@ class Outcomes:
         deliveries = [job.delivery(site.id, plan_id, now) for job in jobs]
         if deliveries:
             await self._store.save_deliveries(deliveries)
+            crash_point("deliveries.stored")
         for delivery in deliveries:
             self._witness.expect(evse_key(delivery.station_id, delivery.evse_id), delivery)
         self._events.publish(DeliveryChanged(site.id, plan_id, now))

@@ -5,6 +5,7 @@ from collections.abc import Set
 import structlog
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.csms.connector import CsmsConnector, Passport, Purpose
 from app.db.store import Store
 from app.dispatch.fallback import FallbackInstaller
@@ -77,6 +78,7 @@ class Preparer:
             await self._take_back(document, passport)
         currents_a = await self._guarantee.fallbacks(site, station_id, self._prepared)
         fallbacks = await self._installer.install(site, station_id, passport, currents_a, self._clock.now())
+        crash_point("station.prepared")
         stored = (await self._store.station(station_id)).passport
         by_evse = {str(evse_id): current_a for evse_id, current_a in fallbacks.items()}
         if stored.get(FALLBACKS) != by_evse:

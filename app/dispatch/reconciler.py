@@ -28,13 +28,21 @@ class Reconciler:
     """`run` works until it is cancelled; `replan` is told which sites need a plan that is sent anew."""
 
     def __init__(
-        self, store: Store, dispatcher: Reconciles, clock: Clock, events: Events, replan: Callable[[str], None]
+        self,
+        store: Store,
+        dispatcher: Reconciles,
+        clock: Clock,
+        events: Events,
+        replan: Callable[[str], None],
+        *,
+        every_s: float = EVERY_S,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
         self._events = events
         self._replan = replan
+        self._every_s = every_s
         self._notary = Notary(store, dispatcher.certificate)
         self._sites: list[Site] | None = None
 
@@ -42,7 +50,7 @@ class Reconciler:
         unsubscribe = self._events.subscribe(self._hear)
         try:
             while True:
-                await self._clock.sleep(EVERY_S)
+                await self._clock.sleep(self._every_s)
                 await self._look_at_all()
         finally:
             unsubscribe()

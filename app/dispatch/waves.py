@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.clock import Clock
+from app.crash_points import crash_point
 from app.db.records import HELD
 from app.db.store import Store
 from app.dispatch.delivery import SAME_A, Job, places_above, share_a_fuse
@@ -64,6 +65,8 @@ class Waves:
         if len(moving) > 1 or stuck:  # one EVSE alone goes from old to new in one message
             lowering = [job for job in moving if job.lowers(self._book)]
             await self._at_each_station(lowering, self._messenger.lower)
+            if lowering:
+                crash_point("wave_1.sent")
             stuck += [job for job in lowering if job.exceeds_its_share(self._book)]
             self._note(lowering, before_a)
         raising = []
@@ -85,6 +88,7 @@ class Waves:
         waiting = self._without_room(problem, schedule, raising, [job.key for job in jobs])
         sent = [job for job in raising if job not in waiting]
         await self._at_each_station(sent, self._messenger.deliver_plan)
+        crash_point("wave_2.sent")
         self._note(sent, before_a)
         return waiting
 

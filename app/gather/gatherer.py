@@ -30,6 +30,7 @@ from app.gather.phases import PhasesBefore
 from app.gather.sessions import Seen, declines_energy, expected_sessions, phases_in_use, running_session, wish_of
 from app.gather.signals import Signals, SignalSource
 from app.site import Site, evse_key
+from app.tracing import traced
 from optimizer.domain import (
     Battery,
     Circuit,
@@ -122,6 +123,7 @@ class Gatherer:
         self._month_peaks = MonthPeaks(store, history)
         self._phases: dict[str, dict[int, int]] = {}  # by site and transaction, as last seen
 
+    @traced("gather")
     async def gather(self, site: Site, what_if: WhatIf | None = None) -> Gathered:
         """Raises `ForecastError` where prices or base load are not known in any way."""
         return await self._gather(site, what_if, self._signals.of)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from sqlalchemy import Table
 
+from app.crash_points import crash_point
 from app.db.archive_rows import ARCHIVED, CHUNK, Row
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
@@ -57,6 +58,7 @@ async def read_archive(store: Store, folder: Path) -> Counts:
             renumbered = [_renumbered(row, numbers) for row in rows]
             new += await store.restore(table, renumbered)
         counts[name] = new
+        crash_point("archive.between_tables")
     return counts
 
 

@@ -14,6 +14,7 @@ from benchmarks.optimizer_best_known import SEED, bound, fingerprint, stored, wi
 from benchmarks.optimizer_lp import bare, money_program, ours
 from benchmarks.optimizer_peers import as_arrays, common
 from benchmarks.report import read
+from benchmarks.soak import Series
 from optimizer.doors import door
 from optimizer.program import Site, Variables
 
@@ -51,6 +52,25 @@ def test_memory_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     memory_mb = figures["S", "memory"]
     assert memory_mb is not None
     assert 0 < memory_mb < 200
+
+
+def test_a_soak_says_how_memory_and_tasks_grow(tmp_path: Path) -> None:
+    figures = run(tmp_path, "soak", "--minutes", "0.1", "--stations", "2")
+
+    memory_mb, tasks = figures["2 stations", "memory at the end"], figures["2 stations", "tasks at the end"]
+    assert memory_mb is not None
+    assert 50 < memory_mb < 1000
+    assert tasks is not None
+    assert 5 < tasks < 200
+
+
+def test_a_slope_is_that_of_the_last_two_thirds() -> None:
+    series = Series(list(range(0, 3600, 60)), [*range(20), *[20 + 0.01 * number for number in range(40)]])
+
+    slope, error = series.slope_per_hour()
+
+    assert slope == pytest.approx(0.6)
+    assert error == pytest.approx(0, abs=1e-6)
 
 
 def test_both_paths_find_the_same_optimum() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
+from app.crash_points import crash_point
 from app.errors import StoreUnavailableError
 
 HEAD = "0007"
@@ -55,6 +56,7 @@ def migrate(connection: Connection) -> None:
             " a newer smartcharge: install that one, or restore a backup from before its first start"
         )
     command.upgrade(config, HEAD)
+    crash_point("migration.before_commit")
 
 
 def alembic_config(connection: Connection | None = None) -> Any:

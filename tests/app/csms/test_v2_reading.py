@@ -355,6 +355,19 @@ async def test_a_report_is_waited_for_as_long_as_parts_come() -> None:
     assert not reports.take("NotifyReport", {"requestId": 7, "seqNo": 3})
 
 
+async def test_a_report_is_not_waited_for_once_the_connection_is_gone() -> None:
+    reports = Reports(first_id=7)
+
+    with reports.awaited("NotifyReport", 7) as report:
+        waiting = asyncio.create_task(report.parts(60))
+        await asyncio.sleep(0)
+        reports.close()
+        async with asyncio.timeout(5):
+            parts, is_complete = await waiting
+
+    assert (parts, is_complete) == ([], False)
+
+
 # --- what is held
 
 
