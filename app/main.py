@@ -92,8 +92,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
     Ports may be 0. Takes no signals. What was opened is closed in reverse order, whatever fails.
     """
-    clock = clock or SystemClock()
-    stop = asyncio.Event()
+    clock, stop = clock or SystemClock(), asyncio.Event()
     horizon = timedelta(hours=settings.horizon_hours)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, clock))
@@ -161,9 +160,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             give_back_s=settings.guard_give_back_s,
         )
         metrics = Metrics(events, connector, feeds=sources.feeds, modes=modes, guard=guard, switching=switching)
-        metrics.watch(store, clock)
-        metrics.outcomes(dispatcher.outcomes)
         stack.callback(metrics.close)
+        _measure(metrics, store, clock, dispatcher)
 
         for site in await store.sites():
             await dispatcher.restore(site)
@@ -218,6 +216,12 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, guard, stop
         )
     log.info("service ended")
+
+
+def _measure(metrics: Metrics, store: Store, clock: Clock, dispatcher: Dispatcher) -> None:
+    """What is counted elsewhere."""
+    metrics.watch(store, clock)
+    metrics.outcomes(dispatcher.outcomes)
 
 
 def _require_free_ports(settings: Settings) -> None:

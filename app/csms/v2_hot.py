@@ -1,7 +1,7 @@
 """The hot messages of OCPP 2.x: Heartbeat, MeterValues, and TransactionEvents that say nothing but what was measured.
 
 An update that is the next of a running transaction, in order, with values without a slip and the charging state that
-is known: read into structs, and answered once it is on its way to the disk. Every other event takes the long way, and
+is known: read into structs, and answered once the store has it. Every other event takes the long way, and
 both make the same rows.
 """
 
@@ -139,8 +139,7 @@ class HotMessages2x:
                 at=sample.at,
                 received_at=event.received_at,
             )
-        if self._store.is_behind:
-            await self._store.catch_up()
+        await self._store.samples_written()
 
 
 def _when(sample: Sample) -> datetime:
