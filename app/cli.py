@@ -326,6 +326,7 @@ def _add_history_commands() -> None:
     import_app.command("transactions")(history.import_transactions_command)
     import_app.command("archive")(archive.import_archive_command)
     import_app.command("series")(signals.import_series_command)
+    import_app.command("prices")(signals.import_prices_command)
     import_app.command("tariff")(signals.import_tariff_command)
     export_app.command("cdrs")(history.export_cdrs_command)
     export_app.command("site")(archive.export_site_command)

@@ -1,4 +1,4 @@
-"""`smartcharge import series` and `import tariff`: thin commands, mounted by app/cli.py."""
+"""`smartcharge import series`, `import prices` and `import tariff`: thin commands, mounted by app/cli.py."""
 
 import asyncio
 import json
@@ -53,6 +53,24 @@ def import_series_command(
         )
         for quote in result.skipped.quotes:
             console.print(f"  {quote}", markup=False)
+
+    asyncio.run(work())
+
+
+def import_prices_command(
+    files: Annotated[list[Path], typer.Argument(help="JSON replies of Energy-Charts, e.g. one a day.")],
+    site: Annotated[str, typer.Option(help="The site that they are for.")],
+) -> None:
+    """Day-ahead prices that were fetched before, as the site's source would have stored them."""
+    from app.clock import SystemClock
+    from app.imports.cli import open_store
+    from app.imports.series import import_energy_charts
+
+    async def work() -> None:
+        async with open_store() as store:
+            for file in files:
+                result = await import_energy_charts(store, file, site_id=site, issued_at=SystemClock().now())
+                console.print(f"{file.name}: {result.values:,} prices of {result.step_minutes} minutes.")
 
     asyncio.run(work())
 

@@ -1,7 +1,7 @@
 """A series from a file: a column of times, which are the starts of their intervals, and a column of values."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,8 @@ from app.imports.rows import Progress, Skipped, no_progress, read_rows
 from app.series_units import NEVER_NEGATIVE, SeriesKind, kept_unit
 from app.sources.feed import stored
 from forecasts.errors import SourceError
-from forecasts.sources.published import Interval, Published, on_steps, started, unique
+from forecasts.sources.energy_charts import EnergyCharts
+from forecasts.sources.published import Interval, Published, Window, on_steps, started, unique
 
 
 @dataclass(slots=True)
@@ -76,6 +77,26 @@ async def import_series(
     result.repeated = len(pairs) - len(set(pairs))
     result.step_minutes = round(published.step / timedelta(minutes=1))
     return result
+
+
+async def import_energy_charts(store: Store, path: Path, *, site_id: str, issued_at: datetime) -> ImportedSeries:
+    """Store the day-ahead prices of a reply of Energy-Charts that was kept as a file, as its source would.
+
+    Raises `InvalidInputError`, `NotFoundError` and `OSError`; of a reply that is wrong nothing is stored.
+    """
+    site = await store.site(site_id)
+    any_time = Window(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # all that the reply has
+    try:
+        [published] = EnergyCharts("").parse([path.read_bytes()], any_time)
+    except SourceError as error:
+        raise InvalidInputError("file", f"{path.name}: {error}") from error
+    if published.unit != f"{site.currency}/kWh":
+        raise InvalidInputError("file", f"{path.name} is in {published.unit}, the site in {site.currency}")
+    series = stored(site_id, EnergyCharts("").name, [published], issued_at)
+    for one in series:
+        await store.add_series(one)
+    values, step_minutes = len(published.values), round(published.step / timedelta(minutes=1))
+    return ImportedSeries(rows=values, values=values, series=len(series), step_minutes=step_minutes)
 
 
 def _published(

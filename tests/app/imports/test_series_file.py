@@ -1,6 +1,7 @@
 """A series from a file, and what a plan makes of carbon."""
 
 import gzip
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from app.clock import SteppedClock
 from app.db.store import Store
 from app.errors import InvalidInputError
 from app.gather import FallbackOnly, Gatherer
-from app.imports.series import ImportedSeries, import_series
+from app.imports.series import ImportedSeries, import_energy_charts, import_series
 from app.site import Site
 from tests.forecasts.builders import sample
 from tests.stores import a_store
@@ -150,3 +151,32 @@ async def test_without_a_series_a_plan_knows_nothing_of_carbon(store: Store) -> 
 
     assert found.problem.carbon_kg_per_kwh is None
     assert "carbon" not in found.provenance
+
+
+def a_reply(start: datetime, *prices: float | None) -> dict[str, Any]:
+    seconds = [int((start + hour * timedelta(hours=1)).timestamp()) for hour in range(len(prices))]
+    return {"unix_seconds": seconds, "price": list(prices), "unit": "EUR / MWh", "license_info": "CC BY 4.0"}
+
+
+async def test_a_kept_reply_of_a_provider_is_stored_as_its_source_would(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "day.json"
+    file.write_text(json.dumps(a_reply(NOW, 80.0, -5.0, 120.0)), "utf-8")
+
+    result = await import_energy_charts(store, file, site_id="depot", issued_at=NOW)
+
+    [kept] = await store.series("depot", "import_price", NOW, NOW + timedelta(days=1))
+    assert (result.values, result.step_minutes) == (3, 60)
+    assert (kept.source, kept.values, kept.unit) == ("energy_charts", (0.08, -0.005, 0.12), "EUR/kWh")
+
+
+@pytest.mark.parametrize(
+    "text", ["<html>busy</html>", "{}", '{"unix_seconds": [1], "price": [1], "unit": "GBP / MWh"}']
+)
+async def test_a_reply_that_is_none_is_refused_and_leaves_nothing(store: Store, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "day.json"
+    file.write_text(text, "utf-8")
+
+    with pytest.raises(InvalidInputError, match=r"day\.json"):
+        await import_energy_charts(store, file, site_id="depot", issued_at=NOW)
+
+    assert await store.series("depot", "import_price", NOW, NOW + timedelta(days=1)) == []
