@@ -1,5 +1,6 @@
 """A series from a file: a column of times, which are the starts of their intervals, and a column of values."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,8 +87,9 @@ async def import_energy_charts(store: Store, path: Path, *, site_id: str, issued
     """
     site = await store.site(site_id)
     any_time = Window(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # all that the reply has
+    reply = await asyncio.to_thread(path.read_bytes)
     try:
-        [published] = EnergyCharts("").parse([path.read_bytes()], any_time)
+        [published] = EnergyCharts("").parse([reply], any_time)
     except SourceError as error:
         raise InvalidInputError("file", f"{path.name}: {error}") from error
     if published.unit != f"{site.currency}/kWh":
