@@ -48,6 +48,7 @@ async def test_on_a_line_that_is_slow_or_out_of_order(bad: Callable[[ChaosProxy]
         await ends_in_the_safe_state(depot)
 
 
+@pytest.mark.chaos  # half a minute each, most of it waiting
 async def test_on_a_line_that_is_cut_again_and_again(tmp_path: Path) -> None:
     async with a_depot(tmp_path, proxy=True, **IMPATIENT) as depot:
 
@@ -64,6 +65,7 @@ async def test_on_a_line_that_is_cut_again_and_again(tmp_path: Path) -> None:
         await ends_in_the_safe_state(depot)
 
 
+@pytest.mark.chaos  # half a minute each, most of it waiting
 async def test_on_a_line_that_is_half_open_for_longer_than_anybody_waits(tmp_path: Path) -> None:
     async with a_depot(tmp_path, proxy=True, **IMPATIENT) as depot:
         await depot.arrive("cs01")

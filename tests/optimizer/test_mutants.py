@@ -17,6 +17,7 @@ from tests.optimizer.builders import problems, rich_problems
 from tests.optimizer.mutants import OPERATORS, Mutant, mutants
 
 SITES = 200
+SEEDS = (1, 2, 3, 4)  # the next only where a kind of mutant was never made
 LEAST_MUTANTS = 1000
 LEAST_OF_A_KIND = 1
 LEAST_CAUGHT = 0.95
@@ -40,7 +41,6 @@ def test_at_least_95_percent_of_the_mutants_are_caught_and_every_rule_is_needed(
     made, caught, alone, together = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
 
     @given(problems(max_slots=10, max_evses=3) | rich_problems(max_slots=10))
-    @seed(1)  # always the same sites
     @settings(max_examples=SITES, database=None, phases=[Phase.generate], deadline=None)
     def mutate(problem: Problem) -> None:
         random = Random(made.total())
@@ -53,7 +53,10 @@ def test_at_least_95_percent_of_the_mutants_are_caught_and_every_rule_is_needed(
             caught[mutant.kind] += bool(violations(mutant.problem, mutant.schedule).caused)
             (alone if len(seers) == 1 else together).update(seers)
 
-    mutate()
+    for start in SEEDS:  # the same sites for the same loaded modules: hypothesis draws constants from them
+        seed(start)(mutate)()
+        if min(made[operator.__name__] for operator in OPERATORS) >= LEAST_OF_A_KIND:
+            break
 
     rate = caught.total() / made.total()
     missed = {kind: f"{made[kind] - caught[kind]} of {made[kind]}" for kind in made if caught[kind] < made[kind]}

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -64,8 +64,9 @@ class Line:
         await answer.after()
         return answer.events
 
-    async def begin(self) -> None:
-        start = a_start(transaction=self.name, evse={"id": self.evse_id, "connectorId": 1}, at=ago(seconds=50))
+    async def begin(self, at: datetime | None = None) -> None:
+        evse = {"id": self.evse_id, "connectorId": 1}
+        start = a_start(transaction=self.name, evse=evse, at=at or ago(seconds=50))
         await self.long(start)
 
 
@@ -120,11 +121,12 @@ async def rows(line: Line) -> tuple[list[Any], list[Any]]:
 @pytest.mark.parametrize("update", UPDATES)
 async def test_both_ways_make_the_same_rows_and_the_same_events(update: Json, store: Store) -> None:
     short, long = a_line(store, 1), a_line(store, 2)
+    begun_at, at = ago(seconds=50), ago(seconds=1)
     for line in (short, long):
-        await line.begin()
+        await line.begin(begun_at)
 
-    heard = await short.short(an_update(short, **update))
-    heard_long = await long.long(an_update(long, **update))
+    heard = await short.short(an_update(short, at=at, **update))
+    heard_long = await long.long(an_update(long, at=at, **update))
 
     assert heard is not None
     assert await rows(short) == await rows(long)
