@@ -6,7 +6,7 @@ Four kinds: a car that will not be ready, a station that disobeys, a degraded mo
 import asyncio
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -33,6 +33,7 @@ from app.site import Site, evse_key
 log = structlog.get_logger()
 
 LOOK_EVERY = timedelta(minutes=1)
+SOURCES_EVERY = timedelta(minutes=5)  # they are stale after hours, and each look reads of every site
 STEADY = timedelta(minutes=1)  # a mode that was over sooner is no alarm
 Key = tuple[str, AlarmKind, str]  # site, kind, subject
 
@@ -50,6 +51,8 @@ class Alarms:
         self._targets = targets
         self._open: dict[Key, Alarm] = {}
         self._inbox: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._sites: list[Site] = []
+        self._read_at: datetime | None = None
 
     async def run(self) -> None:
         unsubscribe = self._events.subscribe(self._hear)
@@ -98,6 +101,7 @@ class Alarms:
             case ModeChanged():
                 await self._look_at_mode(event.site_id)
             case SiteChanged():
+                self._read_at = None
                 await self._forget_if_gone(event.site_id)
             case _:
                 pass
@@ -134,9 +138,14 @@ class Alarms:
             await self._raise(site_id, "mode", wanted, f"mode {now.mode}: {now.reason}")
 
     async def _look_at_all(self) -> None:
-        for site in await self._store.sites():
+        now = self._clock.now()
+        reads = self._read_at is None or now - self._read_at >= SOURCES_EVERY
+        if reads:
+            self._sites, self._read_at = await self._store.sites(), now
+        for site in self._sites:
             await self._look_at_mode(site.id)
-            await self._look_at_sources(site)
+            if reads:
+                await self._look_at_sources(site)
 
     async def _look_at_sources(self, site: Site) -> None:
         stale = await stale_sources(self._store, site, self._clock.now())

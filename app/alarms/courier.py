@@ -26,6 +26,7 @@ FIRST_WAIT = timedelta(seconds=15)
 LONGEST_WAIT = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=1)
 LOOK_EVERY_S = 15.0
+LOOK_SELDOM_S = 3600.0  # where nobody is to be told
 
 
 class NotDeliveredError(Exception):
@@ -71,7 +72,7 @@ class Courier:
 
     async def _wait(self) -> None:
         heard = asyncio.ensure_future(self._woken.wait())
-        waited = asyncio.ensure_future(self._clock.sleep(LOOK_EVERY_S))
+        waited = asyncio.ensure_future(self._clock.sleep(LOOK_EVERY_S if self._targets else LOOK_SELDOM_S))
         try:
             await asyncio.wait({heard, waited}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -134,6 +134,7 @@ def demo_site() -> Site:
             "meters": [{"id": "building", "measures": "base_load"}, {"id": "pv", "measures": "pv"}],
             "tariff": {"kind": "series", "surcharge_per_kwh": 0.08, "export_price_per_kwh": 0.05},
             "base_load": {"annual_energy_kwh": 220_000, "max_kw": 65},
+            "session_defaults": {"wishes_bind": False},  # its drivers leave hours before they said, as real ones do
         }
     )
 
