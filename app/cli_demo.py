@@ -21,7 +21,7 @@ from app.demo.run import run_day
 from app.main import keyed_service
 from app.settings import Settings
 
-GUARD_PERIOD_S = 10  # of the simulated day: nothing happens there between two looks, and each costs real time
+AT_LEISURE = {"guard_period_s": 30.0, "reconcile_s": 60.0}  # a day in a minute: nothing goes wrong between two looks
 AT_CHAOS = {"guard_period_s": 5.0, "call_timeout_s": 5.0, "ping_interval_s": 3600.0}  # pings run on real time
 LOOPBACK = "127.0.0.1"  # the demo's passwords are known to everybody
 
@@ -29,7 +29,7 @@ LOOPBACK = "127.0.0.1"  # the demo's passwords are known to everybody
 async def demo_day(*, as_json: bool) -> int:
     """One simulated day; prints the result, and why it is not good if it is not. The exit status."""
     logs.configure("WARNING")
-    with demo_settings(http_port=0, ocpp_port=0, guard_period_s=GUARD_PERIOD_S) as settings:
+    with demo_settings(http_port=0, ocpp_port=0, **AT_LEISURE) as settings:
         result = await run_day(lambda clock: keyed_service(settings, clock))
     if as_json:
         sys.stdout.write(json.dumps(result.to_json(), indent=2) + "\n")
