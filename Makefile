@@ -14,7 +14,7 @@ demo: $(STAMP)  ## a simulated site with twelve charging stations, planned and c
 	@$(VENV)/bin/smartcharge demo
 
 test: lint  ## format, lint, types, import contracts and every test
-	@$(PYTHON) -m pytest -n 2 --dist worksteal -q
+	@$(PYTHON) -m pytest -n 3 --dist worksteal -q  # one more than two cores have: many tests wait for clocks and processes
 
 explore: $(STAMP)  ## the property tests again, on examples nobody has tried yet
 	@HYPOTHESIS_PROFILE=explore $(PYTHON) -m pytest -n 2 --dist worksteal -q

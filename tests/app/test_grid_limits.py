@@ -48,6 +48,7 @@ async def a_world(now: datetime = NOW, directory: Path | None = None) -> AsyncIt
         await store.save_site(Site.model_validate(SITE))
         world = World(store, clock)
         task = asyncio.create_task(world.limits.run())
+        await clock.run_until(now)  # what was in the store is known
         try:
             yield world
         finally:
