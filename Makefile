@@ -1,6 +1,6 @@
 # `make demo` and `make test` are the two commands. Everything else is a part of them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test explore chaos lint serve bench bench-peers bench-docs clean
+.PHONY: help demo test slow explore chaos lint serve bench bench-peers bench-docs clean
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
@@ -14,7 +14,10 @@ demo: $(STAMP)  ## a simulated site with twelve charging stations, planned and c
 	@$(VENV)/bin/smartcharge demo
 
 test: lint  ## format, lint, types, import contracts and every test
-	@$(PYTHON) -m pytest -n 3 --dist worksteal -q  # one more than two cores have: many tests wait for clocks and processes
+	@$(PYTHON) -m pytest -n 2 --dist worksteal -q
+
+slow: $(STAMP)  ## what takes half a minute each: a fresh installation, a whole day that is tampered with; CI runs it too
+	@$(PYTHON) -m pytest -n 2 -q -m slow
 
 explore: $(STAMP)  ## the property tests again, on examples nobody has tried yet
 	@HYPOTHESIS_PROFILE=explore $(PYTHON) -m pytest -n 2 --dist worksteal -q

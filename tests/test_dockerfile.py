@@ -31,6 +31,7 @@ def test_the_image_does_not_run_as_root_and_opens_both_ports() -> None:
     assert re.search(r"^HEALTHCHECK ", DOCKERFILE, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_its_install_and_start_commands_work_in_a_fresh_environment(tmp_path: Path) -> None:
     """Only what the Dockerfile copies is there, only what it installs, and its own start command and health check."""

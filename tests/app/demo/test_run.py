@@ -49,6 +49,7 @@ async def test_every_profile_is_verified_and_no_limit_is_exceeded(start_service:
     assert result.planned_cost > 0
 
 
+@pytest.mark.slow
 async def test_a_station_that_holds_something_else_than_it_was_sent_fails_the_day(start_service: Start) -> None:
     def more_than_was_sent(profile: HeldProfile) -> HeldProfile:
         if profile.purpose != "TxProfile":
