@@ -9,7 +9,7 @@ from functools import cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from app.csms.corrections import Corrections
 from app.meters.sources import MeterSource
@@ -187,6 +187,12 @@ class Site(Document):
     latitude: float | None = Field(default=None, ge=-90, le=90)
     longitude: float | None = Field(default=None, ge=-180, le=180)
     country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166, for holidays.")
+    subdivision: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=40,
+        description="The part of the country whose holidays hold, such as BY in DE or CA in US.",
+    )
     carbon_price_per_kg: NotNegative = Field(
         default=0.0, description="What a kg of CO2 from the grid weighs in a plan, in the site's currency; 0: nothing."
     )
@@ -230,6 +236,20 @@ class Site(Document):
         if name not in _time_zones():
             raise ValueError(f"{name!r} is no IANA time zone")
         return name
+
+    @field_validator("subdivision")
+    @classmethod
+    def _subdivision_exists(cls, code: str | None, info: ValidationInfo) -> str | None:
+        if code is None or "country" not in info.data:  # the country's own error is enough
+            return code
+        country = info.data["country"]
+        if country is None:
+            raise ValueError(f"{code!r} needs the site's country")
+        from forecasts.local_days import not_a_part_of, subdivisions_of  # brings pandas: only where one is named
+
+        if code not in subdivisions_of(country):
+            raise ValueError(not_a_part_of(country, code))
+        return code
 
     @model_validator(mode="after")
     def _hangs_together(self) -> "Site":

@@ -165,7 +165,7 @@ class SignalSource:
     async def _forecasts(self, site: Site, horizon: Horizon, index: pd.DatetimeIndex, now: datetime) -> _Forecasts:
         # A tariff or a limit that changed, as in a simulation, costs no new forecast.
         of = site.model_dump(
-            include={"time_zone", "country", "latitude", "longitude", "pv_arrays", "meters", "base_load"}
+            include={"time_zone", "country", "subdivision", "latitude", "longitude", "pv_arrays", "meters", "base_load"}
         )
         made = self._made.get(site.id)
         if made is None or not made.holds(of, index, now):
@@ -185,6 +185,7 @@ class SignalSource:
             time_zone=site.time_zone,
             issued_at=now,
             country=site.country,
+            subdivision=site.subdivision,
             annual_energy_kwh=site.base_load.annual_energy_kwh,
             profile=site.base_load.profile,
             fit=None if self._fits is None else await asyncio.to_thread(self._fits.of, site.id),
