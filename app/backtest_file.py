@@ -63,6 +63,11 @@ def not_negative(values: pd.Series, column: str, why: str) -> tuple[pd.Series, i
     return values.clip(lower=0.0), int((values < 0).sum())
 
 
+def holidays_in(country: str | None, subdivision: str | None) -> str:
+    """For a report: whose holidays are days off."""
+    return "none" if country is None else "-".join(filter(None, (country, subdivision)))
+
+
 def zone_of(time_zone: str | None) -> ZoneInfo | None:
     """Raises `InvalidInputError` for a name that nobody knows."""
     try:

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import pandas as pd
 
-from app.backtest_file import not_negative, read_columns
+from app.backtest_file import holidays_in, not_negative, read_columns
 from app.backtest_pictures import pictures_of, rows_of
 from app.backtest_report import Backtest, Column
 from app.errors import InvalidInputError
@@ -88,7 +88,7 @@ def backtest_load(
     said: dict[str, str | int | float | None] = {
         "file": name,
         "time zone": time_zone,
-        "holidays": "none" if country is None else "-".join(filter(None, (country, subdivision))),
+        "holidays": holidays_in(country, subdivision),
         "scored": f"{days[0]} to {days[-1]}",
         "issued": "at 12:00 for whole days, at 6, 9, 12, 15 and 18 o'clock for hours; with what was measured by then",
         **(about or {}),

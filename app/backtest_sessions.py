@@ -1,20 +1,21 @@
 """`smartcharge backtest sessions`: beliefs about stays and energy on a plain file of sessions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from math import isfinite
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from app.backtest_file import zone_of
+from app.backtest_file import holidays_in, zone_of
 from app.backtest_report import Backtest, Column, Picture
 from app.errors import InvalidInputError
-from app.imports.rows import Skipped, read_rows
+from app.imports.rows import Progress, Skipped, no_progress, read_rows
+from forecasts.errors import SeriesError
 from forecasts.local_days import local_dates
-from forecasts.session_backtest import SIMILAR, session_scores
+from forecasts.session_backtest import SIMILAR, Place, session_scores
 
 Known = TypeVar("Known", datetime, float)
 NEEDED = ("arrival", "departure", "energy_kwh")
@@ -41,29 +42,44 @@ COLUMNS = (
 
 
 def backtest_sessions_file(
-    file: Path, time_zone: str | None, first_day: datetime | None = None, end_day: datetime | None = None
+    file: Path,
+    time_zone: str | None,
+    first_day: datetime | None = None,
+    end_day: datetime | None = None,
+    country: str | None = None,
+    subdivision: str | None = None,
+    progress: Progress = no_progress,
 ) -> Backtest:
     """Raises `InvalidInputError` for a file that cannot be meant, and where no session is left to score."""
     sessions, short = read_sessions(file, time_zone)
-    zone = time_zone or "UTC"
-    dates = local_dates(pd.DatetimeIndex(sessions["arrival"]), zone)
+    place = Place(time_zone or "UTC", country, subdivision)
+    dates = local_dates(pd.DatetimeIndex(sessions["arrival"]), place.time_zone)
     begin, last = dates.min().item(), dates.max().item()
     start = begin + timedelta(days=min(KNOWN_DAYS, (last - begin).days // 2)) if first_day is None else first_day.date()
     end = last + timedelta(days=1) if end_day is None else end_day.date()
+    start, end = max(start, begin), min(end, last + timedelta(days=1))
     days = [start + timedelta(days=n) for n in range((end - start).days)]
-    table = session_scores(sessions, time_zone=zone, days=days)
+    try:
+        table = session_scores(sessions, place=place, days=days, progress=progress)
+    except SeriesError as error:
+        raise InvalidInputError(error.field, error.message) from error
     if table.empty:
         raise InvalidInputError("from", f"leaves no session to score: the file reaches from {begin} to {last}")
-    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    rows = rows_of(table)
     return Backtest(
         "sessions",
         f"Sessions of {file.name}",
-        _about(file, zone, sessions, short, days),
+        _about(file, place, sessions, short, days),
         COLUMNS,
         rows,
-        (_picture(rows),),
+        (picture_of(rows),),
         (TOTALS_ONLY,),
     )
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of `session_scores`, for a report."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def read_sessions(file: Path, time_zone: str | None) -> tuple[pd.DataFrame, int]:
@@ -158,11 +174,12 @@ def _required(value: Known | None, name: str, place: str) -> Known:
 
 
 def _about(
-    file: Path, zone: str, sessions: pd.DataFrame, short: int, days: list[date]
+    file: Path, place: Place, sessions: pd.DataFrame, short: int, days: list[date]
 ) -> dict[str, str | int | float | None]:
     return {
         "file": file.name,
-        "time zone": zone,
+        "time zone": place.time_zone,
+        "holidays": holidays_in(place.country, place.subdivision),
         "sessions": len(sessions),
         f"left out, below {LEAST_KWH} kWh": short,
         "drivers known": int(sessions["user_id"].nunique()),
@@ -171,11 +188,12 @@ def _about(
     }
 
 
-def _picture(rows: list[dict[str, object]]) -> Picture:
+def picture_of(rows: Sequence[Mapping[str, Any]], about: str = "") -> Picture:
+    """How much less the belief misses, the longer a car is there."""
     own = [row for row in rows if row["model"] == SIMILAR]
     hours = [row["hour"] for row in own]
     return Picture(
-        "How the belief sharpens while a car stays",
+        f"{about}how the belief sharpens while a car stays" if about else "How the belief sharpens while a car stays",
         [
             {"x": hours, "y": [row["stay_pinball_h"] for row in own], "name": "stay, h", "mode": "lines+markers"},
             {

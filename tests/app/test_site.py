@@ -85,7 +85,7 @@ def test_what_is_wrong_is_refused_with_its_path_and_the_reason(
 
 
 def test_a_part_that_the_country_does_not_have_is_refused_with_those_that_it_has() -> None:
-    with pytest.raises(ValidationError, match="'CA' is no part of DE .* there is Augsburg, BB, BE, BW, BY") as refused:
+    with pytest.raises(ValidationError, match=r"'CA' is no part of DE .* there is Augsburg, BB, BE, BW, BY") as refused:
         Site.model_validate(DOCUMENT | {"country": "DE", "subdivision": "CA"})
 
     assert refused.value.errors()[0]["loc"] == ("subdivision",)

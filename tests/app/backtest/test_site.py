@@ -101,7 +101,7 @@ async def test_days_that_have_nothing_are_refused(tmp_path: Path) -> None:
     async with a_store(SteppedClock(NOW), directory=tmp_path) as store:
         await store.save_site(DEPOT)
 
-        with pytest.raises(InvalidInputError, match="neither base load nor PV measured"):
+        with pytest.raises(InvalidInputError, match="no base load, PV or session measured"):
             await backtest_site(store, DEPOT, NOW)
         with pytest.raises(InvalidInputError, match="2026-06-05 to 2026-06-01 are not 1 to 366 days"):
             await backtest_site(store, DEPOT, NOW, first_day=NOW.date() + timedelta(days=4))
@@ -127,7 +127,7 @@ async def test_a_site_without_measurements_says_so() -> None:
         reply = await api.client.get("/v1/sites/depot/forecast-quality")
 
     assert reply.status_code == 422
-    assert "neither base load nor PV measured" in reply.text
+    assert "no base load, PV or session measured" in reply.text
 
 
 def test_an_unknown_site_is_one_line(
