@@ -84,6 +84,7 @@ def backtest_load(
     days = scored_days(load_kw, time_zone, first_day, end_day)
     place = Place(time_zone, country, subdivision)
     result, trees = score_load(load_kw, place, days, HORIZONS, progress)
+    require_scores(result, days)
     notes = [] if trees else ["Without boosted trees: pip install 'smartcharge[ml]' adds them."]
     said: dict[str, str | int | float | None] = {
         "file": name,
@@ -122,8 +123,18 @@ def score_load(
             models, load_kw, time_zone=place.time_zone, days=days, horizons=horizons, progress=progress
         )
     except SeriesError as error:
+        if error.field in ("country", "subdivision"):
+            raise InvalidInputError(error.field, error.message) from error
         raise InvalidInputError("file", str(error)) from error
     return result, trees
+
+
+def require_scores(result: Backtested, days: Sequence[date]) -> None:
+    """Raises `InvalidInputError` where not one forecast met a measurement."""
+    if not result.table["slots"].any():
+        raise InvalidInputError(
+            "file", f"holds nothing to score from {days[0]} to {days[-1]}: too little is known before"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +206,7 @@ def scored_days(
     span = (last - begin).days
     least = min(known, max(span // 2, min(LEAST_DAYS, span - 1)))
     start = begin + timedelta(days=least) if first_day is None else first_day.date()
+    start = max(start, begin)
     end = last + timedelta(days=1) if end_day is None else min(end_day.date(), last + timedelta(days=1))
     days = [start + timedelta(days=n) for n in range((end - start).days)]
     if not days:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from app.backtest_file import holidays_in, zone_of
+from app.backtest_file import FIRST_YEAR, LARGEST, LAST_YEAR, holidays_in, zone_of
 from app.backtest_report import Backtest, Column, Picture
 from app.errors import InvalidInputError
 from app.imports.rows import Progress, Skipped, no_progress, read_rows
@@ -20,6 +20,8 @@ from forecasts.session_backtest import SIMILAR, Place, session_scores
 Known = TypeVar("Known", datetime, float)
 NEEDED = ("arrival", "departure", "energy_kwh")
 LEAST_KWH = 0.3  # who takes less was not charging
+MOST_KW = 1000.0  # as mean over a stay: what the largest chargers of lorries deliver
+LONGEST_STAY = timedelta(days=366)
 USUAL_KW = 7.4  # where a file does not say what car and EVSE can do
 KNOWN_DAYS = 21
 TOTALS_ONLY = (
@@ -90,10 +92,13 @@ def read_sessions(file: Path, time_zone: str | None) -> tuple[pd.DataFrame, int]
     """
     zone, skipped = zone_of(time_zone), Skipped()
     rows, seen, short = [], dict[str, str](), 0
-    for place, row in read_rows(file, skipped):
+    for line, row in read_rows(file, skipped):
+        place = f"{file.name}, {line}"
+        if None in row:  # a decimal comma, or a row of another table
+            raise InvalidInputError("file", f"{place}: has more values than the first line has columns: {row[None]!r}")
         missing = [name for name in NEEDED if name not in row]
         if missing:
-            raise InvalidInputError("file", f"has no column {missing[0]!r}, only {sorted(map(str, row))}")
+            raise InvalidInputError("file", f"{place}: has no column {missing[0]!r}, only {sorted(map(str, row))}")
         if (number := _text(row, "session_id")) is not None:
             if number in seen:
                 raise InvalidInputError(f"{place}: session_id", f"{number!r} was there before, in {seen[number]}")
@@ -102,6 +107,13 @@ def read_sessions(file: Path, time_zone: str | None) -> tuple[pd.DataFrame, int]
         energy_kwh = _required(_number(row, "energy_kwh", place), "energy_kwh", place)
         if departure <= arrival:
             raise InvalidInputError(f"{place}: departure", f"{departure.isoformat()} is not after the arrival")
+        if departure - arrival > LONGEST_STAY:
+            days = (departure - arrival).days
+            raise InvalidInputError(f"{place}: departure", f"{departure.isoformat()} is {days} days after the arrival")
+        if energy_kwh > MOST_KW * ((departure - arrival) / timedelta(hours=1)):
+            raise InvalidInputError(
+                f"{place}: energy_kwh", f"{energy_kwh:g} is more than {MOST_KW:g} kW throughout: is it Wh?"
+            )
         if energy_kwh < LEAST_KWH:
             short += 1
             continue
@@ -139,12 +151,19 @@ def _moment(row: Mapping[str, object], name: str, zone: ZoneInfo | None, place: 
             moment = datetime.fromisoformat(text)
         except ValueError as error:
             raise InvalidInputError(f"{place}: {name}", f"{raw!r} is no ISO 8601 time") from error
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise InvalidInputError(f"{place}: {name}", f"{str(raw)!r} is not within the years {FIRST_YEAR} to {LAST_YEAR}")
     if moment.tzinfo is None:
         if zone is None:
             raise InvalidInputError(
                 f"{place}: {name}", f"{str(raw)!r} has no offset: say which clock it is with --timezone"
             )
-        moment = moment.replace(tzinfo=zone)
+        first, second = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        if first > second:  # skipped in spring
+            raise InvalidInputError(
+                f"{place}: {name}", f"{str(raw)!r} does not exist in {zone}: the clock was put forward"
+            )
+        return first
     return moment.astimezone(UTC)
 
 
@@ -156,8 +175,8 @@ def _number(row: Mapping[str, object], name: str, place: str) -> float | None:
         number = float(text)
     except ValueError as error:
         raise InvalidInputError(f"{place}: {name}", f"{row[name]!r} is not a number") from error
-    if not isfinite(number) or number < 0:
-        raise InvalidInputError(f"{place}: {name}", f"{row[name]!r} is not a number of at least 0")
+    if not isfinite(number) or not 0 <= number <= LARGEST:
+        raise InvalidInputError(f"{place}: {name}", f"{row[name]!r} is not a number of at least 0 that can be meant")
     return number
 
 

@@ -172,6 +172,7 @@ def fit_load(
 def _measured(history: pd.Series, first_slot: pd.Timestamp, slot: timedelta, issued: pd.Timestamp) -> pd.Series:
     """What is known, on the grid of slots, up to the last value; half a slot says enough about its mean power."""
     known = known_on_grid(history, first_slot, slot, issued=issued, reach=timedelta(days=OLDEST_DAYS), min_coverage=0.5)
+    known = known.clip(lower=0.0)  # PV that was not subtracted: what the building draws is never negative
     return known.loc[: known.last_valid_index()] if known.notna().any() else known[:0]
 
 

@@ -32,7 +32,7 @@ def test_a_new_site_is_forecast_no_worse_than_by_the_naive_model(shape: str) -> 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_site_of_some_weeks_is_forecast_no_worse_than_by_the_naive_model(shape: str) -> None:
-    found = losses(a_load(shape), range(14, 40, 5))
+    found = losses(a_load(shape), range(14, 40, 2))
 
     assert ratio(found) <= WORSE_AT_MOST
 
