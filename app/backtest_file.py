@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from pathlib import Path
+from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -39,8 +40,7 @@ def read_columns(
     values: dict[str, list[float]] = {name: [] for name in names}
     for line, row in read_rows(path, skipped):
         place = f"{path.name}, {line}"
-        if None in row:  # a decimal comma, or a row of another table
-            raise InvalidInputError("file", f"{place}: has more values than the first line has columns: {row[None]!r}")
+        refuse_surplus(row, place)
         for name in (time_column, *names):
             if name not in row:
                 raise InvalidInputError("file", f"{place}: has no column {name!r}, only {sorted(map(str, row))}")
@@ -62,6 +62,13 @@ def read_columns(
         )
     index = pd.DatetimeIndex(list(stamps), name="time")
     return pd.DataFrame(values, index=index, dtype="float64").sort_index()
+
+
+def refuse_surplus(row: Mapping[str, object], place: str) -> None:
+    """A row of CSV with more values than columns was meant otherwise: a decimal comma, or a row of another table."""
+    surplus = cast("Mapping[str | None, object]", row).get(None)
+    if surplus is not None:
+        raise InvalidInputError("file", f"{place}: has more values than the first line has columns: {surplus!r}")
 
 
 def not_negative(values: pd.Series, column: str, why: str) -> tuple[pd.Series, int]:

@@ -100,9 +100,9 @@ def backtest_pv_file(
     power_kw = power_kw * UNITS[unit]
     peak_kw = sum(array.peak_kw for array in roof.arrays)
     if power_kw.max() > MOST_OF_PEAK * peak_kw:
-        at = power_kw.idxmax()
+        at = power_kw.index[int(power_kw.argmax())]
         raise InvalidInputError(
-            value_column, f"{power_kw[at]:g} kW at {at.isoformat()} of {peak_kw:g} kWp: is it W? There is --unit"
+            value_column, f"{power_kw.max():g} kW at {at.isoformat()} of {peak_kw:g} kWp: is it W? There is --unit"
         )
     weather = Weather(ghi, table["temp_air"])
     zone = time_zone or "UTC"

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from app.backtest_file import FIRST_YEAR, LARGEST, LAST_YEAR, holidays_in, zone_of
+from app.backtest_file import FIRST_YEAR, LARGEST, LAST_YEAR, holidays_in, refuse_surplus, zone_of
 from app.backtest_report import Backtest, Column, Picture
 from app.errors import InvalidInputError
 from app.imports.rows import Progress, Skipped, no_progress, read_rows
@@ -94,8 +94,7 @@ def read_sessions(file: Path, time_zone: str | None) -> tuple[pd.DataFrame, int]
     rows, seen, short = [], dict[str, str](), 0
     for line, row in read_rows(file, skipped):
         place = f"{file.name}, {line}"
-        if None in row:  # a decimal comma, or a row of another table
-            raise InvalidInputError("file", f"{place}: has more values than the first line has columns: {row[None]!r}")
+        refuse_surplus(row, place)
         missing = [name for name in NEEDED if name not in row]
         if missing:
             raise InvalidInputError("file", f"{place}: has no column {missing[0]!r}, only {sorted(map(str, row))}")

@@ -58,7 +58,8 @@ def losses(load_kw: pd.Series, days_known: Iterable[int] = range(3, LAST_DAY), d
 
 def ratio(some: Iterable[Loss]) -> float:
     """Ours by the naive model's, of all together."""
-    own, naive = (sum(column) for column in zip(*((loss.own, loss.naive) for loss in some), strict=True))
+    found = list(some)
+    own, naive = sum(loss.own for loss in found), sum(loss.naive for loss in found)
     if naive <= NOTHING:
         return 1.0 if own <= NOTHING else inf
     return own / naive

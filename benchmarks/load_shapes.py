@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from forecasts.local_days import day_slots, local_dates, minutes_of_day, weekday
 
 TIME_ZONE = "Europe/Berlin"
 SPRING, AUTUMN = date(2026, 3, 23), date(2026, 10, 19)  # Mondays, six days before the clock changes
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 class Clock:
