@@ -18,6 +18,7 @@ from app.db.store import Store
 from app.errors import AlreadyPlannedError, AppError, NotFoundError
 from app.events import (
     ChargingLimitChanged,
+    ClockJumped,
     Event,
     Events,
     GridLimitChanged,
@@ -139,6 +140,9 @@ class Control:
                 | SignalsArrived(kind="import_price" | "export_price")
             ):
                 self.replan(event.site_id)
+            case ClockJumped():
+                for site_id in await self._sites_to_control():
+                    self.replan(site_id)
             case ReadingsArrived():
                 await self._look_at_meters(event.site_id)
             case _:

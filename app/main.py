@@ -32,7 +32,7 @@ from app.dispatch import Dispatcher
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.switching import Switching
 from app.errors import InvalidInputError
-from app.events import Events
+from app.events import ClockJumped, Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer, LoadFits, Refitting
 from app.grid_limits import GridLimits
@@ -96,7 +96,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     horizon = timedelta(hours=settings.horizon_hours)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, clock))
-        events = Events()
+        events = _events_of(clock)
         keys = Keys(store, clock)
         executor = solving_executor(settings)
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
@@ -324,6 +324,19 @@ class _Withheld:
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()
+
+
+def _events_of(clock: Clock) -> Events:
+    """Those of this process, of which a clock that is set is one."""
+    events = Events()
+
+    def tell(by: timedelta) -> None:
+        log.warning("the clock was set", by_s=by.total_seconds())
+        events.publish(ClockJumped(by.total_seconds(), clock.now()))
+
+    if isinstance(clock, SystemClock):
+        clock.on_jump = tell
+    return events
 
 
 async def _refitted(store: Store, fits: LoadFits, clock: Clock) -> None:
