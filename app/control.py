@@ -37,7 +37,7 @@ from app.events import (
     WishChanged,
 )
 from app.gather.away import away_from
-from app.planner import Kind
+from app.planning.planner import Kind
 from app.site import Site
 from forecasts.errors import ForecastError
 from optimizer.errors import OptimizerError

@@ -33,7 +33,6 @@ from app.dispatch.reconciler import Reconciler
 from app.dispatch.switching import Switching
 from app.errors import InvalidInputError
 from app.events import ClockJumped, Events
-from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer, LoadFits, Refitting
 from app.grid_limits import GridLimits
 from app.guard import Guard
@@ -41,18 +40,19 @@ from app.keys import Keys
 from app.meters.meters import Meters
 from app.metrics import Metrics
 from app.modes import Modes
-from app.nightly import Nightly, NightlyResult, run_nightly
 from app.observations import Observations
-from app.outcome import Outcomes
-from app.planner import Planner
+from app.planning.executor import make_executor
+from app.planning.nightly import Nightly, NightlyResult, run_nightly
+from app.planning.outcome import Outcomes
+from app.planning.planner import Planner
+from app.planning.simulate import Simulator
+from app.planning.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 from app.readiness import Readiness
 from app.server import bind, in_url, listening
 from app.settings import Settings
 from app.settlement import Settlement
-from app.simulate import Simulator
 from app.sources.feed import Feed
 from app.sources.sources import open_sources
-from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 from app.watch import Watch
 
 log = structlog.get_logger()
@@ -268,7 +268,7 @@ def solving_executor(settings: Settings) -> Executor:
     """Where solves run. Raises `InvalidInputError` for a Dask scheduler that is missing or open to everybody."""
     if settings.solve_workers != "dask":
         return make_executor(settings.solve_workers)
-    from app.dask_executor import DaskAddress, DaskExecutor
+    from app.planning.dask_executor import DaskAddress, DaskExecutor
 
     if settings.dask_scheduler is None:
         raise InvalidInputError("SMARTCHARGE_DASK_SCHEDULER", "is not set, and SMARTCHARGE_SOLVE_WORKERS is dask")

@@ -14,7 +14,7 @@ from app.demo.chaos_proxy import ChaosProxy
 from app.dispatch.obedience import GRACE_S
 from app.gather.prices import PriceSource
 from app.main import service
-from app.nightly import next_run
+from app.planning.nightly import next_run
 from app.site import Site
 from forecasts.series import utc_index
 from tests.e2e.builders import SLOWEST_S, a_client, connected, settings
