@@ -14,6 +14,9 @@ from typing import Any
 
 import structlog
 
+from app.actuators.actuated import Actuated
+from app.actuators.actuators import Actuators
+from app.actuators.post import Surroundings
 from app.alarms import Alarms, Courier
 from app.alarms.mail import MailServer
 from app.api.application import create_api
@@ -36,7 +39,7 @@ from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer, LoadFits, Refitting
 from app.grid_limits import GridLimits
-from app.guard import Guard
+from app.guard import Guard, Look
 from app.keys import Keys
 from app.meters.meters import Meters
 from app.metrics import Metrics
@@ -110,6 +113,18 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         switching = Switching(settings.profile_writes_a_day, settings.charging_starts_a_day)
         dispatcher = Dispatcher(connector, store, events, clock, switching=switching)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
+        modes, grid_limits = Modes(store, clock, events), GridLimits(store, clock, events)
+        actuators = _commanding(
+            settings,
+            store,
+            clock,
+            events,
+            dispatcher,
+            modes,
+            grid_limits,
+            look=lambda site_id: guard.last(site_id),  # noqa: PLW0108 -- the guard is made further down
+            replan=lambda site_id: control.replan(site_id),  # noqa: PLW0108 -- and so is the control
+        )
         gatherer = Gatherer(
             store,
             clock,
@@ -118,9 +133,19 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             horizon=horizon,
             fits=LoadFits(settings.data_dir / FITS),
             live=lambda site: guard.residual(site),  # noqa: PLW0108 -- the guard is made further down
+            fleet=actuators,
         )
-        modes, timed_out = Modes(store, clock, events), TimedOut(settings.data_dir / OF_SITES)
-        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out, modes)
+        planner = Planner(
+            store,
+            gatherer,
+            Actuated(dispatcher, actuators),
+            clock,
+            events,
+            executor,
+            settings.solver,
+            TimedOut(settings.data_dir / OF_SITES),
+            modes,
+        )
         simulator = Simulator(
             store,
             clock,
@@ -139,11 +164,11 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             debounce_s=settings.replan_debounce_s,
             first_s=settings.replan_first_s,
             connected=connector.connected,
+            actuated=actuators.sites,
         )
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan, every_s=settings.reconcile_s)
         nightly = Nightly(store, planner, clock, connected=connector.connected)
         settlement, outcomes = Settlement(store, clock, events), Outcomes(store, clock, events)
-        grid_limits = GridLimits(store, clock, events)
         sources = await stack.enter_async_context(open_sources(settings, store, clock, events, grid_limits))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
@@ -159,7 +184,15 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             period_s=settings.guard_period_s,
             give_back_s=settings.guard_give_back_s,
         )
-        metrics = Metrics(events, connector, feeds=sources.feeds, modes=modes, guard=guard, switching=switching)
+        metrics = Metrics(
+            events,
+            connector,
+            feeds=sources.feeds,
+            modes=modes,
+            guard=guard,
+            switching=switching,
+            units=actuators.all_units,
+        )
         stack.callback(metrics.close)
         _measure(metrics, store, clock, dispatcher)
 
@@ -169,6 +202,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             "control": control.run(),
             "grid limits": grid_limits.run(),
             "guard": guard.run(),
+            "actuators": actuators.run(),
             "meters": Meters(store, clock, events, settings).run(),
             "reconciler": reconciler.run(),
             "nightly": nightly.run(),
@@ -196,6 +230,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             remotes=remotes,
             modes=modes,
             guard=guard,
+            actuators=actuators,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
@@ -216,6 +251,23 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, guard, stop
         )
     log.info("service ended")
+
+
+def _commanding(
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    events: Events,
+    dispatcher: Dispatcher,
+    modes: Modes,
+    grid_limits: GridLimits,
+    *,
+    look: Callable[[str], Look | None],
+    replan: Callable[[str], None],
+) -> Actuators:
+    """Who commands batteries and inverters, with all that they go by."""
+    around = Surroundings(modes.of, look, dispatcher.restraint.standings, grid_limits.in_force, replan)
+    return Actuators(store, clock, events, settings, around)
 
 
 def _measure(metrics: Metrics, store: Store, clock: Clock, dispatcher: Dispatcher) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from app.actuators.fleet import Fleet, KnowsFleet, NobodyCommands
 from app.cdr import total_power_w
 from app.clock import Clock
 from app.csms.connector import Passport
@@ -23,7 +24,7 @@ from app.gather.external_limits import external_limits
 from app.gather.grid_cap import limits_provenance, under_grid_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
-from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
+from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured, without_batteries
 from app.gather.load_fits import LoadFits
 from app.gather.month_peak import MonthPeaks
 from app.gather.phases import PhasesBefore
@@ -107,7 +108,10 @@ class Gatherer:
         horizon: timedelta,
         fits: LoadFits | None = None,
         live: LiveOf = lambda _: Unmetered(),
+        fleet: KnowsFleet | None = None,
     ) -> None:
+        """`fleet` knows which batteries and inverters obey; None: nobody commands any."""
+        self._fleet = fleet or NobodyCommands()
         self._store = store
         self._clock = clock
         self._limits = limits
@@ -159,6 +163,7 @@ class Gatherer:
         told = await self._store.charging_limits(site_id=site.id)
         live: Live = Unmetered() if is_what_if else self._live(site)
         external = external_limits(site, told, now, horizon.start + timedelta(minutes=site.slot_minutes))
+        fleet = Fleet(pv_curtailable=site.pv_curtailable) if is_what_if else await self._fleet.fleet(site, horizon.end)
         problem = Problem(
             horizon=horizon,
             connection=Connection(
@@ -181,22 +186,28 @@ class Gatherer:
             sessions=tuple(sessions),
             base_load_kw=_scaled(signals.base_load_kw, what_if.base_load_factor),
             base_load_high_kw=at_least_as_measured(
-                _scaled(signals.base_load_high_kw, what_if.base_load_factor), live.building_kw, horizon
+                _scaled(signals.base_load_high_kw, what_if.base_load_factor),
+                without_batteries(site, live.building_kw, fleet.measured_kw),
+                horizon,
             ),
             base_load_low_kw=_scaled(signals.base_load_low_kw, what_if.base_load_factor),
             pv_kw=_scaled(signals.pv_kw, what_if.pv_factor),
             pv_low_kw=_scaled(signals.pv_low_kw, what_if.pv_factor),
             pv_high_kw=_scaled(signals.pv_high_kw, what_if.pv_factor),
-            pv_curtailable=site.pv_curtailable,
+            pv_curtailable=fleet.pv_curtailable,
             import_price_per_kwh=signals.priced.import_price_per_kwh,
             export_price_per_kwh=signals.priced.export_price_per_kwh,
             carbon_kg_per_kwh=emissions.kg_per_kwh,
             carbon_price_per_kg=site.carbon_price_per_kg,
-            batteries=what_if.batteries,
+            batteries=(*what_if.batteries, *fleet.batteries),
             demand_charges=await self._month_peaks.onto(
                 await self._demand_charges.of(site, signals, horizon), site, now
             ),
-            reservations=(*self._reservations(site, planned, now, horizon.end), *live.reservations()),
+            reservations=(
+                *self._reservations(site, planned, now, horizon.end),
+                *live.reservations(),
+                *fleet.reservations,
+            ),
             currency=site.currency,
             time_zone=site.time_zone,
             unmet_price_per_kwh=(
@@ -215,7 +226,9 @@ class Gatherer:
         provenance = signals.provenance | emissions.provenance | lost_ones | set_by_hand
         if grid_limits:
             provenance |= {"grid_limits": limits_provenance(grid_limits)}
-        return Gathered(problem, provenance, transactions, _warnings(site, problem))
+        if fleet.said:
+            provenance |= {"not_commanded": dict(fleet.said)}
+        return Gathered(problem, provenance, transactions, (*_warnings(site, problem), *fleet.warnings))
 
     async def _sessions(self, site: Site, now: datetime, end: datetime) -> tuple[list[Transaction], list[Session]]:
         recent = await self._store.transactions(site_id=site.id, start=now - RECENT, limit=MAX_TRANSACTIONS)

@@ -33,6 +33,16 @@ class Unmetered:
 LiveOf = Callable[[Site], Live]
 
 
+def without_batteries(site: Site, building_kw: float | None, batteries_kw: float) -> float | None:
+    """What is left of a building that a grid meter shows with the batteries in it; `batteries_kw` charging positive.
+
+    They are the plan's own: counted twice, a battery that charges would take the room of the cars.
+    """
+    if building_kw is None or any(meter.measures == "base_load" and meter.interval_s for meter in site.meters):
+        return building_kw
+    return max(0.0, building_kw - batteries_kw)
+
+
 def at_least_as_measured(high_kw: tuple[float, ...], measured_kw: float | None, horizon: Horizon) -> tuple[float, ...]:
     """The cautious base load, raised to what is drawn now in every slot that begins within `HOLDS`."""
     if measured_kw is None:
