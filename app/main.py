@@ -183,6 +183,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             control.replan,
             period_s=settings.guard_period_s,
             give_back_s=settings.guard_give_back_s,
+            batteries=actuators.charging_kw,
         )
         metrics = Metrics(
             events,

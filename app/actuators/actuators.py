@@ -246,8 +246,12 @@ class Actuators:
             await self._until_due(post, unit)
 
     async def _work(self, post: Post, unit: Unit) -> None:
+        if not unit.is_reached:  # what is sent to nobody may still arrive: of that there must not be more and more
+            await unit.read()
         now = self._clock.now()
         wish = post.wish(unit, now)
+        if not unit.is_reached:
+            return
         if wish is not None and unit.is_due(wish, now):
             if not await self._is_overtaken(post, unit):
                 await unit.tell(wish)

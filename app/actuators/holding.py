@@ -38,10 +38,6 @@ class Holding:
     def confirmed(self, command: Command) -> "Holding":
         return Holding((Held(command.power_kw, command.valid_until),), is_known=True)
 
-    def refused(self, before: "Holding") -> "Holding":
-        """As it was before the command."""
-        return replace(before, obeys=self.obeys)
-
     def seen(self, power_kw: float | None, until: datetime) -> "Holding":
         """It shows something that is none of ours; it may for as long as anything may."""
         return Holding((Held(power_kw, until),), is_known=True, obeys=self.obeys)

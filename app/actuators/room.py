@@ -9,29 +9,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from app.actuators.devices import Device
-from app.dispatch.fuses import Floats, Fuse, fuses_of
+from app.dispatch.fuses import Floats, fuses_of, load_per_kw
 from app.dispatch.restraint import Standing
 from app.site import Site
 from optimizer.domain import CONNECTION, PHASES
 
 CLOSE = 1e-6  # kW or A: floating point
-
-
-def circuits_above(site: Site, circuit_id: str | None) -> set[str]:
-    """What a load at `circuit_id` goes through, the connection too."""
-    parents = {circuit.id: circuit.parent for circuit in site.circuits}
-    above = {CONNECTION}
-    while circuit_id is not None:
-        above.add(circuit_id)
-        circuit_id = parents[circuit_id]
-    return above
-
-
-def load_of_kw(site: Site, rows: Sequence[Fuse], circuit_id: str | None) -> Floats:
-    """(fuse): what one kW there puts on each, in its own unit; a battery's inverter draws evenly from three phases."""
-    above = circuits_above(site, circuit_id)
-    a_per_kw = 1000 / site.connection.voltage_v / len(PHASES)
-    return np.array([0.0 if row.circuit_id not in above else 1.0 if row.phase is None else a_per_kw for row in rows])
 
 
 def charge_room_kw(
@@ -55,7 +38,7 @@ def charge_room_kw(
         if row.circuit_id == CONNECTION:
             left[index] -= building_kw if row.phase is None else by_phase_a[row.phase]
     for other, charge_kw in others_kw.items():
-        left -= load_of_kw(site, fuses.rows, other.circuit_id) * charge_kw
-    load = load_of_kw(site, fuses.rows, device.circuit_id)
+        left -= load_per_kw(site, fuses.rows, other.circuit_id) * charge_kw
+    load = load_per_kw(site, fuses.rows, device.circuit_id)
     mine = load > 0
     return max(0.0, float(np.min(left[mine] / load[mine], initial=np.inf)) + CLOSE)

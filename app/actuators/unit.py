@@ -23,6 +23,7 @@ log = structlog.get_logger()
 SAME_KW = 0.02  # a smaller difference is no reason for a command
 TIMES = 3  # so many read-backs that speak against it make a device one that ignores its commands
 GIVEN_UP_FOR = timedelta(minutes=15)
+GIVEN_UP_AGAIN = timedelta(minutes=1)  # meanwhile it is told its safe value so often
 STRANGERS = timedelta(hours=1)  # so long what somebody else has set may hold
 READ_EVERY = timedelta(seconds=15)
 TOLD_AGAIN_AFTER = timedelta(seconds=10)
@@ -75,6 +76,8 @@ class Unit:
         self._read_soc = read_soc
         self._changed = changed
         self._contradictions = 0
+        self._fault = ""  # for which it was given up
+        self._tried_at = clock.now()
         self._turn = asyncio.Lock()
 
     # --- what is known of it
@@ -91,8 +94,10 @@ class Unit:
 
     def not_planned(self, now: datetime) -> str | None:
         """Why no plan may count on it; None: it may."""
-        if self.given_up_until is not None and now < self.given_up_until:
-            return f"it did not do what it was told ({self.detail}); tried again at {self.given_up_until.isoformat()}"
+        if self._is_given_up(now) and self.given_up_until is not None:
+            return (
+                f"it does not do what it is told ({self._fault}); planned again from {self.given_up_until.isoformat()}"
+            )
         if not self.is_reached:
             return f"it is not reached: {self.detail or 'not yet'}"
         if self.device.kind == "battery" and self.soc_now(now) is None:
@@ -108,6 +113,8 @@ class Unit:
             return self._is_long_enough(wish, now)
         command, _ = self.last
         since = now - command.at
+        if self._is_given_up(now) and now - self._tried_at < GIVEN_UP_AGAIN:
+            return False
         if not _is_same(command.power_kw, wish.power_kw):
             waits = _is_more(wish.power_kw, command.power_kw) and since < RAISED_AGAIN_AFTER
             is_new = wish.plan_id != self.last[1].plan_id
@@ -119,6 +126,9 @@ class Unit:
 
     def _is_long_enough(self, wish: Wish, now: datetime) -> bool:
         return (wish.until - now).total_seconds() >= SHORTEST_S
+
+    def _is_given_up(self, now: datetime) -> bool:
+        return self.given_up_until is not None and now < self.given_up_until
 
     def read_is_due(self, now: datetime) -> bool:
         return self.read_at is None or not self.is_reached or now - self.read_at >= READ_EVERY
@@ -136,17 +146,18 @@ class Unit:
                 command = Command(uuid.uuid4().hex, wish.power_kw, now, wish.until)
                 if not await self._announced(command, wish):
                     return False
-                before = self.holding
-                self.last, self.holding = (command, wish), before.sent(command)
+                former, before = self.last, self.holding
+                self.last, self.holding, self._tried_at = (command, wish), before.sent(command), now
                 try:
                     await self._actuator.command(command)
                 except RefusedError as error:
-                    self.holding = self.holding.refused(before)
+                    self.last, self.holding = former, before  # what it held holds on
                     self._give_up("refused", str(error))
                 except ActuatorError as error:
                     self._not_reached(str(error))
                 else:
-                    self._become("sent", None)
+                    if not self._is_given_up(now):
+                        self._become("sent", None)
                     await self._read()
                 await self._settle(command)
                 return self.state == "verified"
@@ -185,7 +196,8 @@ class Unit:
         if said is None:
             self._contradictions = 0
             self.holding = self.holding.confirmed(command)
-            self._become("verified", None)
+            if self.state != "refused" or not self._is_given_up(now):
+                self._become("verified", None)
             return
         self._contradictions += 1
         seen = Held(shown.setpoint_kw, now + STRANGERS)
@@ -216,6 +228,7 @@ class Unit:
         """Not planned for a while; and where nobody knows what it does, counted with all that it can."""
         self.given_up_until = self._clock.now() + GIVEN_UP_FOR
         self._contradictions = TIMES - 1  # it has no more credit than one
+        self._fault = why
         if state == "ignored":
             self.holding = self.holding.disobeys()
         self._become(state, why)
