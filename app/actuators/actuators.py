@@ -104,7 +104,11 @@ class Actuators:
     async def fleet(self, site: Site, end: datetime) -> Fleet:
         """What a plan of the site may count on until `end`, as its devices say now."""
         now = self._clock.now()
-        old = [unit for unit in self.units(site.id) if unit.read_at is None or now - unit.read_at > FRESH]
+        old = [  # who is not reached is tried all the time: no plan waits for it
+            unit
+            for unit in self.units(site.id)
+            if unit.failing_since is None and (unit.read_at is None or now - unit.read_at > FRESH)
+        ]
         if old:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LONGEST_SURVEY_S):
@@ -308,7 +312,7 @@ class Actuators:
         device, now = unit.device, self._clock.now()
         key = (device.site_id, device.device_id)
         is_silent = unit.failing_since is not None and now - unit.failing_since >= SILENT_FROM
-        state = "unreachable" if is_silent else unit.state
+        state = "unreachable" if is_silent else unit.fault(now) or unit.state
         may_be_planned = unit.not_planned(now) is None
         before = self._told.get(key)
         self._told[key] = (state, may_be_planned)

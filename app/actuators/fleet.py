@@ -17,13 +17,17 @@ from optimizer.domain import CONNECTION, PHASES, Battery, Reservation
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """`measured_kw` is what batteries draw now by their own meters (from them below 0); 0 where none is measured."""
+    """`measured_kw` is what batteries draw now by their own meters (from them below 0); 0 where none is measured.
+
+    `is_curtailed`: an inverter is held at a limit now.
+    """
 
     batteries: tuple[Battery, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     pv_curtailable: bool = False
     warnings: tuple[str, ...] = ()
     measured_kw: float = 0.0
+    is_curtailed: bool = False
     said: Mapping[str, str] = field(default_factory=dict)  # by device, why it is not planned
 
 
@@ -70,6 +74,7 @@ def fleet_of(site: Site, units: Mapping[str, Unit], now: datetime, end: datetime
         pv_curtailable=bool(site.pv_arrays) and site.pv_curtailable and _why_not_curtailed(site, units, now) is None,
         warnings=tuple(warnings),
         measured_kw=_measured_kw(units.values()),
+        is_curtailed=any(_is_curtailed(unit) for unit in units.values()),
         said=said,
     )
 
@@ -125,3 +130,8 @@ def _measured_kw(units: Iterable[Unit]) -> float:
         elif unit.shown.setpoint_kw is not None:
             total_kw += min(unit.shown.setpoint_kw, 0.0)  # it may be giving that; whether it charges nobody measured
     return total_kw
+
+
+def _is_curtailed(unit: Unit) -> bool:
+    limit_kw = None if unit.shown is None else unit.shown.setpoint_kw
+    return unit.device.kind == "pv" and limit_kw is not None and limit_kw < unit.device.max_discharge_kw

@@ -21,6 +21,7 @@ from app.errors import AppError
 log = structlog.get_logger()
 
 SAME_KW = 0.02  # a smaller difference is no reason for a command
+FOLLOWS_WITHIN = timedelta(seconds=5)  # what is read sooner speaks against nobody
 TIMES = 3  # so many read-backs that speak against it make a device one that ignores its commands
 GIVEN_UP_FOR = timedelta(minutes=15)
 GIVEN_UP_AGAIN = timedelta(minutes=1)  # meanwhile it is told its safe value so often
@@ -76,8 +77,9 @@ class Unit:
         self._read_soc = read_soc
         self._changed = changed
         self._contradictions = 0
-        self._fault = ""  # for which it was given up
-        self._tried_at = clock.now()
+        self._fault = ""  # why it was given up
+        self._given_up_for: Literal["ignored", "refused"] = "ignored"
+        self._tried_at = self._told_since = clock.now()  # it was told anything; it was told this power first
         self._turn = asyncio.Lock()
 
     # --- what is known of it
@@ -127,6 +129,10 @@ class Unit:
     def _is_long_enough(self, wish: Wish, now: datetime) -> bool:
         return (wish.until - now).total_seconds() >= SHORTEST_S
 
+    def fault(self, now: datetime) -> Literal["ignored", "refused"] | None:
+        """For what it was given up, as long as it is."""
+        return self._given_up_for if self._is_given_up(now) else None
+
     def _is_given_up(self, now: datetime) -> bool:
         return self.given_up_until is not None and now < self.given_up_until
 
@@ -147,6 +153,8 @@ class Unit:
                 if not await self._announced(command, wish):
                     return False
                 former, before = self.last, self.holding
+                if former is None or not _is_same(former[0].power_kw, command.power_kw):
+                    self._told_since = now
                 self.last, self.holding, self._tried_at = (command, wish), before.sent(command), now
                 try:
                     await self._actuator.command(command)
@@ -192,20 +200,36 @@ class Unit:
                 self._become("none", None)
             self._changed(self)
             return
-        said = contradiction(command, shown, self.device.kind, self.device.actuator.tolerance_kw, now)
+        said = contradiction(
+            command, shown, self.device.kind, self.device.actuator.tolerance_kw, now - self._told_since
+        )
         if said is None:
             self._contradictions = 0
             self.holding = self.holding.confirmed(command)
             if self.state != "refused" or not self._is_given_up(now):
                 self._become("verified", None)
             return
-        self._contradictions += 1
+        if await self._is_overtaken(command):
+            self.last, self.holding = None, self.holding.seen(shown.setpoint_kw, now + STRANGERS)
+            self._become("none", "another service commands it")
+            return
+        self._contradictions += now - self._told_since >= FOLLOWS_WITHIN
         seen = Held(shown.setpoint_kw, now + STRANGERS)
         self.holding = replace(self.holding, candidates=(*self.holding.candidates, seen)[-8:], is_known=True)
         if self._contradictions >= TIMES:
             self._give_up("ignored", said)
         else:
             self._become("sent", said)
+
+    async def _is_overtaken(self, command: Command) -> bool:
+        """Whether another service has told it something since."""
+        device = self.device
+        try:
+            newest = await self._store.actuator_commands(device.site_id, device_id=device.device_id, limit=1)
+        except AppError as error:
+            log.error("not known who commands", device=device.device_id, error=str(error))
+            return False
+        return any(row.owner != self._owner and row.at > command.at for row in newest)
 
     async def _learn_soc(self, shown: Shown, now: datetime) -> None:
         if self._read_soc is None:
@@ -228,7 +252,7 @@ class Unit:
         """Not planned for a while; and where nobody knows what it does, counted with all that it can."""
         self.given_up_until = self._clock.now() + GIVEN_UP_FOR
         self._contradictions = TIMES - 1  # it has no more credit than one
-        self._fault = why
+        self._fault, self._given_up_for = why, state
         if state == "ignored":
             self.holding = self.holding.disobeys()
         self._become(state, why)

@@ -150,8 +150,10 @@ class Gatherer:
         slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
         signals = await signals_of(site, horizon, now)
+        fleet = Fleet(pv_curtailable=site.pv_curtailable) if is_what_if else await self._fleet.fleet(site, horizon.end)
         if not is_what_if and site.meters:
-            signals = as_metered(signals, site, await self._store.latest_readings(site.id), now)
+            latest = await self._store.latest_readings(site.id)
+            signals = as_metered(signals, site, latest, now, is_curtailed=fleet.is_curtailed)
         emissions = await self._carbon.of(site, horizon, now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
@@ -163,7 +165,6 @@ class Gatherer:
         told = await self._store.charging_limits(site_id=site.id)
         live: Live = Unmetered() if is_what_if else self._live(site)
         external = external_limits(site, told, now, horizon.start + timedelta(minutes=site.slot_minutes))
-        fleet = Fleet(pv_curtailable=site.pv_curtailable) if is_what_if else await self._fleet.fleet(site, horizon.end)
         problem = Problem(
             horizon=horizon,
             connection=Connection(

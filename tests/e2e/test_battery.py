@@ -140,13 +140,5 @@ async def test_a_battery_whose_line_dies_is_idle_by_its_own_timer_and_the_fuse_i
     assert any("battery store is not planned: it is not reached" in warning for warning in plan["schedule"]["warnings"])
     assert (again["state"], again["planned"]) == ("verified", True)
     assert again_kw > 1.0
+    assert site.line.device.power_kw == 0.0  # the service has ended
     assert FUSE_A - 1 < site.most_a <= FUSE_A + 0.1
-
-
-async def test_a_service_that_ends_leaves_the_battery_idle(tmp_path: Path) -> None:
-    async with an_installation(tmp_path) as site:
-        await site.pass_time(minutes=2)
-        before_kw = site.power_kw
-
-    assert before_kw > 1.0
-    assert site.line.device.power_kw == 0.0

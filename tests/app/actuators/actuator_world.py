@@ -161,12 +161,13 @@ class World:
         return sent
 
     async def pass_time(self, *, seconds: float = 0, minutes: float = 0) -> None:
-        """Second by second, for the service and for the device."""
+        """Second by second, or in steps of five, for the service and for the device."""
         left = seconds + 60 * minutes
+        step_s = STEP_S if minutes < 5 else 5 * STEP_S
         while left > 0:
-            await self.clock.run_until(self.clock.now() + timedelta(seconds=STEP_S))
-            self.device.pass_time(STEP_S)
-            left -= STEP_S
+            await self.clock.run_until(self.clock.now() + timedelta(seconds=step_s))
+            self.device.pass_time(step_s)
+            left -= step_s
         await self.clock.settle()
 
     async def fleet(self, *, hours: float = 6) -> Fleet:

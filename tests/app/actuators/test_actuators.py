@@ -409,3 +409,19 @@ async def test_a_battery_without_an_actuator_is_a_forecast_and_said_to_be_one() 
     assert fleet.warnings == (
         "battery store is a forecast, no variable: nobody can command it; what it draws is base load",
     )
+
+
+async def test_two_services_that_take_turns_find_no_device_that_ignores_them() -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0)
+        own = (await world.commands())[-1]
+        now = world.clock.now()
+        newer = replace(own, command_id="other", owner="another service", at=now, power_kw=-1.0)
+        await world.store.add_actuator_command(newer)
+        for offset, value in ((10, 1000), (11, -1000)):
+            world.device.set_point(124, offset, value)  # the other one has told it
+        await world.pass_time(seconds=90)
+
+        assert world.device.power_kw == pytest.approx(-1.0)
+        assert world.unit.state == "none"
+        assert "ignored" not in world.states()
