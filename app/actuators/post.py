@@ -51,8 +51,8 @@ class Post:
         if device.kind == "pv":
             if planned_kw is None and device.safe_kw is not None:  # on its own it would feed less
                 planned_kw = device.max_discharge_kw
-            return Wish(planned_kw, until, "planned", plan.plan_id)
-        planned_kw = min(max(planned_kw or 0.0, -device.max_discharge_kw), device.max_charge_kw)
+            return Wish(None if planned_kw is None else _in_watts(planned_kw), until, "planned", plan.plan_id)
+        planned_kw = _in_watts(min(max(planned_kw or 0.0, -device.max_discharge_kw), device.max_charge_kw))
         until = min(until, plan.falls_at(device.device_id, now))
         wish = Wish(planned_kw, until, "planned", plan.plan_id)
         return wish if planned_kw <= 0 else self._clipped(unit, wish, plan, now)
@@ -101,3 +101,8 @@ class Post:
             return wish
         left_kw = ROUNDS_KW * int(room_kw / ROUNDS_KW)
         return replace(wish, power_kw=left_kw, reason=f"planned {planned_kw:g} kW, the fuses leave {left_kw:g}")
+
+
+def _in_watts(power_kw: float) -> float:
+    """Never more than it was; what is left of a watt is floating point."""
+    return int(power_kw * 1000 + (1e-6 if power_kw > 0 else -1e-6)) / 1000

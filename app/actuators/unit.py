@@ -101,7 +101,7 @@ class Unit:
                 f"it does not do what it is told ({self._fault}); planned again from {self.given_up_until.isoformat()}"
             )
         if not self.is_reached:
-            return f"it is not reached: {self.detail or 'not yet'}"
+            return self.detail or "it was not reached yet"
         if self.device.kind == "battery" and self.soc_now(now) is None:
             age = "" if self.soc is None else f", the last is of {self.soc[0].isoformat()}"
             return f"its state of charge is not known{age}"
@@ -176,7 +176,7 @@ class Unit:
             with self._clock.hold():
                 before = self.state
                 await self._read()
-                if self.last is not None and self.state != before:
+                if self.last is not None and self.state != before and self.state in ("verified", "ignored"):
                     await self._settle(self.last[0])
 
     async def close(self) -> None:

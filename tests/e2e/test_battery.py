@@ -23,7 +23,7 @@ FUSE_A = 40.0  # two cars of 16 A, and 8 A for the battery
 CAPACITY_KWH, MOST_KW = 20.0, 10.0
 VALID_S = 60.0
 A_PER_KW = 1000 / 230 / 3
-STEP_S = 5.0
+STEP_S = 10.0
 STATIONS = {"cs01": Model("1.6"), "cs02": Model("2.0.1")}
 DEAR_FROM_LOCAL = "10:15"  # the depot's clock begins at 10:03
 TARIFF: Json = {
@@ -137,7 +137,9 @@ async def test_a_battery_whose_line_dies_is_idle_by_its_own_timer_and_the_fuse_i
     assert idle_kw is None
     assert (actuator["state"], actuator["planned"], actuator["reached"]) == ("unknown", False, False)
     assert actuator["reserved_charge_kw"] == 0.0
-    assert any("battery store is not planned: it is not reached" in warning for warning in plan["schedule"]["warnings"])
+    assert any(
+        "battery store is not planned: it was not reached" in warning for warning in plan["schedule"]["warnings"]
+    )
     assert (again["state"], again["planned"]) == ("verified", True)
     assert again_kw > 1.0
     assert site.line.device.power_kw == 0.0  # the service has ended

@@ -1,8 +1,11 @@
 """What a site's document may say of batteries and actuators: what is wrong is refused with the field and the value."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from app.actuators.devices import devices_of
 from app.site import Site
@@ -55,3 +58,12 @@ def test_a_site_has_its_batteries_and_arrays_with_actuators_as_devices() -> None
 
     assert (store.device_id, store.kind, store.safe_kw, store.alone_charge_kw) == ("battery/store", "battery", 0.0, 0.0)
     assert (roof.device_id, roof.kind, roof.safe_kw, roof.max_discharge_kw) == ("pv/roof", "pv", 10.0, 25.0)
+
+
+def test_the_example_of_the_documentation_is_a_site_with_a_battery_to_command() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "actuators.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+
+    [device] = devices_of(Site.model_validate(yaml.safe_load(example)))
+
+    assert (device.device_id, device.actuator.valid_s) == ("battery/store", 120)

@@ -58,7 +58,7 @@ async def test_a_limit_that_nobody_renews_ends_by_the_inverters_own_timer() -> N
         assert before == pytest.approx(30.0)
         assert world.device.limit_percent is None
         assert not fleet.pv_curtailable
-        assert "PV is not curtailed: roof: it is not reached" in fleet.warnings[0]
+        assert "PV is not curtailed: roof: it was not reached" in fleet.warnings[0]
 
 
 async def test_the_safe_value_of_a_roof_with_a_cap_is_its_cap() -> None:

@@ -5,9 +5,9 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from app.clock import Clock, SystemClock
 from app.csms.remote.signatures import SIGNATURE_HEADER, TIMESTAMP_HEADER, verify
 from app.errors import UnauthorizedError
 
@@ -19,7 +19,7 @@ class WebDevice:
     state: dict[str, Any] = field(default_factory=lambda: {"setpoint_kw": None, "soc": 0.5})
     status: str | None = None  # answered to every POST in place of 202
     ignores: bool = False
-    now: datetime | None = None  # of its clock; None: the machine's
+    clock: Clock = field(default_factory=SystemClock)
     commands: list[dict[str, Any]] = field(default_factory=list)  # each once
     posts: int = 0
     raw_state: str | None = None  # answered to every GET in place of `state`
@@ -44,7 +44,7 @@ class WebDevice:
     def _answered(self, method: str, headers: dict[str, str], body: bytes) -> tuple[str, str]:
         try:
             stamp, signature = headers.get(TIMESTAMP_HEADER.lower()), headers.get(SIGNATURE_HEADER.lower())
-            verify(SECRET.encode(), body, stamp, signature, self.now or datetime.now(UTC))
+            verify(SECRET.encode(), body, stamp, signature, self.clock.now())
         except UnauthorizedError:
             return "401 Unauthorized", ""
         if method == "GET":
