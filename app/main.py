@@ -4,12 +4,11 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -39,7 +38,7 @@ from app.events import Events
 from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer, LoadFits, Refitting
 from app.grid_limits import GridLimits
-from app.guard import Guard, Look
+from app.guard import Guard
 from app.keys import Keys
 from app.meters.meters import Meters
 from app.metrics import Metrics
@@ -48,12 +47,11 @@ from app.nightly import Nightly, NightlyResult, run_nightly
 from app.observations import Observations
 from app.outcome import Outcomes
 from app.planner import Planner
-from app.readiness import Readiness
 from app.server import bind, in_url, listening
+from app.service_readiness import service_readiness
 from app.settings import Settings
 from app.settlement import Settlement
 from app.simulate import Simulator
-from app.sources.feed import Feed
 from app.sources.sources import open_sources
 from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 from app.watch import Watch
@@ -61,8 +59,6 @@ from app.watch import Watch
 log = structlog.get_logger()
 
 FITS = "fits"  # the folder, in the data directory
-LONGEST_GUARD_PAUSE_S = 30.0  # three of its longest periods
-LONGEST_WRITE_LAG_S = 10.0  # a writer that is well needs a twentieth of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +95,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     horizon = timedelta(hours=settings.horizon_hours)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, clock))
-        events = Events()
-        keys = Keys(store, clock)
+        events, keys = Events(), Keys(store, clock)
         executor = solving_executor(settings)
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
 
@@ -114,16 +109,18 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         dispatcher = Dispatcher(connector, store, events, clock, switching=switching)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
         modes, grid_limits = Modes(store, clock, events), GridLimits(store, clock, events)
-        actuators = _commanding(
-            settings,
+        actuators = Actuators(
             store,
             clock,
             events,
-            dispatcher,
-            modes,
-            grid_limits,
-            look=lambda site_id: guard.last(site_id),  # noqa: PLW0108 -- the guard is made further down
-            replan=lambda site_id: control.replan(site_id),  # noqa: PLW0108 -- and so is the control
+            settings,
+            Surroundings(
+                modes.of,
+                lambda site_id: guard.last(site_id),  # noqa: PLW0108 -- the guard is made further down
+                dispatcher.restraint.standings,
+                grid_limits.in_force,
+                lambda site_id: control.replan(site_id),  # noqa: PLW0108 -- and so is the control
+            ),
         )
         gatherer = Gatherer(
             store,
@@ -135,17 +132,8 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             live=lambda site: guard.residual(site),  # noqa: PLW0108 -- the guard is made further down
             fleet=actuators,
         )
-        planner = Planner(
-            store,
-            gatherer,
-            Actuated(dispatcher, actuators),
-            clock,
-            events,
-            executor,
-            settings.solver,
-            TimedOut(settings.data_dir / OF_SITES),
-            modes,
-        )
+        sender, timed_out = Actuated(dispatcher, actuators), TimedOut(settings.data_dir / OF_SITES)
+        planner = Planner(store, gatherer, sender, clock, events, executor, settings.solver, timed_out, modes)
         simulator = Simulator(
             store,
             clock,
@@ -242,7 +230,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             grid_limits=grid_limits,
             sources=sources,
             stop=stop,
-            readiness=_readiness(store, guard, sources.feeds),
+            readiness=service_readiness(store, guard, sources.feeds),
         )
         api = create_api(services, metrics, session_secret(settings))
         http_url = await stack.enter_async_context(listening(api, settings.http_host, settings.http_port, stop))
@@ -252,23 +240,6 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             http_url, ocpp_url, settings, clock, store, events, keys, gateway, dispatcher, planner, control, guard, stop
         )
     log.info("service ended")
-
-
-def _commanding(
-    settings: Settings,
-    store: Store,
-    clock: Clock,
-    events: Events,
-    dispatcher: Dispatcher,
-    modes: Modes,
-    grid_limits: GridLimits,
-    *,
-    look: Callable[[str], Look | None],
-    replan: Callable[[str], None],
-) -> Actuators:
-    """Who commands batteries and inverters, with all that they go by."""
-    around = Surroundings(modes.of, look, dispatcher.restraint.standings, grid_limits.in_force, replan)
-    return Actuators(store, clock, events, settings, around)
 
 
 def _measure(metrics: Metrics, store: Store, clock: Clock, dispatcher: Dispatcher) -> None:
@@ -410,34 +381,6 @@ def session_secret(settings: Settings) -> bytes:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path.read_text().encode()
-
-
-def _readiness(store: Store, guard: Guard, feeds: Callable[[], Iterable[Feed]]) -> Readiness:
-    """What is asked beyond the database and the stations' port."""
-    readiness = Readiness()
-    readiness.add("writer", partial(_writes, store))
-    readiness.add("guard", partial(_guards, guard))
-    readiness.add("sources", partial(_delivers, feeds), needed=False)  # estimates stand in
-    return readiness
-
-
-async def _guards(guard: Guard) -> str | None:
-    age_s = guard.age_s()
-    is_late = age_s is not None and age_s > LONGEST_GUARD_PAUSE_S
-    return f"the fuse guard has not looked for {age_s:.0f} s" if is_late else None
-
-
-async def _delivers(feeds: Callable[[], Iterable[Feed]]) -> str | None:
-    bad = [feed for feed in feeds() if feed.state() in ("failing", "misconfigured")]
-    return f"{len(bad)} sources do not deliver" if bad else None
-
-
-async def _writes(store: Store) -> str | None:
-    """What is wrong with the writer of meter values."""
-    lag_s = store.write_lag_s
-    if lag_s <= LONGEST_WRITE_LAG_S and not store.keeps_in_memory:
-        return None
-    return f"{store.waiting_meter_values} meter values have been waiting for {lag_s:.0f} s"
 
 
 @asynccontextmanager

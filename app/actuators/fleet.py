@@ -11,6 +11,7 @@ from typing import Protocol
 
 from app.actuators.devices import battery_key, is_planned, pv_key
 from app.actuators.unit import Unit
+from app.db.records import Json
 from app.site import BatteryDocument, Site
 from optimizer.domain import CONNECTION, PHASES, Battery, Reservation
 
@@ -29,6 +30,11 @@ class Fleet:
     measured_kw: float = 0.0
     is_curtailed: bool = False
     said: Mapping[str, str] = field(default_factory=dict)  # by device, why it is not planned
+
+    @property
+    def provenance(self) -> Json:
+        """For the plan."""
+        return {"not_commanded": dict(self.said)} if self.said else {}
 
 
 class KnowsFleet(Protocol):

@@ -95,7 +95,7 @@ class Gatherer:
     """Builds the problem of a site at the clock's now.
 
     `connected` names the stations that a plan can reach. The others, and EVSEs that do not do as they are told,
-    are not planned: what they may be executing is reserved.
+    are not planned: what they may be executing is reserved. `fleet` knows which batteries and inverters obey.
     """
 
     def __init__(
@@ -110,7 +110,6 @@ class Gatherer:
         live: LiveOf = lambda _: Unmetered(),
         fleet: KnowsFleet | None = None,
     ) -> None:
-        """`fleet` knows which batteries and inverters obey; None: nobody commands any."""
         self._fleet = fleet or NobodyCommands()
         self._store = store
         self._clock = clock
@@ -160,10 +159,11 @@ class Gatherer:
             sessions = list(what_if.sessions)
         planned = {session.evse_id for session in sessions}
         # A what-if asks what would be best, not what is nearest to today's plan.
-        last = None if is_what_if else await self._store.latest_plan(site.id)
-        in_force = planned_kw(last, horizon, sessions)
+        in_force = planned_kw(None if is_what_if else await self._store.latest_plan(site.id), horizon, sessions)
         told = await self._store.charging_limits(site_id=site.id)
         live: Live = Unmetered() if is_what_if else self._live(site)
+        building_kw = without_batteries(site, live.building_kw, fleet.measured_kw)
+        kept = (*live.reservations(), *fleet.reservations)
         external = external_limits(site, told, now, horizon.start + timedelta(minutes=site.slot_minutes))
         problem = Problem(
             horizon=horizon,
@@ -187,9 +187,7 @@ class Gatherer:
             sessions=tuple(sessions),
             base_load_kw=_scaled(signals.base_load_kw, what_if.base_load_factor),
             base_load_high_kw=at_least_as_measured(
-                _scaled(signals.base_load_high_kw, what_if.base_load_factor),
-                without_batteries(site, live.building_kw, fleet.measured_kw),
-                horizon,
+                _scaled(signals.base_load_high_kw, what_if.base_load_factor), building_kw, horizon
             ),
             base_load_low_kw=_scaled(signals.base_load_low_kw, what_if.base_load_factor),
             pv_kw=_scaled(signals.pv_kw, what_if.pv_factor),
@@ -204,19 +202,15 @@ class Gatherer:
             demand_charges=await self._month_peaks.onto(
                 await self._demand_charges.of(site, signals, horizon), site, now
             ),
-            reservations=(
-                *self._reservations(site, planned, now, horizon.end),
-                *live.reservations(),
-                *fleet.reservations,
-            ),
+            reservations=(*self._reservations(site, planned, now, horizon.end), *kept),
             currency=site.currency,
             time_zone=site.time_zone,
             unmet_price_per_kwh=(
                 site.session_defaults.unmet_price_per_kwh if any(session.scenarios for session in sessions) else None
             ),
         )
-        kept = await self._store.grid_limits(site.id, after=now)
-        grid_limits = [limit for limit in kept if limit.holds_within(now, horizon.end)]
+        known = await self._store.grid_limits(site.id, after=now)
+        grid_limits = [limit for limit in known if limit.holds_within(now, horizon.end)]
         problem = under_grid_limits(problem, grid_limits, self._idle(site, planned))
         overrides = [] if is_what_if else await self._store.overrides(site.id, active_at=now)
         problem, set_by_hand = ByHand(overrides).applied(problem, now)
@@ -224,11 +218,9 @@ class Gatherer:
         own = {evse.evse_id for evse in problem.evses}
         lost = {key: reason for key, reason in self._limits.uncontrollable().items() if key in own}
         lost_ones = {"uncontrollable": lost} if lost else {}
-        provenance = signals.provenance | emissions.provenance | lost_ones | set_by_hand
+        provenance = signals.provenance | emissions.provenance | lost_ones | set_by_hand | fleet.provenance
         if grid_limits:
             provenance |= {"grid_limits": limits_provenance(grid_limits)}
-        if fleet.said:
-            provenance |= {"not_commanded": dict(fleet.said)}
         return Gathered(problem, provenance, transactions, (*_warnings(site, problem), *fleet.warnings))
 
     async def _sessions(self, site: Site, now: datetime, end: datetime) -> tuple[list[Transaction], list[Session]]:
