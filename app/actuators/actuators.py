@@ -131,7 +131,7 @@ class Actuators:
             wish = post.wish_under(plan, unit, now)
             then_kw = unit.device.max_charge_kw if wish is None or wish.power_kw is None else wish.power_kw
             may_kw = unit.holding.most_charge_kw(unit.device, now, now + AHEAD)
-            if wish is not None and may_kw > max(then_kw, 0.0) + unit.device.actuator.tolerance_kw:
+            if wish is not None and may_kw > max(then_kw, 0.0) + unit.device.tolerance_kw:
                 lowering.append(unit.tell(wish))
         return all(await asyncio.gather(*lowering))
 
@@ -202,8 +202,7 @@ class Actuators:
         for key, device in devices.items():
             units[key] = unit = self._unit(device, access)
             before = await self._store.actuator_commands(site.id, device_id=key, limit=8)
-            told = [(row.power_kw, row.valid_until) for row in before if row.state != "refused"]
-            unit.holding = restored(told, now)
+            unit.holding = restored(before, now)
         self._posts[site.id] = post = Post(site, units, self._around)
         for key, unit in units.items():
             task = asyncio.create_task(self._serve(post, unit), name=f"actuator {site.id} {key}")
@@ -302,7 +301,7 @@ class Actuators:
         if post.plan is None or post.site.mode != "optimised" or unit.last is None:
             return
         command, _ = unit.last
-        if now < command.valid_until:
+        if now < command.valid_until and not await self._is_overtaken(post, unit):
             until = now + timedelta(seconds=unit.device.actuator.valid_s)
             await unit.tell(Wish(unit.device.safe_kw, until, why))
 

@@ -6,6 +6,8 @@ from app.actuators.actuator import Kind
 from app.actuators.documents import ActuatorDocument, BatteryActuator, PvActuator, SocSource
 from app.site import BatteryDocument, PvArrayDocument, Site
 
+LEAST_TOLERANCE_KW, TOLERANCE = 0.2, 0.02  # of its largest power
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -26,6 +28,13 @@ class Device:
     alone_charge_kw: float
     soc: SocSource | None = None
     soc_max_age_s: float = 600.0
+
+    @property
+    def tolerance_kw(self) -> float:
+        """Devices count in steps of a percent, some of them."""
+        said_kw = self.actuator.tolerance_kw
+        most_kw = max(self.max_charge_kw, self.max_discharge_kw)
+        return max(LEAST_TOLERANCE_KW, TOLERANCE * most_kw) if said_kw is None else said_kw
 
     @classmethod
     def of_battery(cls, site_id: str, document: BatteryDocument, actuator: BatteryActuator) -> "Device":

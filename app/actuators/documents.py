@@ -63,7 +63,10 @@ class ActuatorDocument(Document):
         le=3600,
         description="How long the device holds a command that is not renewed, at most. It is renewed at half of it.",
     )
-    tolerance_kw: float = Field(default=0.2, gt=0, description="How far a read-back may be from what was sent.")
+    tolerance_kw: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="How far a read-back may be from what was sent; absent: 0.2 kW, or 2 % of its largest power.",
+    )
 
 
 class BatteryActuator(ActuatorDocument):

@@ -5,12 +5,13 @@ as the longest: a device that took a new timer with an old power is among them. 
 ignores what it takes, may do all that its hardware can.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.actuators.actuator import Command
 from app.actuators.devices import Device
+from app.db.operating_records import ActuatorCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,20 @@ class Holding:
         return min(max(powers_kw, default=0.0), device.max_charge_kw)
 
 
-def restored(commands: Iterable[tuple[float | None, datetime]], now: datetime) -> Holding:
-    """What a device may still hold of commands (power, valid until) that a process before this one has sent."""
-    told = tuple(Held(power_kw, until) for power_kw, until in commands)
-    return Holding(tuple(one for one in told if now < one.until), is_known=bool(told))
+def restored(commands: Sequence[ActuatorCommand], now: datetime) -> Holding:
+    """What a device may still hold of what a process before this one has sent, newest first.
+
+    What came before one that was verified is over. A device that nobody ever commanded is not known.
+    """
+    told = []
+    for command in commands:
+        if command.state != "refused":
+            told.append(command)
+        if command.state == "verified":
+            break
+    until = max((command.valid_until for command in told), default=now)
+    candidates = tuple(Held(command.power_kw, until) for command in told) if now < until else ()
+    return Holding(candidates, is_known=bool(told))
 
 
 def _charge_kw(power_kw: float | None, device: Device) -> float:

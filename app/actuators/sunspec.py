@@ -50,7 +50,8 @@ class StorageModel:
         """The timer first, so that no new rate can ever hold with an old one. Magnitudes are rounded down."""
         if power_kw is None:
             return ((STOR_CTL_MOD, (0,)),)
-        rate = _rate(abs(power_kw) / self.most_kw * 100, self.registers[_IN_OUT_SF])
+        percent = min(abs(power_kw) / self.most_kw * 100, 100.0)
+        rate = _rate(percent, self.registers[_IN_OUT_SF])
         into = rate if power_kw >= 0 else -rate
         return (
             (IN_OUT_RVRT_S, (_seconds(valid_s),)),

@@ -29,6 +29,7 @@ STRANGERS = timedelta(hours=1)  # so long what somebody else has set may hold
 READ_EVERY = timedelta(seconds=15)
 TOLD_AGAIN_AFTER = timedelta(seconds=10)
 RAISED_AGAIN_AFTER = timedelta(seconds=30)  # what room there is moves: lowering never waits
+STEADY = timedelta(seconds=30)  # so long a device must have been reached again before plans count on it
 SILENT_FROM = timedelta(minutes=2)  # one that was not reached for so long is said to be unreachable
 SHORTEST_S = 2.0  # a command that ends sooner is not worth sending
 
@@ -69,6 +70,7 @@ class Unit:
         self.last: tuple[Command, Wish] | None = None
         self.given_up_until: datetime | None = None
         self.failing_since: datetime | None = None
+        self.back_since: datetime | None = None  # when it was reached again
         self.wake = asyncio.Event()
         self._actuator = actuator
         self._store = store
@@ -102,6 +104,8 @@ class Unit:
             )
         if not self.is_reached:
             return self.detail or "it was not reached yet"
+        if self.back_since is not None and now - self.back_since < STEADY:
+            return "it was not reached until a moment ago"
         if self.device.kind == "battery" and self.soc_now(now) is None:
             age = "" if self.soc is None else f", the last is of {self.soc[0].isoformat()}"
             return f"its state of charge is not known{age}"
@@ -189,6 +193,8 @@ class Unit:
             self._not_reached(str(error))
             return
         now = self._clock.now()
+        if self.failing_since is not None and self.read_at is not None:
+            self.back_since = now
         self.shown, self.read_at, self.failing_since = shown, now, None
         await self._learn_soc(shown, now)
         command = None if self.last is None else self.last[0]
@@ -200,9 +206,7 @@ class Unit:
                 self._become("none", None)
             self._changed(self)
             return
-        said = contradiction(
-            command, shown, self.device.kind, self.device.actuator.tolerance_kw, now - self._told_since
-        )
+        said = contradiction(command, shown, self.device.kind, self.device.tolerance_kw, now - self._told_since)
         if said is None:
             self._contradictions = 0
             self.holding = self.holding.confirmed(command)

@@ -425,3 +425,28 @@ async def test_two_services_that_take_turns_find_no_device_that_ignores_them() -
         assert world.device.power_kw == pytest.approx(-1.0)
         assert world.unit.state == "none"
         assert "ignored" not in world.states()
+
+
+async def test_a_line_that_flaps_is_no_reason_for_a_plan_at_every_turn() -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0)
+        asked = len(world.replans)
+        for _ in range(6):
+            await world.line.cut()
+            await world.pass_time(seconds=10)
+            await world.line.mend()
+            await world.pass_time(seconds=10)
+
+        assert len(world.replans) - asked <= 2
+        assert (await world.fleet()).batteries == ()
+
+
+async def test_a_service_that_ends_leaves_alone_what_another_one_commands() -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0)
+        own = (await world.commands())[-1]
+        newer = replace(own, command_id="other", owner="another service", at=world.clock.now(), power_kw=5.0)
+        await world.store.add_actuator_command(newer)
+        await world.end()
+
+        assert world.device.power_kw == pytest.approx(5.0)

@@ -67,3 +67,13 @@ def test_the_example_of_the_documentation_is_a_site_with_a_battery_to_command() 
     [device] = devices_of(Site.model_validate(yaml.safe_load(example)))
 
     assert (device.device_id, device.actuator.valid_s) == ("battery/store", 120)
+
+
+@pytest.mark.parametrize(
+    ("changes", "tolerance_kw"),
+    [({}, 0.2), ({"max_discharge_kw": 100}, 2.0), ({"max_discharge_kw": 100, "actuator": {"tolerance_kw": 0.1}}, 0.1)],
+)
+def test_a_read_back_may_be_off_by_what_large_devices_count_in(changes: dict[str, Any], tolerance_kw: float) -> None:
+    [device] = devices_of(Site.model_validate(site_document(battery_document(502, **changes))))
+
+    assert device.tolerance_kw == tolerance_kw

@@ -11,6 +11,7 @@ from app.actuators.devices import devices_of
 from app.actuators.holding import Holding, restored
 from app.actuators.setpoints import SetPoints
 from app.actuators.verdict import contradiction
+from app.db.operating_records import ActuatorCommand, CommandState
 from app.site import Site
 from tests.app.actuators.actuator_world import battery_document, site_document
 
@@ -69,8 +70,26 @@ def test_a_device_with_controls_of_its_own_counts_with_all_it_can_once_its_comma
 def test_one_of_which_nothing_is_known_counts_with_its_hardware() -> None:
     assert Holding().most_charge_kw(IDLE, NOW, NOW) == 10.0
     assert restored([], NOW).most_charge_kw(IDLE, NOW, NOW) == 10.0
-    assert restored([(3.0, NOW - SECOND)], NOW).most_charge_kw(IDLE, NOW, NOW) == 0.0
-    assert restored([(3.0, NOW + MINUTE), (4.0, NOW + SECOND)], NOW).most_charge_kw(IDLE, NOW, NOW) == 4.0
+
+
+def a_row(power_kw: float | None, until: datetime, state: CommandState = "verified") -> ActuatorCommand:
+    return ActuatorCommand("c", "depot", "battery/store", "me", None, NOW, until, power_kw, "planned", state)
+
+
+@pytest.mark.parametrize(
+    ("rows", "most_kw"),
+    [
+        ([a_row(3.0, NOW - SECOND)], 0.0),
+        ([a_row(3.0, NOW + MINUTE), a_row(4.0, NOW + SECOND)], 3.0),
+        ([a_row(3.0, NOW + MINUTE, "unknown"), a_row(4.0, NOW - SECOND)], 4.0),  # the new timer with the old power
+        ([a_row(3.0, NOW + MINUTE, "sent"), a_row(9.0, NOW + MINUTE, "refused"), a_row(1.0, NOW)], 3.0),
+        ([a_row(9.0, NOW + MINUTE, "refused")], 10.0),
+    ],
+)
+def test_after_a_restart_it_counts_with_what_its_commands_leave_open(
+    rows: list[ActuatorCommand], most_kw: float
+) -> None:
+    assert restored(rows, NOW).most_charge_kw(IDLE, NOW, NOW) == most_kw
 
 
 def set_points(*power_kw: float) -> SetPoints:

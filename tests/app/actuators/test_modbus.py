@@ -163,3 +163,18 @@ def test_limits_that_leave_a_range_are_read_as_the_most_it_may_charge_with() -> 
 
     assert both.setpoint_kw == pytest.approx(4.0)
     assert discharge_only.setpoint_kw == pytest.approx(10.0)
+
+
+async def test_a_device_that_counts_in_whole_percents_holds_what_it_was_told_within_the_tolerance() -> None:
+    device = a_battery(most_w=100_000)
+    device.set_point(124, 23, 0)  # InOutWRte_SF
+    async with served(device) as line:
+        actuator = ModbusActuator(a_target(line.port), "battery")
+        await actuator.command(a_command(37.9))
+        coarse = await actuator.shown()
+        await actuator.command(a_command(140.0))
+        most = await actuator.shown()
+        await actuator.close()
+
+    assert coarse.setpoint_kw == pytest.approx(37.0)
+    assert most.setpoint_kw == pytest.approx(100.0)
