@@ -15,10 +15,12 @@ from app.db.records import Json
 from app.site import BatteryDocument, Site
 from optimizer.domain import CONNECTION, PHASES, Battery, Reservation
 
+NEARLY_FULL = 0.9  # from there on a battery may take less than it was told
+
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """`measured_kw` is what batteries draw now by their own meters (from them below 0); 0 where none is measured.
+    """`drawn_kw` is what batteries draw now, as far as they say it (from them below 0).
 
     `is_curtailed`: an inverter is held at a limit now.
     """
@@ -27,7 +29,7 @@ class Fleet:
     reservations: tuple[Reservation, ...] = ()
     pv_curtailable: bool = False
     warnings: tuple[str, ...] = ()
-    measured_kw: float = 0.0
+    drawn_kw: float = 0.0
     is_curtailed: bool = False
     said: Mapping[str, str] = field(default_factory=dict)  # by device, why it is not planned
 
@@ -79,7 +81,7 @@ def fleet_of(site: Site, units: Mapping[str, Unit], now: datetime, end: datetime
         tuple(reservations),
         pv_curtailable=bool(site.pv_arrays) and site.pv_curtailable and _why_not_curtailed(site, units, now) is None,
         warnings=tuple(warnings),
-        measured_kw=_measured_kw(units.values()),
+        drawn_kw=_drawn_kw(units.values(), now),
         is_curtailed=any(_is_curtailed(unit) for unit in units.values()),
         said=said,
     )
@@ -126,7 +128,8 @@ def _why_not_curtailed(site: Site, units: Mapping[str, Unit], now: datetime) -> 
     return None
 
 
-def _measured_kw(units: Iterable[Unit]) -> float:
+def _drawn_kw(units: Iterable[Unit], now: datetime) -> float:
+    """By their own meters; one without any is believed to do what it verifiably holds, unless it may be full."""
     total_kw = 0.0
     for unit in units:
         if unit.device.kind != "battery" or unit.shown is None:
@@ -134,7 +137,8 @@ def _measured_kw(units: Iterable[Unit]) -> float:
         if unit.shown.power_kw is not None:
             total_kw += unit.shown.power_kw
         elif unit.shown.setpoint_kw is not None:
-            total_kw += min(unit.shown.setpoint_kw, 0.0)  # it may be giving that; whether it charges nobody measured
+            may_be_full = (unit.soc_now(now) or 1.0) > NEARLY_FULL
+            total_kw += min(unit.shown.setpoint_kw, 0.0) if may_be_full else unit.shown.setpoint_kw
     return total_kw
 
 

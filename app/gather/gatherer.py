@@ -150,9 +150,8 @@ class Gatherer:
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
         signals = await signals_of(site, horizon, now)
         fleet = Fleet(pv_curtailable=site.pv_curtailable) if is_what_if else await self._fleet.fleet(site, horizon.end)
-        if not is_what_if and site.meters:
-            latest = await self._store.latest_readings(site.id)
-            signals = as_metered(signals, site, latest, now, is_curtailed=fleet.is_curtailed)
+        latest = await self._store.latest_readings(site.id) if site.meters and not is_what_if else {}
+        signals = as_metered(signals, site, latest, now, is_curtailed=fleet.is_curtailed)
         emissions = await self._carbon.of(site, horizon, now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
@@ -162,7 +161,7 @@ class Gatherer:
         in_force = planned_kw(None if is_what_if else await self._store.latest_plan(site.id), horizon, sessions)
         told = await self._store.charging_limits(site_id=site.id)
         live: Live = Unmetered() if is_what_if else self._live(site)
-        building_kw = without_batteries(site, live.building_kw, fleet.measured_kw)
+        building_kw = without_batteries(site, live.building_kw, latest, now, otherwise_kw=fleet.drawn_kw)
         kept = (*live.reservations(), *fleet.reservations)
         external = external_limits(site, told, now, horizon.start + timedelta(minutes=site.slot_minutes))
         problem = Problem(

@@ -450,3 +450,13 @@ async def test_a_service_that_ends_leaves_alone_what_another_one_commands() -> N
         await world.end()
 
         assert world.device.power_kw == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(("soc_percent", "drawn_kw"), [(50, 5.0), (95, 0.0)])
+async def test_a_battery_without_a_meter_is_believed_to_charge_unless_it_may_be_full(
+    soc_percent: float, drawn_kw: float
+) -> None:
+    async with a_world(a_battery(soc_percent=soc_percent)) as world:
+        await world.plan(5.0, 5.0)
+
+        assert (await world.fleet()).drawn_kw == pytest.approx(drawn_kw)

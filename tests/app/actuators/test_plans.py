@@ -160,7 +160,17 @@ def test_what_a_grid_meter_shows_is_the_building_and_the_batteries() -> None:
     behind_grid = a_site(meters=[{"id": "grid", "measures": "grid", "interval_s": 2}])
     own_meter = a_site(meters=[{"id": "building", "measures": "base_load", "interval_s": 2}])
 
-    assert without_batteries(behind_grid, 12.0, 5.0) == 7.0
-    assert without_batteries(behind_grid, 12.0, -5.0) == 17.0
-    assert without_batteries(own_meter, 12.0, 5.0) == 12.0
-    assert without_batteries(behind_grid, None, 5.0) is None
+    assert without_batteries(behind_grid, 12.0, {}, NOW, otherwise_kw=5.0) == 7.0
+    assert without_batteries(behind_grid, 12.0, {}, NOW, otherwise_kw=-5.0) == 17.0
+    assert without_batteries(own_meter, 12.0, {}, NOW, otherwise_kw=5.0) == 12.0
+    assert without_batteries(behind_grid, None, {}, NOW, otherwise_kw=5.0) is None
+
+
+def test_a_batterys_own_meter_is_believed_before_its_set_point() -> None:
+    site = a_site(
+        meters=[{"id": "grid", "measures": "grid", "interval_s": 2}, {"id": "bat", "measures": "battery"}],
+    )
+    fresh, old = {"bat": (NOW - timedelta(minutes=1), 2.0)}, {"bat": (NOW - timedelta(minutes=9), 2.0)}
+
+    assert without_batteries(site, 12.0, fresh, NOW, otherwise_kw=5.0) == 10.0
+    assert without_batteries(site, 12.0, old, NOW, otherwise_kw=5.0) == 7.0
