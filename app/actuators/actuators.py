@@ -27,6 +27,7 @@ from app.db.store import Store
 from app.errors import AppError
 from app.events import (
     ActuatorChanged,
+    ClockJumped,
     Event,
     Events,
     GridLimitChanged,
@@ -324,6 +325,10 @@ class Actuators:
         match event:
             case SiteChanged():
                 self._changed.set()
+            case ClockJumped():
+                for unit in self.all_units():
+                    unit.clock_was_set(timedelta(seconds=event.by_s))
+                    unit.wake.set()
             case GuardChanged() | GridLimitChanged() | ModeChanged():
                 self._wake(event.site_id)
             case _:

@@ -7,7 +7,7 @@ ignores what it takes, may do all that its hardware can.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.actuators.actuator import Command
 from app.actuators.devices import Device
@@ -45,6 +45,10 @@ class Holding:
 
     def disobeys(self) -> "Holding":
         return replace(self, obeys=False)
+
+    def moved(self, by: timedelta) -> "Holding":
+        """In the time of a clock that was set."""
+        return replace(self, candidates=tuple(replace(one, until=one.until + by) for one in self.candidates))
 
     def alive(self, now: datetime) -> tuple[Held, ...]:
         return tuple(one for one in self.candidates if now < one.until)

@@ -143,6 +143,24 @@ class Unit:
     def read_is_due(self, now: datetime) -> bool:
         return self.read_at is None or not self.is_reached or now - self.read_at >= READ_EVERY
 
+    def clock_was_set(self, by: timedelta) -> None:
+        """What was noted in the old time is noted in the new one: durations are true, moments were not."""
+
+        def moved(moment: datetime | None) -> datetime | None:
+            return None if moment is None else moment + by
+
+        self.read_at, self.failing_since, self.back_since = map(
+            moved, (self.read_at, self.failing_since, self.back_since)
+        )
+        self.given_up_until = moved(self.given_up_until)
+        self._tried_at, self._told_since = self._tried_at + by, self._told_since + by
+        self.soc = None if self.soc is None else (self.soc[0] + by, self.soc[1])
+        self.holding = self.holding.moved(by)
+        if self.last is not None:
+            command, wish = self.last
+            moved_command = replace(command, at=command.at + by, valid_until=command.valid_until + by)
+            self.last = (moved_command, replace(wish, until=wish.until + by))
+
     # --- what is done with it
 
     async def tell(self, wish: Wish) -> bool:

@@ -11,6 +11,7 @@ from app.db.operating_records import GridLimit
 from app.dispatch.in_force import Wiring
 from app.dispatch.restraint import Standing
 from app.errors import StoreUnavailableError
+from app.events import ClockJumped
 from app.guard import Look
 from app.modes import Mode, ModeNow
 from app.site import Site
@@ -460,3 +461,21 @@ async def test_a_battery_without_a_meter_is_believed_to_charge_unless_it_may_be_
         await world.plan(5.0, 5.0)
 
         assert (await world.fleet()).drawn_kw == pytest.approx(drawn_kw)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_clock_that_is_set_leaves_the_device_commanded_and_what_it_may_hold_known(hours: int) -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0, 5.0)
+        await world.pass_time(seconds=30)
+        jump = timedelta(hours=hours)
+        world.clock._now += jump  # the machine's clock is set
+        world.events.publish(ClockJumped(jump.total_seconds(), world.clock.now()))
+        counted_kw = world.unit.holding.most_charge_kw(world.unit.device, world.clock.now(), world.clock.now())
+        await world.plan(5.0, 5.0, 5.0)  # the control asks for one
+        for _ in range(3):
+            await world.pass_time(minutes=1)
+            assert world.device.power_kw == pytest.approx(5.0)
+
+        assert counted_kw == pytest.approx(5.0)
+        assert world.unit.state == "verified"
