@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.actuators.fleet import Fleet
+from app.actuators.setpoints import set_points
 from app.clock import SteppedClock
 from app.db.operating_records import GridLimit, GridLimitEntry
 from app.db.records import Reading
@@ -16,6 +17,7 @@ from app.db.store import Store
 from app.gather import FallbackOnly, Gatherer
 from app.gather.history import History
 from app.gather.live import without_batteries
+from app.planning.solving import by_rules
 from app.site import Site
 from forecasts.series import utc_index
 from optimizer.check import violations
@@ -174,3 +176,14 @@ def test_a_batterys_own_meter_is_believed_before_its_set_point() -> None:
 
     assert without_batteries(site, 12.0, fresh, NOW, otherwise_kw=5.0) == 10.0
     assert without_batteries(site, 12.0, old, NOW, otherwise_kw=5.0) == 7.0
+
+
+async def test_a_plan_by_rules_leaves_batteries_at_rest(store: Store) -> None:
+    site = a_site()
+    await store.save_site(site)
+    problem = (await a_gatherer(store, Fleet(batteries=(STORE,))).gather(site)).problem
+
+    schedule = by_rules(problem, "the solver died", baselines=())
+    plan = set_points(site, "p", NOW, problem, schedule)
+
+    assert set(plan.by_device["battery/store"]) == {0.0}
