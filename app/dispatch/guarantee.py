@@ -11,7 +11,7 @@ from app.db.store import Store
 from app.dispatch.building import building_maximum
 from app.dispatch.certificate import Certificate, certify
 from app.dispatch.fail_safe import fallback_currents, guarded
-from app.dispatch.fuses import Fuses, fuses_of
+from app.dispatch.fuses import Fuses, fuses_of, with_batteries_alone
 from app.dispatch.in_force import Book
 from app.site import Site, evse_key, split_evse_key
 
@@ -32,8 +32,8 @@ class Guarantee:
         self.clocks_ahead_s: dict[str, float] = {}  # by station, those that plans are shifted for
 
     async def fuses(self, site: Site) -> Fuses:
-        """The site's limits, with the building at its maximum."""
-        return fuses_of(site, (await building_maximum(self._store, site)).kw)
+        """The site's limits, with the building at its maximum and batteries left to themselves."""
+        return with_batteries_alone(fuses_of(site, (await building_maximum(self._store, site)).kw), site)
 
     async def fallbacks(self, site: Site, preparing: str, prepared: Collection[str]) -> dict[str, float]:
         """A per phase for every EVSE; one of a `prepared` station that confirmed none counts with its hardware.
@@ -80,7 +80,7 @@ class Guarantee:
     async def certificate(self, site: Site) -> Certificate:
         """What is proven of the site now, whichever links drop from here on."""
         maximum, now = await building_maximum(self._store, site), self._clock.now()
-        fuses = fuses_of(site, maximum.kw)
+        fuses = with_batteries_alone(fuses_of(site, maximum.kw), site)
         ends = [end for key in fuses.evses if (end := self._book.end(key)) is not None]
         curves = self._curves(site, fuses, now, max([now, *ends]) + timedelta(seconds=1))
         fallbacks_a = {key: self._book.fallback_a(key) for key in curves}
@@ -93,6 +93,7 @@ class Guarantee:
             max_base_load_kw=maximum.kw,
             base_source=maximum.source,
             now=now,
+            batteries_s={one.id: one.actuator.valid_s for one in site.batteries if one.actuator is not None},
             clocks_ahead_s={
                 station.id: ahead_s
                 for station in site.charging_stations
