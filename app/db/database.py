@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.clock import Clock
+from app.db.sqlite_driver import OneTripConnection, connect
 from app.db.types import to_json
 from app.errors import AppError, ConflictError, InvalidInputError, StoreUnavailableError
 
@@ -147,6 +148,7 @@ def _engine(url: URL) -> AsyncEngine:
         pool_timeout=60.0,
         pool_reset_on_return=None,  # `_reset_sqlite` does, where there is anything to: it costs a trip to the thread
         connect_args={
+            "async_creator_fn": connect,
             "isolation_level": None,  # the driver begins nothing by itself: `_begin_on_sqlite` does
             **({} if "timeout" in url.query else {"timeout": BUSY_TIMEOUT_S}),
         },
@@ -175,15 +177,8 @@ def _reset_sqlite(connection: Any, _record: Any, _state: Any) -> None:
 
 
 def _begin_on_sqlite(connection: Connection) -> None:
-    match connection.get_execution_options().get("smartcharge_begin"):
-        case "durable":  # synced at the commit: an acknowledged transaction survives a power cut
-            connection.exec_driver_sql("PRAGMA synchronous = FULL")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        case "lazy":
-            connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        case _:
-            connection.exec_driver_sql("BEGIN")
+    driver = cast(OneTripConnection, connection.connection.driver_connection)
+    driver.begin(connection.get_execution_options().get("smartcharge_begin", "read"))
 
 
 def _begin_on_postgresql(connection: Connection) -> None:
