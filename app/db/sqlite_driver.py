@@ -31,6 +31,7 @@ class OneTripConnection(aiosqlite.Connection):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._begin: Begin | None = None
+        self._is_open: Begin | None = None  # how the transaction was begun that is open
         self._synchronous: str | None = None
 
     def cursor(self) -> "OneTripCursor":  # type: ignore[override]  # SQLAlchemy enters it, and awaits nothing before
@@ -44,19 +45,27 @@ class OneTripConnection(aiosqlite.Connection):
         """
         self._begin = how
 
+    @property
+    def in_transaction(self) -> bool:
+        return self._is_open is not None
+
     async def commit(self) -> None:
-        if self._begin is None:
+        """Nobody waits for the end of what was only read: the thread comes to it before anything else it is given."""
+        how, self._begin, self._is_open = self._is_open, None, None
+        if how == "read":
+            self._tx.put_nowait((None, self._conn.commit))
+        elif how is not None:
             await super().commit()
-        self._begin = None
 
     async def rollback(self) -> None:
-        if self._begin is None:
+        how, self._begin, self._is_open = self._is_open, None, None
+        if how is not None:
             await super().rollback()
-        self._begin = None
 
     async def trip(self, work: Any, *arguments: Any) -> None:
         """Do `work` in the thread, in a transaction if one is to begin."""
         begin, self._begin = self._begin, None
+        self._is_open = begin or self._is_open
         if begin is None:
             await self._execute(work, *arguments)  # type: ignore[no-untyped-call]  # aiosqlite's
         else:
