@@ -37,7 +37,7 @@ class Database:
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._clock = clock
         self._engine = engine
-        self._readers = engine.execution_options(smartcharge_begin="read")
+        self._readers = engine
         self._writers = engine.execution_options(smartcharge_begin="durable")
         self._lazy_writers = engine.execution_options(smartcharge_begin="lazy")
         self.is_sqlite = engine.dialect.name == "sqlite"
@@ -57,7 +57,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that sees one state of the database throughout (PostgreSQL: each statement one)."""
+        """For statements that read: each sees one state of the database."""
         with self._clock.hold(), store_errors():
             async with self._readers.begin() as connection:
                 yield connection
@@ -178,7 +178,9 @@ def _reset_sqlite(connection: Any, _record: Any, _state: Any) -> None:
 
 def _begin_on_sqlite(connection: Connection) -> None:
     driver = cast(OneTripConnection, connection.connection.driver_connection)
-    driver.begin(connection.get_execution_options().get("smartcharge_begin", "read"))
+    how = connection.get_execution_options().get("smartcharge_begin")
+    if how in ("durable", "lazy"):  # a statement alone needs no BEGIN to see one state, and no COMMIT
+        driver.begin(how)
 
 
 def _begin_on_postgresql(connection: Connection) -> None:

@@ -6,7 +6,7 @@ to close it; the beginning of a transaction is another statement or two. Here al
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -14,8 +14,8 @@ import aiosqlite
 
 ROWS_AT_ONCE = 1_000  # with the statement itself; the rest waits in the thread until somebody asks for it
 
-Begin = Literal["read", "lazy", "durable"]
-SYNCHRONOUS = {"lazy": "NORMAL", "durable": "FULL"}
+Begin = Literal["lazy", "durable"]
+SYNCHRONOUS: dict[Begin, str] = {"lazy": "NORMAL", "durable": "FULL"}
 
 
 def connect(database: str, **options: Any) -> "OneTripConnection":
@@ -31,14 +31,14 @@ class OneTripConnection(aiosqlite.Connection):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._begin: Begin | None = None
-        self._is_open: Begin | None = None  # how the transaction was begun that is open
+        self._is_open = False  # a transaction, begun by a statement
         self._synchronous: str | None = None
 
     def cursor(self) -> "OneTripCursor":  # type: ignore[override]  # SQLAlchemy enters it, and awaits nothing before
         return OneTripCursor(self)
 
     def begin(self, how: Begin) -> None:
-        """Begin a transaction, in the trip of its first statement.
+        """Begin a transaction that writes, in the trip of its first statement.
 
         `durable` is synced at the commit: what was acknowledged survives a power cut. `lazy` survives the end of the
         process.
@@ -47,37 +47,36 @@ class OneTripConnection(aiosqlite.Connection):
 
     @property
     def in_transaction(self) -> bool:
-        return self._is_open is not None
+        return self._is_open
 
     async def commit(self) -> None:
-        """Nobody waits for the end of what was only read: the thread comes to it before anything else it is given."""
-        how, self._begin, self._is_open = self._is_open, None, None
-        if how == "read":
-            self._tx.put_nowait((None, self._conn.commit))
-        elif how is not None:
-            await super().commit()
+        await self._end(super().commit)
 
     async def rollback(self) -> None:
-        how, self._begin, self._is_open = self._is_open, None, None
-        if how is not None:
-            await super().rollback()
+        await self._end(super().rollback)
+
+    async def _end(self, end: Callable[[], Awaitable[None]]) -> None:
+        """Where no statement was executed nothing has begun."""
+        was_open, self._begin, self._is_open = self._is_open, None, False
+        if was_open:
+            await end()
 
     async def trip(self, work: Any, *arguments: Any) -> None:
         """Do `work` in the thread, in a transaction if one is to begin."""
         begin, self._begin = self._begin, None
-        self._is_open = begin or self._is_open
         if begin is None:
             await self._execute(work, *arguments)  # type: ignore[no-untyped-call]  # aiosqlite's
         else:
+            self._is_open = True
             await self._execute(self._first, begin, work, *arguments)  # type: ignore[no-untyped-call]  # aiosqlite's
 
     def _first(self, begin: Begin, work: Any, *arguments: Any) -> None:
         """In the thread."""
-        synchronous = SYNCHRONOUS.get(begin)
-        if synchronous is not None and synchronous != self._synchronous:
+        synchronous = SYNCHRONOUS[begin]
+        if synchronous != self._synchronous:
             self._conn.execute(f"PRAGMA synchronous = {synchronous}")
             self._synchronous = synchronous
-        self._conn.execute("BEGIN" if begin == "read" else "BEGIN IMMEDIATE")
+        self._conn.execute("BEGIN IMMEDIATE")
         work(*arguments)
 
 
