@@ -61,7 +61,7 @@ def replay_command(
     """Make a plan again from the decision ledger, and compare bit by bit. Nothing is saved or sent."""
     from dataclasses import asdict
 
-    from app.replay import replay
+    from app.planning.replay import replay
 
     async def work(store: Any) -> Any:
         return replay(await store.plan(plan), await store.decision(plan))
@@ -87,7 +87,7 @@ def why_command(
 ) -> None:
     """Why an EVSE charges at a moment of a plan, or does not, and what would change it."""
     from app.clock import SystemClock
-    from app.why import answer as ask
+    from app.planning.why import answer as ask
 
     moment = SystemClock().now() if at is None else _moment(at)
 

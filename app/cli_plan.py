@@ -10,13 +10,13 @@ from rich.console import Console
 
 from app.clock import SystemClock
 from app.errors import InvalidInputError
-from app.explained import check_evses, reasons_or_warning
-from app.plan_words import comparison, reasons_in_words, summary
+from app.planning.explained import check_evses, reasons_or_warning
+from app.planning.plan_words import comparison, reasons_in_words, summary
+from app.planning.solving import DEFAULTS, Keeping, check_baselines, solve, timed_out_text, with_warning
+from app.planning.timed_out import OF_REQUESTS, TimedOut
 from app.problem_file import STANDARD_INPUT, name_of, read_problem
 from app.problem_json import ScheduleOut
 from app.problem_json.reasons import AnswerOut, ReasonsOut
-from app.solving import DEFAULTS, Keeping, check_baselines, solve, timed_out_text, with_warning
-from app.timed_out import OF_REQUESTS, TimedOut
 from optimizer.domain import Problem, Schedule
 from optimizer.errors import InvalidProblemError
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.api.optimize import EXAMPLE
 from app.cli import main
-from app.solving import BASELINE_NAMES
+from app.planning.solving import BASELINE_NAMES
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from app.events import (
     TransactionStarted,
     WishChanged,
 )
-from app.planner import Kind
+from app.planning.planner import Kind
 from app.site import Site
 from tests.stores import a_store
 

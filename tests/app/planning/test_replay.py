@@ -16,16 +16,16 @@ from app.csms.connector import ChargingProfile, Passport, Period, Purpose, RateU
 from app.db.ledger_records import Exchange
 from app.db.records import MeterValue
 from app.db.store import Store
-from app.decision import Recipe, decided, decision, digest, remake, was_cut
 from app.diary import Diary, Recorded, about
 from app.errors import NotFoundError, ProfileRejectedError, StoreUnavailableError
-from app.outcome import Outcomes, planned_kwh
+from app.planning.decision import Recipe, decided, decision, digest, remake, was_cut
+from app.planning.outcome import Outcomes, planned_kwh
+from app.planning.replay import replay
+from app.planning.solving import solve
 from app.problem_json import problem_from_json, problem_to_json, schedule_to_json
-from app.replay import replay
 from app.retention import keep_no_longer
-from app.solving import solve
 from optimizer.domain import Problem, Settings
-from tests.app.test_planner import NOW, RESTLESS, World, a_world
+from tests.app.planning.test_planner import NOW, RESTLESS, World, a_world
 from tests.fakes_connector import FakeConnector
 from tests.optimizer.builders import a_problem, a_session, problems
 from tests.stores import a_store

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 import structlog
 
-from app.timed_out import TimedOut
+from app.planning.timed_out import TimedOut
 from optimizer.baseline import summary
 from optimizer.domain import Problem, Schedule
 from optimizer.errors import InvalidProblemError, SolverError

@@ -16,13 +16,13 @@ from app.db.ledger_records import Decision, Run
 from app.db.records import Plan
 from app.dispatch import Dispatcher
 from app.errors import AlreadyPlannedError, InvalidInputError, OvertakenError
-from app.executor import RebuiltPool
 from app.gather import FallbackOnly, Gatherer
-from app.ledger import MOST_DEATHS, QUARANTINE, Ledger
-from app.planner import Planner
+from app.planning.executor import RebuiltPool
+from app.planning.ledger import MOST_DEATHS, QUARANTINE, Ledger
+from app.planning.planner import Planner
 from app.problem_json import schedule_from_json
 from tests.app.dispatch.world import a_world as a_dispatcher_world
-from tests.app.test_planner import HORIZON, NOW, World, a_world
+from tests.app.planning.test_planner import HORIZON, NOW, World, a_world
 from tests.stores import a_store
 
 

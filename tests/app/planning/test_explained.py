@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app import explained
 from app.errors import InvalidInputError
-from app.explained import AT_ONCE, MOST_NAMED, PATIENCE_S, UNASKED, reasons_of, reasons_or_warning
-from app.plan_words import reasons_in_words
+from app.planning import explained
+from app.planning.explained import AT_ONCE, MOST_NAMED, PATIENCE_S, UNASKED, reasons_of, reasons_or_warning
+from app.planning.plan_words import reasons_in_words
 from app.problem_json import ScheduleOut, problem_from_json
 from app.problem_json import reasons as edge
 from app.problem_json.reasons import AnswerOut, BindingOut, ReasonsOut
@@ -282,7 +282,7 @@ def test_a_binding_rule_of_no_slot_and_no_phase_has_neither() -> None:
 
 
 def test_the_documentation_knows_every_key_and_bound() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "model.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "model.md").read_text("utf-8")
     section = text.partition("## Reasons")[2].partition("\n## ")[0]
 
     models = (edge.SlotReasonOut, edge.NextBestOut, BindingOut, edge.RemedyOut, edge.UnmetWishOut, edge.LeftOutOut)

@@ -17,7 +17,7 @@ from app.db.ledger_records import Run
 from app.db.records import Plan
 from app.db.store import Store
 from app.errors import AlreadyPlannedError, AppError
-from app.planner import Kind
+from app.planning.planner import Kind
 from app.site import Site
 from forecasts.errors import ForecastError
 from optimizer.errors import OptimizerError

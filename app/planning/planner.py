@@ -18,19 +18,19 @@ from app.csms.connector import Passport
 from app.db.ledger_records import Decision
 from app.db.records import Delivery, Json, Plan, PlanKind, Transaction
 from app.db.store import Store
-from app.decision import Recipe, Told, decision
 from app.diary import about
 from app.errors import OvertakenError
 from app.events import Events, PlanMade
-from app.executor import SolverDiedError
-from app.few_periods import WINDOW, fits, period_limits, told_in_few_periods
 from app.gather import MAX_TRANSACTIONS, Gathered, Gatherer
-from app.ledger import Ledger, Turn
+from app.planning.decision import Recipe, Told, decision
+from app.planning.executor import SolverDiedError
+from app.planning.few_periods import WINDOW, fits, period_limits, told_in_few_periods
+from app.planning.ledger import Ledger, Turn
+from app.planning.second_best import carried_on, goes_on
+from app.planning.solving import DEFAULTS, Keeping, by_rules, log_kept, solve
+from app.planning.timed_out import TimedOut
 from app.problem_json import problem_from_json, problem_to_json, schedule_from_json, schedule_to_json
-from app.second_best import carried_on, goes_on
 from app.site import Site, evse_key
-from app.solving import DEFAULTS, Keeping, by_rules, log_kept, solve
-from app.timed_out import TimedOut
 from app.tracing import span, traced
 from forecasts.errors import ForecastError
 from optimizer.compress import compress

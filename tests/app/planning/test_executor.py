@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from app.executor import RebuiltPool, SolverDiedError
+from app.planning.executor import RebuiltPool, SolverDiedError
 
 
 def doubled(number: int) -> int:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.dask_executor import DaskAddress, DaskExecutor
 from app.errors import AppError, InvalidInputError
 from app.main import solving_executor
+from app.planning.dask_executor import DaskAddress, DaskExecutor
 from app.settings import Settings
 
 PEM = Path("x.pem")
@@ -54,7 +54,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
 
 @pytest.mark.skipif(find_spec("distributed") is None, reason="the extra `dask` is not installed")
 def test_a_night_on_dask_gives_the_same_plans_with_one_worker_killed(tmp_path: Path) -> None:
-    program = Path(__file__).parents[2] / "benchmarks" / "night_run.py"
+    program = Path(__file__).parents[3] / "benchmarks" / "night_run.py"
 
     done = subprocess.run(
         [sys.executable, program, "12", "--dask"], capture_output=True, text=True, timeout=300, check=False

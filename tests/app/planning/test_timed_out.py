@@ -12,9 +12,9 @@ import pytest
 from app.api.optimize import EXAMPLE
 from app.api.sites import EXAMPLE as SITE
 from app.main import service
+from app.planning.timed_out import MOST_KEPT, MOST_OF_A_MOMENT, OF_REQUESTS, OF_SITES, TimedOut, safe_name
 from app.problem_json import problem_from_json
 from app.settings import Settings
-from app.timed_out import MOST_KEPT, MOST_OF_A_MOMENT, OF_REQUESTS, OF_SITES, TimedOut, safe_name
 from tests.optimizer.builders import a_problem, a_session
 
 AT = datetime(2026, 6, 1, 12, 30, 15, 250_000, tzinfo=UTC)

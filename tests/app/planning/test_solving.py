@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.solving import BASELINE_NAMES, DEFAULTS, FORESIGHT, Keeping, Solved, solve
-from app.timed_out import TimedOut
+from app.planning.solving import BASELINE_NAMES, DEFAULTS, FORESIGHT, Keeping, Solved, solve
+from app.planning.timed_out import TimedOut
 from optimizer.domain import Connection, Problem, Scenario, Settings
 from optimizer.errors import InvalidProblemError
 from optimizer.optimise import BASELINES, DEFAULT_BASELINES, optimise
@@ -39,7 +39,7 @@ def test_every_baseline_of_the_optimizer_can_be_asked_for() -> None:
 
 
 def test_every_baseline_stands_in_the_documentation() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "model.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "model.md").read_text("utf-8")
 
     assert all(f"| `{name}` |" in text for name in BASELINE_NAMES)
 

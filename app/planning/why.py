@@ -14,7 +14,7 @@ from pydantic import Field
 from app.db.records import Delivery, Plan
 from app.db.store import Store
 from app.errors import InvalidInputError
-from app.explained import reasons_of
+from app.planning.explained import reasons_of
 from app.problem_json import problem_from_json, schedule_from_json
 from app.problem_json.reasons import BindingOut, ReasonsOut, RemedyOut, SlotReasonOut, UnmetWishOut
 from app.problem_json.schedule import Out

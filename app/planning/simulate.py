@@ -18,11 +18,11 @@ from app.db.store import Store
 from app.errors import InvalidInputError
 from app.field_errors import refused_part
 from app.gather import FallbackOnly, Gathered, Gatherer, WhatIf
-from app.planner import solve_in
+from app.planning.planner import solve_in
+from app.planning.solving import DEFAULTS, Keeping
+from app.planning.timed_out import TimedOut
 from app.problem_json import SessionIn
 from app.site import Site, evse_key
-from app.solving import DEFAULTS, Keeping
-from app.timed_out import TimedOut
 from optimizer.domain import Schedule, Session
 from optimizer.errors import InvalidProblemError
 

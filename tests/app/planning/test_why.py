@@ -7,9 +7,9 @@ import pytest
 
 from app.db.records import Delivery, Plan
 from app.errors import InvalidInputError
+from app.planning.solving import by_rules, solve
+from app.planning.why import WhyOut, why
 from app.problem_json import problem_to_json, schedule_to_json
-from app.solving import by_rules, solve
-from app.why import WhyOut, why
 from optimizer.domain import Circuit, Problem, Reservation
 from tests.optimizer.builders import START, a_problem, a_session, an_evse
 

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from app.errors import AppError, InvalidInputError
-from app.executor import SolverDiedError
+from app.planning.executor import SolverDiedError
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -21,15 +21,15 @@ from app.db.records import Delivery, Plan, Transaction, Wish
 from app.db.store import Store
 from app.errors import InvalidInputError, NotFoundError
 from app.events import Event, Events, PlanMade
-from app.executor import make_executor
 from app.gather import FallbackOnly, Gathered, Gatherer, WhatIf
-from app.ledger import Ledger
-from app.planner import Dispatches, Planner, solve_in
+from app.planning.executor import make_executor
+from app.planning.ledger import Ledger
+from app.planning.planner import Dispatches, Planner, solve_in
+from app.planning.simulate import Scenario, Simulator
+from app.planning.solving import Keeping
+from app.planning.timed_out import TimedOut
 from app.problem_json import SessionIn, problem_from_json, schedule_from_json
-from app.simulate import Scenario, Simulator
 from app.site import Site
-from app.solving import Keeping
-from app.timed_out import TimedOut
 from optimizer.check import violations
 from optimizer.domain import Problem, Schedule, Settings
 from optimizer.errors import SolverError
@@ -173,7 +173,7 @@ async def test_a_plan_that_cannot_be_told_in_few_periods_is_sent_as_it_is(
     def broken(*_: object, **__: object) -> None:
         raise SolverError("no plan in so few periods keeps every rule")
 
-    monkeypatch.setattr("app.planner.compress", broken)
+    monkeypatch.setattr("app.planning.planner.compress", broken)
     async with a_world(tmp_path, tariff=RESTLESS) as world:
         world.dispatcher.accepts = Passport(known=True)
 

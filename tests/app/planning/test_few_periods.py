@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from app.csms.connector import Kind, Passport
-from app.few_periods import WINDOW, fits, period_limits, told_in_few_periods
+from app.planning.few_periods import WINDOW, fits, period_limits, told_in_few_periods
 from optimizer.compress import Compression, compress
 from optimizer.domain import Connection, Evse, Horizon, Problem, Schedule, Session
 from optimizer.optimise import optimise

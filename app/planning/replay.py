@@ -6,7 +6,7 @@ from typing import Any
 
 from app.db.ledger_records import Decision
 from app.db.records import Plan
-from app.decision import Cut, Recipe, decided, decided_of, digest, made_by, remake
+from app.planning.decision import Cut, Recipe, decided, decided_of, digest, made_by, remake
 from app.problem_json import problem_from_json
 
 Json = dict[str, Any]

@@ -14,11 +14,11 @@ from app.db.store import Store
 from app.events import Events
 from app.gather import FallbackOnly, Gatherer
 from app.modes import Modes
-from app.planner import Planner
+from app.planning.planner import Planner
 from app.site import Site
 from forecasts.errors import ForecastError
 from optimizer.check import violations
-from tests.app.test_planner import DOCUMENT, HORIZON, NOW, Dispatched
+from tests.app.planning.test_planner import DOCUMENT, HORIZON, NOW, Dispatched
 from tests.stores import a_store
 
 BY_SERIES = DOCUMENT | {

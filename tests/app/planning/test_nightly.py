@@ -10,9 +10,9 @@ from app.clock import SteppedClock
 from app.db.records import Plan
 from app.db.store import Store
 from app.errors import ConflictError, StoreUnavailableError
-from app.ledger import Ledger
-from app.nightly import GRACE, Nightly, next_run, run_nightly
-from app.planner import Kind
+from app.planning.ledger import Ledger
+from app.planning.nightly import GRACE, Nightly, next_run, run_nightly
+from app.planning.planner import Kind
 from app.site import Site
 from tests.stores import a_store
 

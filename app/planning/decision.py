@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import optimizer
-from app.few_periods import told_in_few_periods
+from app.planning.few_periods import told_in_few_periods
+from app.planning.second_best import carried_on
+from app.planning.solving import by_rules, solve
 from app.problem_json import schedule_to_json
-from app.second_best import carried_on
-from app.solving import by_rules, solve
 from optimizer.compress import compress
 from optimizer.domain import Problem, Schedule
 
