@@ -186,6 +186,13 @@ class Dispatcher:
             with self._clock.hold():
                 await self._prepare(site, station_id)
 
+    async def _prepare_unless_it_is(self, site: Site, station_id: str) -> None:
+        """Somebody may be faster: at its arrival it is prepared at once."""
+        async with self._turns[station_id]:
+            if station_id not in self._preparer.prepared:
+                with self._clock.hold():
+                    await self._prepare(site, station_id)
+
     async def _prepare(self, site: Site, station_id: str) -> None:
         document = site.station(station_id)
         for evse in document.evses if document else ():
@@ -238,7 +245,11 @@ class Dispatcher:
             if (confirmed_a := self._book.fallback_a(key)) is None or confirmed_a != fallbacks_a.get(key)
         ]
         try:
-            if strays or station.id not in self._preparer.prepared:
+            if station.id not in self._preparer.prepared:
+                if self._patience.is_due(station.id, now):
+                    await self._prepare_unless_it_is(site, station.id)
+                return
+            if strays:
                 if self._patience.is_due(station.id, now):
                     await self.prepare(site, station.id)
                 return
@@ -355,9 +366,7 @@ class Dispatcher:
 
         async def prepare(station_id: str) -> None:
             try:
-                async with self._turns[station_id]:
-                    if station_id not in self._preparer.prepared:  # else someone was faster
-                        await self._prepare(site, station_id)
+                await self._prepare_unless_it_is(site, station_id)
             except AppError as error:
                 failed[station_id] = str(error)
 
