@@ -4,18 +4,25 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.gather.best_cap import best_cap_kw, share_per_kw
+from app.gather.best_cap import LEAST_DELIVERED, best_cap_kw, share_per_kw
 from app.gather.expected_peak import Stay
+from app.gather.under_caps import BelievedStay
+from forecasts.sessions import Outcome
 
 START = datetime(2024, 3, 4, tzinfo=UTC)
 FLAT = (0.2,) * 96
 
 
-def stay(first_h: float, last_h: float, energy_kwh: float, max_kw: float = 10.0) -> Stay:
-    return Stay(START + timedelta(hours=first_h), START + timedelta(hours=last_h), energy_kwh, max_kw)
+def stay(
+    first_h: float, last_h: float, energy_kwh: float, max_kw: float = 10.0, believed_h: float | None = None
+) -> BelievedStay:
+    """By default what was believed came true."""
+    came, went = START + timedelta(hours=first_h), START + timedelta(hours=last_h)
+    leaves = went if believed_h is None else came + timedelta(hours=believed_h)
+    return BelievedStay(Stay(came, went, energy_kwh, max_kw), (Outcome(1.0, leaves, energy_kwh),))
 
 
-def cap(stays: list[Stay], price_per_kw: float = 1.0, base_kw: float = 0.0, unmet: float = 4.0) -> float:
+def cap(stays: list[BelievedStay], price_per_kw: float = 1.0, base_kw: float = 0.0, unmet: float = 4.0) -> float:
     return best_cap_kw(
         stays,
         start=START,
@@ -31,17 +38,24 @@ def test_a_car_with_time_is_served_at_the_power_that_just_does() -> None:
     assert cap([stay(8, 18, 20.0)]) == pytest.approx(2.0, abs=0.2)
 
 
-def test_who_comes_later_makes_the_cap_higher_than_foresight_would_need() -> None:
-    both = [stay(8, 12, 8.0), stay(9, 10, 8.0)]  # with foresight 8 kW for the second, the first before and after
+def test_who_leaves_earlier_than_believed_makes_the_cap_higher_than_foresight_would_need() -> None:
+    patient = stay(8, 16, 16.0, believed_h=1.0)
+    early = stay(8, 10, 8.0, believed_h=8.0)  # with foresight 4 kW for it, the other one after that
 
-    assert cap(both, price_per_kw=0.01) > 8.0
+    assert cap([patient, early], price_per_kw=0.01) > 8.0
+
+
+def test_no_cap_leaves_more_unmet_than_drivers_may_expect_however_dear_a_peak_is() -> None:
+    hurried = stay(8, 8.25, 2.0)
+
+    assert cap([stay(8, 18, 200.0 * LEAST_DELIVERED - 2.0, 30.0), hurried], price_per_kw=50.0, unmet=0.1) >= 19.6
+    assert cap([hurried], price_per_kw=50.0, unmet=0.1) == pytest.approx(8.0, abs=0.2)
 
 
 def test_what_costs_more_than_it_serves_is_left_unmet() -> None:
-    hurried = [stay(8, 18, 20.0), stay(8, 8.25, 2.0)]
+    hurried = [stay(8, 18, 400.0, 50.0), stay(8, 8.25, 2.0, believed_h=10.0)]
 
-    assert cap(hurried, price_per_kw=0.01) >= 8.0
-    assert cap(hurried, price_per_kw=50.0, unmet=1.0) < 1.0
+    assert cap(hurried, price_per_kw=0.01) > cap(hurried, price_per_kw=50.0, unmet=1.0)
 
 
 def test_base_load_is_part_of_the_cap() -> None:
@@ -49,7 +63,8 @@ def test_base_load_is_part_of_the_cap() -> None:
 
 
 def test_a_higher_peak_is_worth_less_when_fewer_days_are_left_to_use_it() -> None:
-    day = [stay(8 + 0.25 * n, 10 + 0.25 * n, 6.0) for n in range(8)]
+    day = [stay(8 + 0.25 * n, 10 + 0.25 * n, 6.0, believed_h=4 - 0.5 * n) for n in range(8)]
+    day.append(stay(12, 22, 400.0, 50.0))  # beside which a few kWh are less than one percent
 
     caps_kw = [cap(day, price_per_kw) for price_per_kw in (0.1, 1.0, 3.0, 10.0, 30.0)]
 
