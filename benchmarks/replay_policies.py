@@ -21,10 +21,8 @@ from app.gather.expected_peak import (
     with_reserve,
 )
 from app.gather.sessions import DECLINED_FOR
-from app.gather.under_caps import BelievedStay
 from benchmarks.replayed import DEMAND_PRICE_PER_KW, MOST_KW, SLOT, SLOT_H, USUAL_KW, Floats, Month, Outcome, price
 from forecasts.local_days import is_off_day
-from forecasts.past_beliefs import beliefs_at_arrival
 from forecasts.sessions import SessionModel, StayBelief
 from optimizer.domain import Connection, DemandCharge, Evse, Horizon, Problem, Scenario, Session
 from optimizer.solve import solve
@@ -39,7 +37,7 @@ LEAST_NEED_KWH = 1e-6  # who has all that it wants is offered nothing; what sums
 NEW_UNMET_PRICE = (
     3.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
 )
-UNMET_PRICE = 2.0  # per kWh, where the peak to keep to is known from the weeks before
+UNMET_PRICE = 3.0  # per kWh, where the peak to keep to is known from the weeks before
 LEAST_DAYS = 7  # before that weeks are planned with foresight, as for a site that is new
 
 
@@ -169,7 +167,7 @@ class Beliefs:
         self._known_days = 0
         days = pd.date_range(month.moment(0), month.moment(month.slots - 1), freq="D").tz_convert(month.time_zone)
         self._dates = np.array([day.date() for day in days], dtype="datetime64[D]")
-        self._old = month_of_history(past, month, country, subdivision)
+        self._old = month_of_history(past, month)
 
     def wants(self, now: datetime, present: Sequence[Present]) -> Wanted:
         today = pd.Timestamp(now).tz_convert(self._month.time_zone).date()
@@ -208,21 +206,17 @@ class Beliefs:
             subdivision=subdivision,
         )
         stays = self._stays_before(slot)
-        self._known_days = ceil((now - min(one.stay.arrival for one in stays)) / timedelta(days=1)) if stays else 0
+        self._known_days = ceil((now - min(stay.arrival for stay in stays)) / timedelta(days=1)) if stays else 0
         if self._known_days >= LEAST_DAYS:
             self._expected_peak_kw = self._best_cap_kw(stays, slot)
         else:
             self._expected_peak_kw = expected_peak_kw(self._past_weeks(slot, now), USUAL_KW)
 
-    def _stays_before(self, slot: int) -> list[BelievedStay]:
+    def _stays_before(self, slot: int) -> list[Stay]:
         """Those of the last four weeks that had ended by the beginning of this local day."""
         month, since = self._month, self._month.moment(slot - 96 * FULL_DAYS)
-        stays = [one for one in self._old if one.stay.arrival >= since]
-        return stays + [
-            BelievedStay(self._stay_of(car), self._stay(car).outcomes(SCENARIOS))
-            for car in self._needs_kwh
-            if month.arrival[car] >= slot - 96 * FULL_DAYS
-        ]
+        stays = [stay for stay in self._old if stay.arrival >= since]
+        return stays + [self._stay_of(car) for car in self._needs_kwh if month.arrival[car] >= slot - 96 * FULL_DAYS]
 
     def _stay_of(self, car: int) -> Stay:
         month = self._month
@@ -233,7 +227,7 @@ class Beliefs:
             float(month.max_kw[car]),
         )
 
-    def _best_cap_kw(self, stays: list[BelievedStay], slot: int) -> float:
+    def _best_cap_kw(self, stays: list[Stay], slot: int) -> float:
         """The days that are known pay of the demand charge what is not left for the days of the month to come."""
         month = self._month
         first = slot - 96 * self._known_days
@@ -265,7 +259,7 @@ class Beliefs:
     def _week(self, first: int, last: int) -> WeekPeak:
         month = self._month
         start, end = month.moment(first), month.moment(last)
-        stays = [one.stay for one in self._old if start <= one.stay.arrival < end]
+        stays = [stay for stay in self._old if start <= stay.arrival < end]
         stays += [self._stay_of(car) for car in self._needs_kwh if first <= month.arrival[car] < last]
         local = pd.DatetimeIndex([stay.arrival for stay in stays], tz="UTC").tz_convert(month.time_zone)
         workdays = self._workdays(np.unique(np.array(local.date, dtype="datetime64[D]")))
@@ -284,24 +278,15 @@ class Beliefs:
         return int((~is_off_day(dates, *self._place)).sum()) if len(dates) else 0
 
 
-def month_of_history(
-    past: pd.DataFrame, month: Month, country: str | None, subdivision: str | None
-) -> list[BelievedStay]:
-    """The sessions of the weeks before, as stays on whole quarter hours, and what would have been believed of them."""
-    if past.empty:
-        return []
-    since = month.start - (WEEKS + 1) * timedelta(weeks=1)
-    max_kw = np.minimum(past["max_kw"].fillna(USUAL_KW).to_numpy(dtype=float), MOST_KW)
-    energy_kwh = past["energy_kwh"].to_numpy(dtype=float)
-    arrival = past["arrival"].dt.ceil("15min").dt.to_pydatetime()
-    departure = past["departure"].dt.floor("15min").dt.to_pydatetime()
-    found = []
-    for one in beliefs_at_arrival(
-        past, since=since, time_zone=month.time_zone, country=country, subdivision=subdivision
-    ):
-        stay = Stay(arrival[one.row], departure[one.row], float(energy_kwh[one.row]), float(max_kw[one.row]))
-        found.append(BelievedStay(stay, one.belief.outcomes(SCENARIOS)))
-    return found
+def month_of_history(past: pd.DataFrame, month: Month) -> list[Stay]:
+    """The sessions of the weeks before, as stays on whole quarter hours."""
+    recent = past[past["arrival"] >= pd.Timestamp(month.start) - (WEEKS + 1) * pd.Timedelta(weeks=1)]
+    max_kw = np.minimum(recent["max_kw"].fillna(USUAL_KW).to_numpy(dtype=float), MOST_KW)
+    arrival, departure = recent["arrival"].dt.ceil("15min"), recent["departure"].dt.floor("15min")
+    return [
+        Stay(came.to_pydatetime(), went.to_pydatetime(), float(energy_kwh), float(kw))
+        for came, went, energy_kwh, kw in zip(arrival, departure, recent["energy_kwh"], max_kw, strict=True)
+    ]
 
 
 def _belief(one: Present, now: datetime, stay: StayBelief) -> Session:

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasts.past_beliefs import arrived_of
 from forecasts.sessions import Arrived
 from forecasts.tariff import Season, TimeOfUsePeriod, TimeOfUseStep, TimeOfUseTariff, prices
 
@@ -115,10 +114,7 @@ def month_of(rows: pd.DataFrame, first: date, end: date, time_zone: str) -> Mont
         departure=departure,
         energy_kwh=np.minimum(chosen["energy_kwh"].to_numpy(dtype=float), fits_kwh),
         max_kw=max_kw,
-        arrived=tuple(
-            arrived_of(row, utc + int(slot) * SLOT)
-            for row, slot in zip(chosen.to_dict("records"), arrival, strict=True)
-        ),
+        arrived=tuple(_arrived(row, utc + int(slot) * SLOT) for row, slot in zip(_dicts(chosen), arrival, strict=True)),
         price=price(utc, slots + 8 * 96, time_zone),
         rows=chosen,
         connected_kw=USUAL_KW * chosen["evse_id"].nunique(),
@@ -186,3 +182,19 @@ def _tariff() -> TimeOfUseTariff:
 
 def _month_day(text: str) -> tuple[int, int]:
     return int(text[:2]), int(text[3:])
+
+
+def _dicts(rows: pd.DataFrame) -> list[dict[str, object]]:
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _arrived(row: dict[str, object], at: datetime) -> Arrived:
+    stated, requested, user = row.get("stated_departure"), row.get("requested_kwh"), row.get("user_id")
+    evse = row.get("evse_id")
+    return Arrived(
+        arrival=at,
+        user_id=user if isinstance(user, str) and user else None,
+        evse_id=evse if isinstance(evse, str) and evse else None,
+        stated_departure=stated.to_pydatetime() if isinstance(stated, pd.Timestamp) else None,
+        requested_kwh=requested if isinstance(requested, float) and np.isfinite(requested) else None,
+    )

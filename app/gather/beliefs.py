@@ -72,7 +72,7 @@ def history(transactions: list[Transaction], wishes: list[Wish]) -> pd.DataFrame
     """A row a session that is over and whose registers are known, as `forecasts.sessions` wants them."""
     rows = []
     for row in transactions:
-        if row.stopped_at is None or row.meter_stop_wh is None or not is_over(row):
+        if row.stopped_at is None or row.meter_stop_wh is None or row.stopped_at <= row.started_at:
             continue
         said = arrived(row, wish_of(row, wishes, []))
         rows.append(
@@ -91,11 +91,6 @@ def history(transactions: list[Transaction], wishes: list[Wish]) -> pd.DataFrame
     for name in ("arrival", "departure", "stated_departure"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
     return frame.astype({"energy_kwh": float, "requested_kwh": float})
-
-
-def is_over(row: Transaction) -> bool:
-    """Whether a session has ended, and what it took is known."""
-    return row.stopped_at is not None and row.meter_stop_wh is not None and row.stopped_at > row.started_at
 
 
 def _fitted(site: Site, rows: list[Transaction], wishes: list[Wish], now: datetime) -> SessionModel:

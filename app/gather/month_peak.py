@@ -7,18 +7,15 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 
-from app.db.records import Transaction, Wish
+from app.db.records import Transaction
 from app.db.store import Store
-from app.gather.beliefs import HISTORY, MOST_SESSIONS, SCENARIOS, history, is_over
 from app.gather.best_cap import FULL_DAYS, best_cap_kw, share_per_kw
 from app.gather.demand import floored
 from app.gather.expected_peak import Stay
 from app.gather.history import History
 from app.gather.prices import PriceSource, active_slots
-from app.gather.under_caps import BelievedStay
 from app.months import month_of
 from app.site import Site
-from forecasts.past_beliefs import beliefs_at_arrival
 from forecasts.series import utc_index
 from optimizer.domain import DemandCharge, Series
 
@@ -26,6 +23,7 @@ PAST = timedelta(days=FULL_DAYS)
 LEAST_DAYS = 7  # that are known of a site's sessions
 MONTH_DAYS = 30
 SLOT_MINUTES = 15
+MOST_SESSIONS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +57,11 @@ class MonthPeaks:
     async def _peaks_kw(self, site: Site, now: datetime) -> dict[str, float]:
         if not site.tariff.demand_charges:
             return {}
-        rows = await self._store.transactions(site_id=site.id, start=now - HISTORY, end=now, limit=MOST_SESSIONS)
-        wishes = await self._store.wishes(site.id, active_at=now - HISTORY)
-        stays = await asyncio.to_thread(believed_stays, site, rows, wishes, now - PAST)
+        rows = await self._store.transactions(site_id=site.id, start=now - PAST, end=now, limit=MOST_SESSIONS)
+        stays = stays_of(site, rows)
         if not stays:
             return {}
-        first = floored(min(one.stay.arrival for one in stays), SLOT_MINUTES, site.zone)
+        first = floored(min(stay.arrival for stay in stays), SLOT_MINUTES, site.zone)
         known_days = (now - first) / timedelta(days=1)
         if known_days < LEAST_DAYS:
             return {}
@@ -100,30 +97,15 @@ class MonthPeaks:
         return tuple(rest_kw.fillna(rest_kw.mean()).to_list())
 
 
-def believed_stays(
-    site: Site, transactions: list[Transaction], wishes: list[Wish], since: datetime
-) -> list[BelievedStay]:
-    """Sessions that began at or after `since`, are over and metered, and what was believed of each when it began.
-
-    What a vehicle can take is not known: its EVSE's power stands in.
-    """
-    over = [row for row in transactions if is_over(row)]
-    past = beliefs_at_arrival(
-        history(over, wishes),
-        since=since,
-        time_zone=site.time_zone,
-        country=site.country,
-        default_stay_h=site.session_defaults.stay_h,
-        default_energy_kwh=site.session_defaults.required_energy_kwh,
-    )
-    return [BelievedStay(stay, one.belief.outcomes(SCENARIOS)) for one in past if (stay := _stay(site, over[one.row]))]
-
-
-def _stay(site: Site, row: Transaction) -> Stay | None:
-    """None where the site no longer has the EVSE."""
-    station = site.station(row.station_id)
-    evse = next((evse for evse in station.evses if evse.id == row.evse_id), None) if station else None
-    if evse is None or row.stopped_at is None or row.meter_stop_wh is None:
-        return None
-    max_kw = evse.max_power_kw or (evse.max_current_a or 0.0) * len(evse.phases) * site.connection.voltage_v / 1000
-    return Stay(row.started_at, row.stopped_at, max(0.0, row.meter_stop_wh - row.meter_start_wh) / 1000, max_kw)
+def stays_of(site: Site, rows: list[Transaction]) -> list[Stay]:
+    """Sessions that are over and metered. What a vehicle can take is not known: its EVSE's power stands in."""
+    stays = []
+    for row in rows:
+        station = site.station(row.station_id)
+        evse = next((evse for evse in station.evses if evse.id == row.evse_id), None) if station else None
+        if evse is None or row.stopped_at is None or row.meter_stop_wh is None or row.stopped_at <= row.started_at:
+            continue
+        max_kw = evse.max_power_kw or (evse.max_current_a or 0.0) * len(evse.phases) * site.connection.voltage_v / 1000
+        energy_kwh = max(0.0, row.meter_stop_wh - row.meter_start_wh) / 1000
+        stays.append(Stay(row.started_at, row.stopped_at, energy_kwh, max_kw))
+    return stays
