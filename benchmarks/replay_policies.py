@@ -35,10 +35,10 @@ FULL_SEEN_H = DECLINED_FOR / timedelta(hours=1)  # as in the service
 MOMENT_H = 1e-3  # too little of a quarter hour to plan for
 LEAST_NEED_KWH = 1e-6  # who has all that it wants is offered nothing; what sums leave over is no need
 NEW_UNMET_PRICE = (
-    3.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
+    2.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
 )
 UNMET_PRICE = 3.0  # per kWh, where the peak to keep to is known from the weeks before
-LEAST_DAYS = 7  # before that weeks are planned with foresight, as for a site that is new
+LEAST_DAYS = 3  # as in the service; before that weeks are planned with foresight, with a reserve
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from forecasts.series import utc_index
 from optimizer.domain import DemandCharge, Series
 
 PAST = timedelta(days=FULL_DAYS)
-LEAST_DAYS = 7  # that are known of a site's sessions
+LEAST_DAYS = 3  # that are known of a site's sessions
 MONTH_DAYS = 30
 SLOT_MINUTES = 15
 MOST_SESSIONS = 5_000
