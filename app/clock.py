@@ -6,7 +6,8 @@ day runs in lock-step with its stations, as fast as the machine allows, and alwa
 
 import asyncio
 import heapq
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -14,6 +15,14 @@ from typing import Protocol
 
 # Loop turns without a hold before time may move: a woken task needs a few to reach its next hold or sleep.
 IDLE_TURNS = 8
+CLOCKS_DIFFER = timedelta(minutes=1)  # two of them, both right enough: a station's, say, or another service's
+JUMP = timedelta(seconds=5)  # at once; what a clock is slewed by between two looks is far less
+
+
+def _machine_s() -> float:
+    """Linux counts the time that a machine was suspended, too; elsewhere that looks like a jump, and is met as one."""
+    boot: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 class Clock(Protocol):
@@ -34,10 +43,25 @@ async def sleep_until(clock: Clock, moment: datetime) -> None:
 
 
 class SystemClock:
-    """The wall clock."""
+    """The wall clock. It may be set, by hand or by an NTP server: `on_jump` is told by how much, before anybody is
+    given the new time. What counts seconds since the machine started, asleep or not, tells that from time that passed.
+    """
+
+    on_jump: Callable[[timedelta], None] | None = None
+    _since_start: timedelta | None = None  # by the wall, beyond what the machine has counted
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        wall, machine = self._read()
+        since_start = wall - datetime.fromtimestamp(machine, UTC)
+        by = since_start - (self._since_start or since_start)
+        self._since_start = since_start
+        if abs(by) > JUMP and self.on_jump is not None:
+            self.on_jump(by)
+        return wall
+
+    def _read(self) -> tuple[datetime, float]:
+        """The wall's time, and seconds since the machine started."""
+        return datetime.now(UTC), _machine_s()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

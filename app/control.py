@@ -18,6 +18,7 @@ from app.db.store import Store
 from app.errors import AlreadyPlannedError, AppError, NotFoundError
 from app.events import (
     ChargingLimitChanged,
+    ClockJumped,
     Event,
     Events,
     GridLimitChanged,
@@ -38,7 +39,7 @@ from app.events import (
 )
 from app.gather.away import away_from
 from app.gather.sessions import DECLINED_FOR
-from app.planner import Kind
+from app.planning.planner import Kind
 from app.site import Site
 from forecasts.errors import ForecastError
 from optimizer.errors import OptimizerError
@@ -143,6 +144,9 @@ class Control:
                 | SignalsArrived(kind="import_price" | "export_price")
             ):
                 self.replan(event.site_id)
+            case ClockJumped():
+                for site_id in await self._sites_to_control():
+                    self.replan(site_id)
             case ReadingsArrived():
                 await self._look_at_meters(event.site_id)
             case _:

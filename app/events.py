@@ -49,6 +49,14 @@ class StationClockChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockJumped:
+    """The service's own clock was set: what was sent by it before is in other times than what is sent from now on."""
+
+    by_s: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StationBooted:
     station_id: str
     at: datetime
@@ -258,6 +266,7 @@ Event = (
     | StationFlapping
     | StationMisread
     | StationClockChanged
+    | ClockJumped
     | StationBooted
     | StatusChanged
     | TransactionStarted

@@ -32,8 +32,7 @@ from app.dispatch import Dispatcher
 from app.dispatch.reconciler import Reconciler
 from app.dispatch.switching import Switching
 from app.errors import InvalidInputError
-from app.events import Events
-from app.executor import make_executor
+from app.events import ClockJumped, Events
 from app.gather import FallbackOnly, Gatherer, LoadFits, Refitting
 from app.grid_limits import GridLimits
 from app.guard import Guard
@@ -41,18 +40,19 @@ from app.keys import Keys
 from app.meters.meters import Meters
 from app.metrics import Metrics
 from app.modes import Modes
-from app.nightly import Nightly, NightlyResult, run_nightly
 from app.observations import Observations
-from app.outcome import Outcomes
-from app.planner import Planner
+from app.planning.executor import make_executor
+from app.planning.nightly import Nightly, NightlyResult, run_nightly
+from app.planning.outcome import Outcomes
+from app.planning.planner import Planner
+from app.planning.simulate import Simulator
+from app.planning.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 from app.readiness import Readiness
 from app.server import bind, in_url, listening
 from app.settings import Settings
 from app.settlement import Settlement
-from app.simulate import Simulator
 from app.sources.feed import Feed
 from app.sources.sources import open_sources
-from app.timed_out import OF_REQUESTS, OF_SITES, TimedOut
 from app.watch import Watch
 
 log = structlog.get_logger()
@@ -96,7 +96,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     horizon = timedelta(hours=settings.horizon_hours)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, clock))
-        events = Events()
+        events = _events_of(clock)
         keys = Keys(store, clock)
         executor = solving_executor(settings)
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
@@ -268,7 +268,7 @@ def solving_executor(settings: Settings) -> Executor:
     """Where solves run. Raises `InvalidInputError` for a Dask scheduler that is missing or open to everybody."""
     if settings.solve_workers != "dask":
         return make_executor(settings.solve_workers)
-    from app.dask_executor import DaskAddress, DaskExecutor
+    from app.planning.dask_executor import DaskAddress, DaskExecutor
 
     if settings.dask_scheduler is None:
         raise InvalidInputError("SMARTCHARGE_DASK_SCHEDULER", "is not set, and SMARTCHARGE_SOLVE_WORKERS is dask")
@@ -324,6 +324,19 @@ class _Withheld:
 
     async def send(self, *_: object) -> Sequence[Delivery]:
         return ()
+
+
+def _events_of(clock: Clock) -> Events:
+    """Those of this process, of which a clock that is set is one."""
+    events = Events()
+
+    def tell(by: timedelta) -> None:
+        log.warning("the clock was set", by_s=by.total_seconds())
+        events.publish(ClockJumped(by.total_seconds(), clock.now()))
+
+    if isinstance(clock, SystemClock):
+        clock.on_jump = tell
+    return events
 
 
 async def _refitted(store: Store, fits: LoadFits, clock: Clock) -> None:

@@ -32,12 +32,12 @@ from app.clock import Clock, SteppedClock
 from app.csms.connector import Passport
 from app.db.records import Delivery
 from app.db.store import Store
-from app.decision import decided, digest
 from app.events import Events
-from app.executor import RebuiltPool
 from app.gather import FallbackOnly, Gatherer
-from app.nightly import run_nightly
-from app.planner import Planner
+from app.planning.decision import decided, digest
+from app.planning.executor import RebuiltPool
+from app.planning.nightly import run_nightly
+from app.planning.planner import Planner
 from benchmarks.night_sites import fill, site_id_of, stations
 from benchmarks.report import Report, arguments, peak_memory_mb
 
@@ -131,7 +131,7 @@ def on_dask(directory: Path, sites: int, workers: int) -> Night:
     """A scheduler and workers of this machine, each a process; one is killed half-way."""
     from distributed import LocalCluster
 
-    from app.dask_executor import DaskAddress, DaskExecutor
+    from app.planning.dask_executor import DaskAddress, DaskExecutor
 
     url = f"sqlite+aiosqlite:///{directory / f'{sites}-dask.db'}"
     asyncio.run(fill(url, sites, NOW))

@@ -10,8 +10,8 @@ from pydantic import AwareDatetime, BaseModel, Field
 from app.api.auth import Reader
 from app.api.services import ClockDep, StoreDep
 from app.db.ledger_records import Exchange
-from app.replay import replay
-from app.why import ASKED, WhyOut, answer
+from app.planning.replay import replay
+from app.planning.why import ASKED, WhyOut, answer
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 

@@ -8,10 +8,8 @@ from fastapi import APIRouter, Body, Query
 from app.api.auth import Reader
 from app.api.json_body import EachKeyOnceRoute
 from app.api.services import ServicesDep
-from app.explained import MOST_NAMED, check_evses, reasons_or_warning
-from app.problem_json import ProblemIn, ScheduleOut
-from app.problem_json.reasons import AnswerOut, ReasonsOut
-from app.solving import (
+from app.planning.explained import MOST_NAMED, check_evses, reasons_or_warning
+from app.planning.solving import (
     BASELINE_NAMES,
     BASELINES_DESCRIPTION,
     DEFAULTS,
@@ -21,7 +19,9 @@ from app.solving import (
     log_kept,
     solve,
 )
-from app.timed_out import OF_REQUESTS, TimedOut
+from app.planning.timed_out import OF_REQUESTS, TimedOut
+from app.problem_json import ProblemIn, ScheduleOut
+from app.problem_json.reasons import AnswerOut, ReasonsOut
 from optimizer.domain import Schedule
 
 router = APIRouter(prefix="/v1", tags=["optimize"], route_class=EachKeyOnceRoute)

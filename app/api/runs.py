@@ -11,7 +11,7 @@ from app.api.services import ClockDep, StoreDep
 from app.db.ledger_records import Run, RunState
 from app.db.records import PlanKind
 from app.errors import NotFoundError
-from app.ledger import QUARANTINE, why_quarantined
+from app.planning.ledger import QUARANTINE, why_quarantined
 
 router = APIRouter(prefix="/v1", tags=["runs"])
 

@@ -21,9 +21,9 @@ from app.grid_limits import GridLimits
 from app.guard import Guard
 from app.keys import Keys
 from app.modes import Modes
+from app.planning.simulate import Simulator
 from app.readiness import Readiness
 from app.settings import Settings
-from app.simulate import Simulator
 from app.site import Site
 from app.sources.sources import Sources
 

@@ -9,11 +9,11 @@ from app.api.auth import Reader
 from app.api.json_body import EachKeyOnceRoute
 from app.api.services import SimulatorDep
 from app.gather import WhatIf
+from app.planning.simulate import Scenario, ScenarioResult
+from app.planning.solving import BASELINE_NAMES, BASELINES_DESCRIPTION, DEFAULTS, BaselineName
 from app.problem_json import ScheduleOut
 from app.problem_json.fields import Edge
 from app.problem_json.problem import BatteryIn, SessionIn
-from app.simulate import Scenario, ScenarioResult
-from app.solving import BASELINE_NAMES, BASELINES_DESCRIPTION, DEFAULTS, BaselineName
 
 router = APIRouter(prefix="/v1/sites", tags=["simulations"], route_class=EachKeyOnceRoute)
 

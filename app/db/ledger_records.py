@@ -62,7 +62,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a plan was made from and by (`app.decision`), and what was measured while it was in force."""
+    """What a plan was made from and by (`app.planning.decision`), and what was measured while it was in force."""
 
     plan_id: str
     site_id: str

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, not_, select
 from sqlalchemy.exc import IntegrityError
 
+from app.clock import CLOCKS_DIFFER, Clock
 from app.db import tables
 from app.db.records import REACHED, Delivery, Plan, Wish
 from app.db.rows import Rows, columns_of, record_of, values_of
@@ -18,6 +19,8 @@ DELIVERIES = tables.deliveries
 
 
 class PlanRows(Rows):
+    _clock: Clock
+
     async def save_wish(self, wish: Wish) -> None:
         """Insert or replace by id."""
         row = values_of(wish)
@@ -67,14 +70,20 @@ class PlanRows(Rows):
         return record_of(Plan, row)
 
     async def latest_plan(self, site_id: str) -> Plan | None:
-        """The newest by `created_at`; of several at one instant the one saved last."""
-        newest_first = (
+        """The newest by `created_at`; of several at one instant the one saved last.
+
+        One that lies ahead of the clock was made before the clock was put back, and stands behind all others.
+        """
+        newest = (
             select(*columns_of(PLANS, Plan))
             .where(PLANS.c.site_id == site_id)
             .order_by(PLANS.c.created_at.desc(), PLANS.c.number.desc())
+            .limit(1)
         )
+        is_ahead = PLANS.c.created_at > self._clock.now() + CLOCKS_DIFFER
         async with self._database.read() as connection:
-            row = (await connection.execute(newest_first.limit(1))).one_or_none()
+            row = (await connection.execute(newest.where(not_(is_ahead)))).one_or_none()
+            row = row or (await connection.execute(newest)).one_or_none()
         return None if row is None else record_of(Plan, row)
 
     async def plans(self, site_id: str, *, limit: int = 100) -> list[Plan]:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, false, select, true, update
+from sqlalchemy import ColumnElement, Select, bindparam, false, or_, select, true, update
 
-from app.clock import Clock
+from app.clock import CLOCKS_DIFFER, Clock
 from app.db import tables
 from app.db.records import EvseStatus, Json, Station
 from app.db.rows import Rows, columns_of, record_of, values_of
@@ -201,12 +201,19 @@ class SiteRows(Rows):
                 raise NotFoundError("charging station", station_id)
 
     async def set_evse_status(self, status: EvseStatus) -> None:
-        """Keep the newest by `at`; an older one changes nothing. Of two at one instant the later call wins."""
-        insert = self._database.insert(tables.evse_statuses).values(values_of(status))
+        """Keep the newest by `at`; an older one changes nothing. Of two at one instant the later call wins.
+
+        A kept one that lies ahead of the clock is of a time before the clock was put back, and gives way.
+        """
+        insert, kept_at = (
+            self._database.insert(tables.evse_statuses).values(values_of(status)),
+            tables.evse_statuses.c.at,
+        )
+        is_ahead = kept_at > self._clock.now() + CLOCKS_DIFFER
         insert = insert.on_conflict_do_update(
             index_elements=["station_id", "evse_id"],
             set_={name: insert.excluded[name] for name in ("status", "error_code", "at")},
-            where=tables.evse_statuses.c.at <= insert.excluded.at,
+            where=or_(kept_at <= insert.excluded.at, is_ahead),
         )
         known = select(STATIONS.c.station_id).where(STATIONS.c.station_id == status.station_id, STATIONS.c.in_document)
         async with self._database.write(durable=False) as connection:

@@ -26,7 +26,7 @@ class WriteBudget:
     def left(self, key: str, now: datetime) -> float:
         """Writes that may follow at once; below 0 after lowering more often than that."""
         left, at = self._left.get(key, (float(self._at_once), now))
-        return min(float(self._at_once), left + (now - at) / self._refill)
+        return min(float(self._at_once), left + max(timedelta(0), now - at) / self._refill)
 
     def allows_raising(self, key: str, now: datetime) -> bool:
         return self.left(key, now) >= 1.0

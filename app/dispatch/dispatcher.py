@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app.clock import Clock
+from app.clock import CLOCKS_DIFFER, Clock
 from app.csms.connector import CsmsConnector, Passport
 from app.db.records import Delivery, Transaction
 from app.db.store import Store
@@ -39,6 +39,7 @@ from app.dispatch.witness import Witness
 from app.errors import AppError, NotFoundError, OvertakenError
 from app.events import (
     ChargingNeedsReceived,
+    ClockJumped,
     Event,
     Events,
     MeterValuesReceived,
@@ -128,6 +129,8 @@ class Dispatcher:
             if key not in self._book and (holding := restored_holding(delivery, running)) is not None:
                 self._book.put(key, holding)
                 self._witness.expect(key, delivery)
+                if delivery.at > self._clock.now() + CLOCKS_DIFFER:  # the clock was put back while nobody was here
+                    self._book.doubt_time(key)
         self._restored.add(site.id)
 
     def in_force(self, station_id: str, evse_id: int, moment: datetime) -> Limit:
@@ -379,6 +382,11 @@ class Dispatcher:
                 document = site.station(station_id) if site else None
                 for evse in document.evses if document else ():
                     self._waited_for.add(evse_key(station_id, evse.id))  # what it holds is in its old time
+            case ClockJumped():
+                self._patience = Patience()
+                self._read_at.clear()
+                self._second_waves.drop_all()
+                self._book.doubt_times()
             case ChargingNeedsReceived(station_id=station_id, evse_id=evse_id):
                 self._waited_for.add(evse_key(station_id, evse_id))
             case TransactionStopped(station_id=station_id, evse_id=evse_id, transaction_id=transaction_id):

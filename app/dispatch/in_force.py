@@ -67,7 +67,8 @@ def wiring_of(site: Site, station_id: str, evse_id: int) -> Wiring | None:
 class Holding:
     """What one EVSE may hold above its fallback: exactly one of `candidates`, where None is no plan at all.
 
-    `unbounded`: it may hold something that is not in the book. `least_a`: so much it reported, or drew.
+    `unbounded`: it may hold something that is not in the book. `least_a`: so much it reported, or drew. `timeless`:
+    the clock was set since, so it may be in any period of what it holds.
     """
 
     candidates: tuple[ChargingProfile | None, ...] = (None,)
@@ -76,11 +77,12 @@ class Holding:
     unbounded: bool = False
     least_a: float = 0.0
     vehicle_phases: int | None = None
+    timeless: bool = False
 
     @property
     def profile(self) -> ChargingProfile | None:
         """What it holds, if that is certain."""
-        certain = len(self.candidates) == 1 and not self.unbounded and self.least_a == 0
+        certain = len(self.candidates) == 1 and not (self.unbounded or self.timeless) and self.least_a == 0
         return self.candidates[0] if certain else None
 
     def after_sending(self, profile: ChargingProfile, now: datetime, vehicle_phases: int | None) -> "Holding":
@@ -159,6 +161,14 @@ class Book:
             if split_evse_key(key)[0] == station_id and None not in holding.candidates:
                 self._holdings[key] = replace(holding, candidates=(None, *holding.candidates))
 
+    def doubt_times(self) -> None:
+        """The clock was set: who holds a plan counts with the highest of all its periods until it was told anew."""
+        for key, holding in self._holdings.items():
+            self._holdings[key] = replace(holding, timeless=True)
+
+    def doubt_time(self, key: str) -> None:
+        self._holdings[key] = replace(self.holding(key), timeless=True)
+
     def distrust(self, key: str, now: datetime) -> None:
         """Somebody else may have changed what it holds: it counts with all its hardware until it was told anew."""
         holding = self.holding(key)
@@ -176,6 +186,8 @@ class Book:
         limits = [below if held is None else _planned(held, wiring, moment, below) for held in holding.candidates]
         if self._is_open(key):
             limits.append(Limit(wiring.max_a, "hardware", False))
+        if holding.timeless:
+            limits.append(Limit(max(self._periods_a(key, wiring)), "plan", False))
         if (seen_a := self._seen_a(key)) > 0:
             limits.append(Limit(min(seen_a, wiring.max_a), "measured", False))
         highest = max(limits, key=lambda limit: limit.current_a)
@@ -186,13 +198,21 @@ class Book:
         holding = self.holding(key)
         curves = [self.curve_of(key, held, wiring, start, end) for held in holding.candidates]
         least_a = wiring.max_a if self._is_open(key) else max(self._seen_a(key), least_a)
+        if holding.timeless:
+            least_a = max(least_a, *self._periods_a(key, wiring))
         floor = Steps((start,), (min(least_a, wiring.max_a),), end)
         return pointwise(max, floor, *curves)
+
+    def least_a(self, key: str, wiring: Wiring) -> float | None:
+        """Where nobody knows in which period of its plan it is, the lowest of them, A per phase; None: all know."""
+        return min(self._periods_a(key, wiring)) if self.holding(key).timeless else None
 
     def commanded_a(self, key: str, wiring: Wiring, start: datetime, end: datetime) -> float:
         """The highest current per phase over [start, end) that an EVSE which obeys may draw."""
         if self._is_open(key):
             return wiring.max_a
+        if self.holding(key).timeless:
+            return max(self._periods_a(key, wiring))
         return max(self.curve_of(key, held, wiring, start, end).highest for held in self.holding(key).candidates)
 
     def curve_of(
@@ -226,6 +246,10 @@ class Book:
     def _is_open(self, key: str) -> bool:
         return self.holding(key).unbounded or key in self._freed
 
+    def _periods_a(self, key: str, wiring: Wiring) -> list[float]:
+        below, candidates = self._below(key, wiring), self.holding(key).candidates
+        return [current_a for held in candidates for current_a in _limits_a(held, wiring, below)]
+
     def _below(self, key: str, wiring: Wiring) -> Limit:
         fallback_a = self._fallbacks_a.get(key)
         if fallback_a is None:
@@ -245,3 +269,11 @@ def remaining(profile: ChargingProfile, now: datetime) -> timedelta:
 def _planned(held: ChargingProfile, wiring: Wiring, moment: datetime, below: Limit) -> Limit:
     current_a = current_at(held, moment, voltage_v=wiring.voltage_v, phases=wiring.assumed_phases)
     return below if current_a is None else Limit(min(current_a, wiring.max_a), "plan", True)
+
+
+def _limits_a(held: ChargingProfile | None, wiring: Wiring, below: Limit) -> list[float]:
+    """Of each of its periods, and what holds where it does not."""
+    if held is None:
+        return [below.current_a]
+    starts = (held.start + timedelta(seconds=period.start_s) for period in held.periods)
+    return [_planned(held, wiring, start, below).current_a for start in starts]

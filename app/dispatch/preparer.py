@@ -77,6 +77,9 @@ class Preparer:
         if station_id in self._distrusted:
             await self._take_back(document, passport)
         currents_a = await self._guarantee.fallbacks(site, station_id, self._prepared)
+        if all(self._book.fallback_a(evse_key(station_id, evse.id)) is not None for evse in document.evses):
+            # Doubted only until it answers: others that prepare meanwhile believe it, as they do the first time.
+            self._prepared.discard(station_id)
         fallbacks = await self._installer.install(site, station_id, passport, currents_a, self._clock.now())
         crash_point("station.prepared")
         stored = (await self._store.station(station_id)).passport

@@ -39,6 +39,9 @@ class SecondWaves:
     def supersede(self, site_id: str) -> None:
         self._waiting.pop(site_id, None)
 
+    def drop_all(self) -> None:
+        self._waiting.clear()
+
     def is_waiting(self, site_id: str) -> bool:
         return site_id in self._waiting
 

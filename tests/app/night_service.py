@@ -15,11 +15,11 @@ from app.db.records import Delivery
 from app.db.store import Store
 from app.errors import OvertakenError
 from app.events import Events
-from app.executor import make_executor
 from app.gather import FallbackOnly, Gatherer
-from app.ledger import Ledger
-from app.nightly import Nightly
-from app.planner import Planner
+from app.planning.executor import make_executor
+from app.planning.ledger import Ledger
+from app.planning.nightly import Nightly
+from app.planning.planner import Planner
 from app.site import Site
 
 

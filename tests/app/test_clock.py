@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from app.clock import SteppedClock, SystemClock, sleep_until
 
 START = datetime(2026, 4, 26, 6, 0, tzinfo=UTC)
@@ -77,3 +79,39 @@ async def test_sleep_until_a_moment_that_has_passed_returns_at_once() -> None:
     clock = SystemClock()
 
     await asyncio.wait_for(sleep_until(clock, clock.now() - timedelta(hours=1)), timeout=1)
+
+
+class SetClock(SystemClock):
+    """Its wall time and its machine's are what a test says."""
+
+    def __init__(self) -> None:
+        self.wall, self.machine_s = START, 1000.0
+
+    def _read(self) -> tuple[datetime, float]:
+        return self.wall, self.machine_s
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_says_by_how_much_and_once(hours: int) -> None:
+    clock, jumps = SetClock(), list[timedelta]()
+    clock.on_jump = jumps.append
+    clock.now()
+
+    clock.wall += timedelta(hours=hours, seconds=30)
+    clock.machine_s += 30
+    seen = [clock.now(), clock.now()]
+
+    assert jumps == [timedelta(hours=hours)]
+    assert seen == [clock.wall] * 2
+
+
+def test_time_that_passes_and_a_clock_that_is_slewed_are_no_jump() -> None:
+    clock, jumps = SetClock(), list[timedelta]()
+    clock.on_jump = jumps.append
+
+    for _ in range(100):
+        clock.now()
+        clock.wall += timedelta(seconds=3600.5)
+        clock.machine_s += 3600
+
+    assert jumps == []

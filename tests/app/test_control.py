@@ -26,7 +26,7 @@ from app.events import (
     WishChanged,
 )
 from app.gather.sessions import DECLINED_FOR
-from app.planner import Kind
+from app.planning.planner import Kind
 from app.site import Site
 from tests.stores import a_store
 

@@ -15,7 +15,7 @@ import pytest
 from app.clock import SystemClock
 from app.db.ledger_records import Run, RunState
 from app.db.store import Store
-from app.nightly import AT_ONCE
+from app.planning.nightly import AT_ONCE
 from app.site import Site
 from tests.app.db.conftest import (  # noqa: F401  # fixtures
     database_url,

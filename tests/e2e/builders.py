@@ -202,9 +202,9 @@ async def connected(*stations: SimulatedStation, url: str) -> AsyncIterator[None
                 await task
 
 
-async def until(condition: Callable[[], Awaitable[T | None]]) -> T:
-    """What `condition` returns as soon as that is something; fails after `SLOWEST_S`."""
-    async with asyncio.timeout(SLOWEST_S):
+async def until(condition: Callable[[], Awaitable[T | None]], *, within_s: float = SLOWEST_S) -> T:
+    """What `condition` returns as soon as that is something; fails after `within_s`."""
+    async with asyncio.timeout(within_s):
         while not (found := await condition()):  # noqa: ASYNC110 -- what is waited for is behind HTTP
             await asyncio.sleep(0.1)
     return found

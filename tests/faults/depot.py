@@ -23,7 +23,7 @@ from app.demo.physics import outlets_of
 from app.demo.station import SimulatedStation, StationSpec
 from app.keys import Keys
 from app.site import Site
-from tests.e2e.builders import connected, until
+from tests.e2e.builders import SLOWEST_S, connected, until
 from tests.faults.serving import Service, a_service, answer
 from tests.stores import a_store
 
@@ -61,14 +61,22 @@ class Depot:
     line: ChaosProxy
 
     def worst_a(self) -> float:
-        """The highest current of any second on any phase of the fuse that both share."""
+        """The highest current of any second on any phase of the fuse that both share.
+
+        Outlets step by whole seconds of their own: one that is raised within a second draws more from its beginning.
+        So of the two seconds of an outlet that touch one of the clock, the lower counts.
+        """
         drawn_a: defaultdict[datetime, float] = defaultdict(float)
         for station in self.stations.values():
             station.advance()
+            touching: defaultdict[datetime, list[float]] = defaultdict(list)
             for trace in station.outlets[1].traces:
                 first = trace.start.replace(microsecond=0)
                 for second, current_a in enumerate(trace.current_a):
-                    drawn_a[first + timedelta(seconds=second)] += float(current_a)
+                    for later in (0, 1):
+                        touching[first + timedelta(seconds=second + later)].append(float(current_a))
+            for second_of_clock, currents_a in touching.items():
+                drawn_a[second_of_clock] += min(currents_a) if len(currents_a) > 1 else 0.0
         return max(drawn_a.values(), default=0.0)
 
     async def get(self, path: str) -> Any:
@@ -95,7 +103,7 @@ class Depot:
 
         await until(taken)
 
-    async def planned(self, *station_ids: str) -> Json:
+    async def planned(self, *station_ids: str, within_s: float = SLOWEST_S) -> Json:
         """The newest plan, once it is settled at all of these stations, which hold what it says they do."""
 
         async def settled() -> Json | None:
@@ -107,7 +115,7 @@ class Depot:
             is_whole = set(station_ids) <= wished and {f"{name}/1" for name in station_ids} <= planned
             return plan if is_whole and all(states.get(name) in SETTLED for name in station_ids) else None
 
-        return await until(settled)
+        return await until(settled, within_s=within_s)
 
     async def settled_cdr(self, station_id: str) -> Json:
         async def found() -> Json | None:

@@ -11,12 +11,13 @@ import pytest
 from app.clock import SystemClock
 from app.csms.passwords import generate_password
 from app.demo.chaos_proxy import ChaosProxy
+from app.dispatch.obedience import GRACE_S
 from app.gather.prices import PriceSource
 from app.main import service
-from app.nightly import next_run
+from app.planning.nightly import next_run
 from app.site import Site
 from forecasts.series import utc_index
-from tests.e2e.builders import a_client, connected, settings
+from tests.e2e.builders import SLOWEST_S, a_client, connected, settings
 from tests.faults.depot import FUSE_A, SITE, Depot, stations_of
 from tests.faults.serving import Service
 from tests.stores import a_store
@@ -101,15 +102,13 @@ class JumpingClock(SystemClock):
     def __init__(self) -> None:
         self.offset = timedelta()
 
-    def now(self) -> datetime:
-        return super().now() + self.offset
+    def _read(self) -> tuple[datetime, float]:
+        wall, machine = super()._read()
+        return wall + self.offset, machine
 
 
-BACK = pytest.param(timedelta(hours=-1), id="back", marks=pytest.mark.chaos)  # not settled at every minute of an hour
-
-
-@pytest.mark.parametrize("jump", [pytest.param(timedelta(hours=1), id="forward"), BACK])
-async def test_a_clock_that_jumps_and_comes_back_overloads_nothing(jump: timedelta, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
+async def test_a_clock_that_jumps_and_comes_back_overloads_nothing(hours: int, tmp_path: Path) -> None:
     clock, site, passwords = JumpingClock(), Site.model_validate(SITE), {}
     async with a_store(directory=tmp_path) as store:
         await store.save_site(site)
@@ -123,13 +122,14 @@ async def test_a_clock_that_jumps_and_comes_back_overloads_nothing(jump: timedel
             await depot.arrive("cs01")
             await depot.planned("cs01")
 
-            clock.offset = jump
+            clock.offset = timedelta(hours=hours)
             await depot.arrive("cs02", wants_kwh=25.0, hours=3.0)
             await asyncio.sleep(2)
             during_a = depot.worst_a()
             clock.offset = timedelta()
             await client.post("/v1/sites/depot/schedules", json={"dispatch": True})
-            plan = await depot.planned("cs01", "cs02")
+            # Who was at which period of its plan, nobody knows: all lower first, and wait for each other's meters.
+            plan = await depot.planned("cs01", "cs02", within_s=SLOWEST_S + GRACE_S)
 
     assert during_a <= FUSE_A
     assert depot.worst_a() <= FUSE_A

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from app.planning.timed_out import MOST_KEPT
 from app.problem_json import ProblemIn, ScheduleOut, problem_from_json, schedule_to_json
-from app.timed_out import MOST_KEPT
 from optimizer.constraints import ALL
 from optimizer.domain.problem import BASE_LOAD_MARGIN
 from optimizer.errors import InvalidProblemError

@@ -28,9 +28,9 @@ from app.events import Event, Events
 from app.grid_limits import GridLimits
 from app.keys import Keys
 from app.metrics import Metrics
+from app.planning.simulate import Simulator
 from app.problem_json import problem_from_json, schedule_to_json
 from app.settings import Settings
-from app.simulate import Simulator
 from app.site import Site
 from optimizer.optimise import optimise
 from tests.stores import a_store

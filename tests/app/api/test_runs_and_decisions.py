@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
+from app.cli.main import main
 from app.db.ledger_records import Decision, Exchange
-from app.decision import Recipe, decision
+from app.planning.decision import Recipe, decision
 from tests.app.api.builders import NOW, READ, a_plan, an_api
 from tests.stores import a_store, sqlite_url
 

@@ -18,7 +18,7 @@ from app.db.store import Store
 from app.dispatch import Dispatcher
 from app.events import Events
 from app.gather import Gatherer
-from app.planner import Planner
+from app.planning.planner import Planner
 from app.settlement import settle
 from app.site import Site
 from tests.app.csms.stations import Station, a_gateway, a_site, connected, eventually

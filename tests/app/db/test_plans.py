@@ -61,13 +61,13 @@ async def test_a_plan_comes_back_as_it_was(store: Store) -> None:
 
 
 async def test_the_list_of_plans_is_an_index_newest_first(store: Store) -> None:
-    for minutes, plan_id in ((0, "a"), (30, "c"), (15, "b")):
+    for minutes, plan_id in ((-30, "a"), (0, "c"), (-15, "b")):
         await store.save_plan(a_plan(plan_id, minutes))
 
     listed = await store.plans("depot", limit=2)
 
-    assert listed == [a_plan("c", 30, problem={}, schedule={}), a_plan("b", 15, problem={}, schedule={})]
-    assert await store.latest_plan("depot") == a_plan("c", 30)
+    assert listed == [a_plan("c", 0, problem={}, schedule={}), a_plan("b", -15, problem={}, schedule={})]
+    assert await store.latest_plan("depot") == a_plan("c", 0)
     assert await store.latest_plan("yard") is None
 
 
@@ -79,6 +79,15 @@ async def test_of_two_plans_at_one_instant_the_one_saved_last_is_the_latest(stor
 
     assert latest is not None
     assert latest.plan_id == "a"
+
+
+async def test_a_plan_from_before_the_clock_was_put_back_stands_behind_all_others(store: Store) -> None:
+    await store.save_plan(a_plan("ahead", 60))
+    assert await store.latest_plan("depot") == a_plan("ahead", 60)
+
+    await store.save_plan(a_plan("now", 0))
+
+    assert await store.latest_plan("depot") == a_plan("now", 0)
 
 
 async def test_a_plan_saved_twice_is_one_plan(store: Store) -> None:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from app.clock import SteppedClock
 from app.db.records import EvseStatus
 from app.db.store import Store
 from app.errors import ConflictError, InvalidInputError, NotFoundError
@@ -200,11 +201,20 @@ async def test_nobody_is_connected_after_a_restart(store: Store) -> None:
 
 async def test_a_status_that_arrives_late_changes_nothing(store: Store) -> None:
     await store.save_site(a_site())
-    await store.set_evse_status(EvseStatus("cs01", 1, "Charging", "NoError", at(10)))
+    await store.set_evse_status(EvseStatus("cs01", 1, "Charging", "NoError", at(-1)))
 
-    await store.set_evse_status(EvseStatus("cs01", 1, "Preparing", "NoError", at(9)))
+    await store.set_evse_status(EvseStatus("cs01", 1, "Preparing", "NoError", at(-2)))
 
     assert [status.status for status in await store.evse_statuses()] == ["Charging"]
+
+
+async def test_a_status_from_before_the_clock_was_put_back_gives_way(store: Store, clock: SteppedClock) -> None:
+    await store.save_site(a_site())
+    await store.set_evse_status(EvseStatus("cs01", 1, "Available", "NoError", clock.now() + timedelta(hours=1)))
+
+    await store.set_evse_status(EvseStatus("cs01", 1, "Occupied", "NoError", clock.now()))
+
+    assert [status.status for status in await store.evse_statuses()] == ["Occupied"]
 
 
 async def test_of_two_statuses_in_one_second_the_later_call_wins(store: Store) -> None:

@@ -1,5 +1,6 @@
 """The limit that stations keep when nobody speaks to them."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -79,3 +80,13 @@ async def test_preparing_an_offline_station_raises_and_its_last_fallback_stands(
         await world.dispatcher.prepare(world.site, "cs1")
 
     assert world.dispatcher.in_force("cs1", 1, START).current_a == 6
+
+
+async def test_a_station_that_confirms_its_fallback_once_more_takes_nobody_elses_meanwhile() -> None:
+    world = a_world(2, fallback_a=6)
+    await world.dispatcher.prepare(world.site, "cs1")
+    world.connector.turns = lambda: 5
+
+    await asyncio.gather(world.dispatcher.prepare(world.site, "cs1"), world.dispatcher.prepare(world.site, "cs2"))
+
+    assert [world.station(number).limit_a(1, START) for number in (1, 2)] == [6, 6]
