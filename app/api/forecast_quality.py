@@ -60,7 +60,7 @@ async def get_forecast_quality(
     days: Annotated[int, Query(ge=1, le=60, description="how many whole local days before today")] = 14,
 ) -> ForecastQualityOut:
     """Each model on the last days, issued with what was known then. Takes a second for every few days."""
-    from app.backtest_site import backtest_site  # brings pvlib's and plotly's neighbours: only where it is asked for
+    from app.backtest.site import backtest_site  # brings pvlib's and plotly's neighbours: only where it is asked for
 
     site, now = await store.site(site_id), clock.now()
     today = now.astimezone(site.zone).date()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from app.backtest_report import Backtest
+    from app.backtest.report import Backtest
 
 backtest_app = typer.Typer(
     help="What forecasts are worth: each issued with what was known then, scored against what then happened.",
@@ -55,7 +55,7 @@ def backtest_load_command(
     subdivision: Subdivision = None,
 ) -> None:
     """Base load: quantiles of each model and of the naive ones, for whole days and for the coming hours."""
-    from app.backtest_load import backtest_load_file
+    from app.backtest.load import backtest_load_file
 
     with bar("issuing forecasts") as progress:
         result = backtest_load_file(file, time_zone, first_day, end_day, country, subdivision, progress)
@@ -81,7 +81,7 @@ def backtest_pv_command(
     unit: Annotated[str, typer.Option(help="Of the power: kW or W.")] = "kW",
 ) -> None:
     """PV: the power of each model in daylight, with the weather that stands in the file."""
-    from app.backtest_pv import backtest_pv_file, roof_of
+    from app.backtest.pv import backtest_pv_file, roof_of
 
     roof = roof_of(latitude, longitude, tilt, azimuth, kwp, inverter_kw)
     with bar("issuing forecasts") as progress:
@@ -113,7 +113,7 @@ def backtest_site_command(
     """A site's base load, PV and sessions, from what its meters and stations measured: the last 28 days."""
     import asyncio
 
-    from app.backtest_site import backtest_site
+    from app.backtest.site import backtest_site
     from app.clock import SystemClock
     from app.imports.cli import open_store
 
@@ -162,7 +162,7 @@ def backtest_sessions_command(
     subdivision: Subdivision = None,
 ) -> None:
     """Sessions: how long cars stay and what they take, believed at plug-in and while they stay, against the truth."""
-    from app.backtest_sessions import backtest_sessions_file
+    from app.backtest.sessions import backtest_sessions_file
 
     with bar("issuing forecasts") as progress:
         result = backtest_sessions_file(file, time_zone, first_day, end_day, country, subdivision, progress)

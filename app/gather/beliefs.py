@@ -99,6 +99,7 @@ def _fitted(site: Site, rows: list[Transaction], wishes: list[Wish], now: dateti
         time_zone=site.time_zone,
         issued_at=now,
         country=site.country,
+        subdivision=site.subdivision,
         default_stay_h=site.session_defaults.stay_h,
         default_energy_kwh=site.session_defaults.required_energy_kwh,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.backtest_site import backtest_site
+from app.backtest.site import backtest_site
 from app.clock import SteppedClock
 from app.db.records import Reading, StoredSeries
 from app.db.store import Store
@@ -144,7 +144,7 @@ def test_an_unknown_site_is_one_line(
 
 
 def test_json_of_scores_has_null_where_nothing_is_known() -> None:
-    from app.backtest_report import Backtest, Column
+    from app.backtest.report import Backtest, Column
 
     result = Backtest("load", "x", {}, (Column("skill", "Skill"),), [{"skill": float("nan")}])
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.backtest_site import backtest_site
-from app.backtest_site_sessions import sessions_of
+from app.backtest.site import backtest_site
+from app.backtest.site_sessions import sessions_of
 from app.clock import SteppedClock
 from app.db.records import MeterValue, Transaction, Wish
 from app.db.store import Store

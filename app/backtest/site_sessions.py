@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app.backtest_sessions import LEAST_KWH, rows_of
+from app.backtest.sessions import LEAST_KWH, rows_of
 from app.cdr import total_power_w
 from app.db.records import MeterValue, Transaction, Wish
 from app.db.store import Store

@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from app.backtest_file import zone_of
-from app.backtest_load import COLUMNS, Place, score_load
-from app.backtest_pictures import pictures_of, rows_of
-from app.backtest_pv import Roof, score_pv
-from app.backtest_report import Backtest, Column, Picture, Scores
-from app.backtest_sessions import COLUMNS as SESSION_COLUMNS
-from app.backtest_sessions import LEAST_KWH, picture_of
-from app.backtest_site_sessions import sessions_of
+from app.backtest.file import zone_of
+from app.backtest.load import COLUMNS, Place, score_load
+from app.backtest.pictures import pictures_of, rows_of
+from app.backtest.pv import Roof, score_pv
+from app.backtest.report import Backtest, Column, Picture, Scores
+from app.backtest.sessions import COLUMNS as SESSION_COLUMNS
+from app.backtest.sessions import LEAST_KWH, picture_of
+from app.backtest.site_sessions import sessions_of
 from app.db.store import Store
 from app.errors import InvalidInputError
 from app.gather.history import History, pv_arrays

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from app.backtest_file import not_negative, read_columns
-from app.backtest_load import COLUMNS, require_scores, scored_days
-from app.backtest_pictures import pictures_of, rows_of
-from app.backtest_report import Backtest
+from app.backtest.file import not_negative, read_columns
+from app.backtest.load import COLUMNS, require_scores, scored_days
+from app.backtest.pictures import pictures_of, rows_of
+from app.backtest.report import Backtest
 from app.errors import InvalidInputError
 from app.imports.rows import Progress, no_progress
 from forecasts.backtest import INTRADAY, Backtested, Horizon, Model, backtest_horizons

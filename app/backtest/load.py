@@ -8,9 +8,9 @@ from time import perf_counter
 
 import pandas as pd
 
-from app.backtest_file import holidays_in, not_negative, read_columns
-from app.backtest_pictures import pictures_of, rows_of
-from app.backtest_report import Backtest, Column
+from app.backtest.file import holidays_in, not_negative, read_columns
+from app.backtest.pictures import pictures_of, rows_of
+from app.backtest.report import Backtest, Column
 from app.errors import InvalidInputError
 from app.imports.rows import Progress, no_progress
 from forecasts.backtest import INTRADAY, Backtested, Horizon, Model, backtest_horizons

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from app.backtest_file import FIRST_YEAR, LARGEST, LAST_YEAR, holidays_in, refuse_surplus, zone_of
-from app.backtest_report import Backtest, Column, Picture
+from app.backtest.file import FIRST_YEAR, LARGEST, LAST_YEAR, holidays_in, refuse_surplus, zone_of
+from app.backtest.report import Backtest, Column, Picture
 from app.errors import InvalidInputError
 from app.imports.rows import Progress, Skipped, no_progress, read_rows
 from forecasts.errors import SeriesError
