@@ -32,11 +32,13 @@ from app.events import (
     StationClockChanged,
     StationConnected,
     StationDisconnected,
+    StatusChanged,
     TransactionStarted,
     TransactionStopped,
     WishChanged,
 )
 from app.gather.away import away_from
+from app.gather.sessions import DECLINED_FOR
 from app.planning.planner import Kind
 from app.site import Site
 from forecasts.errors import ForecastError
@@ -136,6 +138,8 @@ class Control:
                 | StationClockChanged()
             ):
                 await self._mark_station(event.station_id)
+            case StatusChanged(status="SuspendedEV"):
+                self._tasks.create_task(self._once_full(event.station_id))
             case (
                 WishChanged()
                 | SiteChanged()
@@ -150,6 +154,11 @@ class Control:
                 await self._look_at_meters(event.site_id)
             case _:
                 pass
+
+    async def _once_full(self, station_id: str) -> None:
+        """Its room goes to the others as soon as a pause is taken for a full car, and not at the next slot."""
+        await self._clock.sleep(DECLINED_FOR.total_seconds())
+        await self._mark_station(station_id)
 
     async def _look_at_meters(self, site_id: str) -> None:
         """A building or a roof away from what the plan expected makes another, every few minutes at most."""

@@ -5,7 +5,7 @@ the field; nothing is guessed. `Site.tariff` and the other parts are plain value
 """
 
 from datetime import date, time
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -309,7 +309,16 @@ class Site(Document):
         return ZoneInfo(self.time_zone)
 
     def station(self, station_id: str) -> ChargingStationDocument | None:
-        return next((station for station in self.charging_stations if station.id == station_id), None)
+        stations, by_id = self.stations_by_id
+        if stations is not self.charging_stations:  # a copy with others
+            del self.__dict__["stations_by_id"]
+            _, by_id = self.stations_by_id
+        return by_id.get(station_id)
+
+    @cached_property
+    def stations_by_id(self) -> tuple[tuple[ChargingStationDocument, ...], dict[str, ChargingStationDocument]]:
+        """With the stations that it was made from: `model_copy` copies it, whatever it changes."""
+        return self.charging_stations, {station.id: station for station in self.charging_stations}
 
 
 def evse_key(station_id: str, evse_id: int) -> str:

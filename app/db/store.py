@@ -83,6 +83,7 @@ class Store(
         self._clock = clock
         self._parsed_sites = {}
         self._station_updates = Together(clock, self._update_stations)
+        self._station_reads = Together(clock, self._read_stations)
         self._password_lookups = Together(clock, self._password_hashes)
         self._event_inserts = Together(clock, self._add_events)
 

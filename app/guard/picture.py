@@ -64,7 +64,7 @@ def picture(
     margins = np.concatenate([margin, np.zeros(len(rooms) - len(margin))])
     # On top of what each has: what one could have if another had less is nothing to give back.
     held = [replace(claim, floor_a=min(claim.wanted_a, ceilings_a.get(claim.key, claim.wanted_a))) for claim in claims]
-    comfortable_a = shared(held, loads, rooms - margins)
+    comfortable_a = shared(held, loads, rooms - margins) if ceilings_a else allowed_a  # nobody is held: none to give
     over = below @ allowed_a > room + CLOSE + 1e-6
     return Picture(
         offers={
