@@ -39,6 +39,15 @@ class Holding:
     def confirmed(self, command: Command) -> "Holding":
         return Holding((Held(command.power_kw, command.valid_until),), is_known=True)
 
+    def refused(self, command: Command) -> "Holding":
+        """It goes on with what it held; it may have taken the new timer before it declined the rest."""
+        return replace(self, candidates=self.sent(command).candidates[:-1])
+
+    def may_hold(self, power_kw: float | None, until: datetime, now: datetime) -> "Holding":
+        """It shows something else than it was told: that, or what it was told."""
+        others = tuple(one for one in self.alive(now) if one.power_kw != power_kw)
+        return replace(self, candidates=(*others, Held(power_kw, until)), is_known=True)
+
     def seen(self, power_kw: float | None, until: datetime) -> "Holding":
         """It shows something that is none of ours; it may for as long as anything may."""
         return Holding((Held(power_kw, until),), is_known=True, obeys=self.obeys)

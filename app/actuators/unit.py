@@ -11,7 +11,7 @@ import structlog
 
 from app.actuators.actuator import Actuator, ActuatorError, Command, RefusedError, Shown
 from app.actuators.devices import Device
-from app.actuators.holding import Held, Holding
+from app.actuators.holding import Holding
 from app.actuators.verdict import contradiction
 from app.clock import Clock
 from app.db.operating_records import ActuatorCommand, CommandState
@@ -115,12 +115,12 @@ class Unit:
         """Whether it must be told this now: something new, half over, or not certainly taken."""
         if wish.power_kw is None and self.shown is not None and self.shown.setpoint_kw is None:
             return False  # it is on its own already
+        if self._is_given_up(now) and now - self._tried_at < GIVEN_UP_AGAIN:
+            return False
         if self.last is None or now >= self.last[0].valid_until:
             return self._is_long_enough(wish, now)
         command, _ = self.last
         since = now - command.at
-        if self._is_given_up(now) and now - self._tried_at < GIVEN_UP_AGAIN:
-            return False
         if not _is_same(command.power_kw, wish.power_kw):
             waits = _is_more(wish.power_kw, command.power_kw) and since < RAISED_AGAIN_AFTER
             is_new = wish.plan_id != self.last[1].plan_id
@@ -181,7 +181,7 @@ class Unit:
                 try:
                     await self._actuator.command(command)
                 except RefusedError as error:
-                    self.last, self.holding = former, before  # what it held holds on
+                    self.last, self.holding = former, before.refused(command)
                     self._give_up("refused", str(error))
                 except ActuatorError as error:
                     self._not_reached(str(error))
@@ -228,16 +228,14 @@ class Unit:
         if said is None:
             self._contradictions = 0
             self.holding = self.holding.confirmed(command)
-            if self.state != "refused" or not self._is_given_up(now):
-                self._become("verified", None)
+            self._become("verified", None)
             return
         if await self._is_overtaken(command):
             self.last, self.holding = None, self.holding.seen(shown.setpoint_kw, now + STRANGERS)
             self._become("none", "another service commands it")
             return
         self._contradictions += now - self._told_since >= FOLLOWS_WITHIN
-        seen = Held(shown.setpoint_kw, now + STRANGERS)
-        self.holding = replace(self.holding, candidates=(*self.holding.candidates, seen)[-8:], is_known=True)
+        self.holding = self.holding.may_hold(shown.setpoint_kw, now + STRANGERS, now)
         if self._contradictions >= TIMES:
             self._give_up("ignored", said)
         else:

@@ -135,7 +135,8 @@ async def test_a_device_that_declines_is_not_planned_and_keeps_what_it_held() ->
         await world.pass_time(seconds=40)  # raising again waits
         fleet = await world.fleet()
 
-        assert world.unit.state == "refused"
+        assert world.unit.fault(world.clock.now()) == "refused"
+        assert world.states()[-1] == "refused"
         assert fleet.batteries == ()
         assert max(fleet.reservations[0].current_a) == pytest.approx(2000 / 230 / 3)
 

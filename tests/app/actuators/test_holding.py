@@ -60,6 +60,23 @@ def test_while_nobody_knows_which_of_two_holds_the_larger_counts_for_as_long_as_
     assert holding.most_charge_kw(IDLE, NOW + 6 * MINUTE, NOW + 7 * MINUTE) == 0.0
 
 
+def test_a_device_that_declines_may_hold_its_old_power_with_the_new_timer() -> None:
+    holding = Holding().confirmed(a_command(8.0, valid_s=60)).refused(a_command(1.0, valid_s=300))
+
+    assert holding.most_charge_kw(IDLE, NOW + 4 * MINUTE, NOW + 4 * MINUTE) == 8.0
+    assert holding.most_charge_kw(IDLE, NOW + 6 * MINUTE, NOW + 6 * MINUTE) == 0.0
+
+
+def test_what_a_device_shows_in_place_of_its_command_counts_beside_it() -> None:
+    holding = Holding().confirmed(a_command(2.0, valid_s=60))
+
+    holding = holding.may_hold(6.0, NOW + 10 * MINUTE, NOW).may_hold(6.0, NOW + 20 * MINUTE, NOW)
+
+    assert len(holding.candidates) == 2
+    assert holding.most_charge_kw(IDLE, NOW, NOW) == 6.0
+    assert holding.most_charge_kw(IDLE, NOW + 15 * MINUTE, NOW + 15 * MINUTE) == 6.0
+
+
 def test_a_device_with_controls_of_its_own_counts_with_all_it_can_once_its_command_has_ended() -> None:
     holding = Holding().confirmed(a_command(2.0, valid_s=60))
 
