@@ -75,11 +75,14 @@ class Control:
         debounce_s: float,
         first_s: float | None = None,
         connected: Callable[[], Collection[str]] | None = None,
+        actuated: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """`first_s` is how long the first event after a quiet time is waited with; None: as long as any other.
 
-        `connected` names the stations that this service can send to; None where nobody else is about.
+        `connected` names the stations that this service can send to; None where nobody else is about. `actuated`
+        names the sites with batteries or inverters to command: they are planned though no car may be there.
         """
+        self._actuated = actuated
         self._store = store
         self._planner = planner
         self._dispatcher = dispatcher
@@ -228,7 +231,7 @@ class Control:
             slot = midnight + self._every * (int((now - midnight) / self._every) + 1)
             await sleep_until(self._clock, slot)
             try:
-                for site_id in await self._sites_to_control():
+                for site_id in (await self._sites_to_control()) | set(self._actuated()):
                     self.replan(site_id, slot)
             except AppError as error:
                 log.error("no plans at this slot", error=str(error))

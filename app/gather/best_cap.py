@@ -85,7 +85,8 @@ def equal_shares(wanted_kw: np.ndarray, room_kw: np.ndarray) -> np.ndarray:
     content = (at_its_level_kw < room_kw).sum(axis=0)  # so many take all that they want
     taken_kw = np.vstack([np.zeros_like(room_kw), up_to_kw])[content, np.arange(len(room_kw))]
     level_kw = np.where(content < count, (room_kw - taken_kw) / np.maximum(count - content, 1), np.inf)
-    return np.asarray(np.minimum(wanted_kw, level_kw))
+    shared_kw: np.ndarray = np.minimum(wanted_kw, level_kw)
+    return shared_kw
 
 
 def _caps(came: np.ndarray, need_kwh: np.ndarray, max_kw: np.ndarray, base_kw: np.ndarray, slot_h: float) -> np.ndarray:

@@ -370,3 +370,11 @@ async def test_a_roof_away_from_the_plan_makes_another_every_five_minutes_at_mos
         await world.after(10 * MINUTE)
 
         assert world.asked.planned == [("depot", START + 2 * SECOND), ("depot", START + 7 * MINUTE + 2 * SECOND)]
+
+
+async def test_a_site_with_a_battery_to_command_is_planned_at_every_slot_though_no_car_is_there(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.control._actuated = lambda: {"office"}
+        await world.after(31 * MINUTE)
+
+        assert [(site, at.minute) for site, at in world.asked.planned] == [("office", 15), ("office", 30)]
