@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli_demo import AT_CHAOS, free_port
+from app.cli.demo import AT_CHAOS, free_port
 from app.clock import Clock
 from app.demo.car import Vehicle
 from app.demo.chaos import run_chaos
