@@ -29,8 +29,9 @@ class Settings(BaseSettings):
     )
     solver: str = Field(default="highs", description="highs, or pulp:NAME for a solver that PuLP knows, e.g. pulp:CBC.")
     solve_workers: Literal["thread", "process", "dask"] = Field(
-        default="thread",
-        description="Where solves run: process outlives a solver that dies; dask is for more than one machine.",
+        default="process",
+        description="Where solves run. A solver that dies takes a process along, or with thread the service; "
+        "dask is for more than one machine.",
     )
     dask_scheduler: str | None = Field(
         default=None, description="With dask: tls://host:port, or tcp://127.0.0.1:port of this machine."

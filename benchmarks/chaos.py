@@ -11,7 +11,7 @@ import asyncio
 from time import perf_counter
 
 from app import logs
-from app.cli_demo import AT_CHAOS, demo_settings, free_port
+from app.cli.demo import AT_CHAOS, demo_settings, free_port
 from app.demo.chaos import ChaosResult, run_chaos
 from app.main import keyed_service
 from benchmarks.report import Report, arguments

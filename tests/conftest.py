@@ -15,6 +15,9 @@ settings.register_profile("fixed", derandomize=True)
 settings.register_profile("explore")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
+# Hundreds of services start in these tests, and each would start two processes that solve a plan or two.
+os.environ.setdefault("SMARTCHARGE_SOLVE_WORKERS", "thread")
+
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:

@@ -35,7 +35,7 @@ def test_help_is_shown_without_loading_the_heavy_libraries() -> None:
     code = (
         "import sys\n"
         "from typer.testing import CliRunner\n"
-        "from app.cli import app\n"
+        "from app.cli.main import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "print(sorted({'pandas', 'pvlib', 'alembic', 'highspy', 'fastapi', 'sqlalchemy'} & set(sys.modules)))"
     )

@@ -1,4 +1,4 @@
-"""`smartcharge import` of logs, meters and transactions, and `export cdrs`: thin commands, mounted by app/cli.py."""
+"""`smartcharge import` of logs, meters and transactions, and `export cdrs`: thin commands."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,17 +1,20 @@
 """Where solves run: a thread, a pool of processes, or a Dask cluster. The seam is the standard Executor.
 
-HiGHS releases the GIL, so a thread serves an interactive service; processes serve a night run of many sites, and keep
-a solver that dies from taking the service along.
+Processes keep a solver that dies, hangs or hoards memory from taking the service along. HiGHS releases the GIL, so
+where nobody depends on the service a thread serves as well.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
-from threading import Lock
+from importlib import import_module
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
+from threading import Lock, Thread
 from typing import Any, Literal, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -28,7 +31,9 @@ class SolverDiedError(BrokenProcessPool):
 def make_executor(kind: Literal["thread", "process"], workers: int = 2) -> Executor:
     """`workers` solves at once."""
     if kind == "process":
-        return RebuiltPool(workers)
+        pool = RebuiltPool(workers)
+        pool.submit(_load_solver)  # for which the first plan need not wait
+        return pool
     return ThreadPoolExecutor(workers, thread_name_prefix="solve")
 
 
@@ -121,7 +126,12 @@ class RebuiltPool(Executor):
 
 
 def _begin(most_memory_bytes: int) -> None:
-    """A limit that the kernel keeps: whoever needs more gets an error, not the memory of others."""
+    """A limit that the kernel keeps: whoever needs more gets an error, not the memory of others.
+
+    A service that is killed tells nobody, and its processes wait for work on a pipe that they hold open themselves.
+    """
+    Thread(target=_end_with, args=(parent_process(),), name="orphan", daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a whole terminal: the service ends its processes in order
     if sys.platform != "win32":
         import resource
 
@@ -129,6 +139,16 @@ def _begin(most_memory_bytes: int) -> None:
         most = most_memory_bytes if hard == resource.RLIM_INFINITY else min(most_memory_bytes, hard)
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, wherever it hangs
+
+
+def _load_solver() -> None:
+    import_module("app.planning.solving")
+
+
+def _end_with(parent: BaseProcess | None) -> None:
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _within(wall_s: float, work: Callable[[], Any]) -> Any:

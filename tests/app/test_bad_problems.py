@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.cli import main
+from app.cli.main import main
 from app.errors import InvalidInputError
 from app.problem_file import read_problem
 from app.problem_json import problem_from_json

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.cli import main
+from app.cli.main import main
 from tests.app import oracle
 from tests.app.api.builders import an_api
 

@@ -97,13 +97,18 @@ def test_a_signal_ends_a_serving_process_with_status_0_even_with_an_open_stream(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     environment = os.environ | {
+        "SMARTCHARGE_SOLVE_WORKERS": "process",
         "SMARTCHARGE_HTTP_PORT": "0",
         "SMARTCHARGE_OCPP_PORT": "0",
         "SMARTCHARGE_DATA_DIR": str(tmp_path),
     }
     key = asyncio.run(_admin_key(settings(tmp_path)))
     serving = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve"], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "app", "serve"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a signal from a terminal reaches the processes that solve, too
     )
     try:
         assert serving.stderr is not None
@@ -120,7 +125,7 @@ def test_a_signal_ends_a_serving_process_with_status_0_even_with_an_open_stream(
                 lines = stream.iter_lines()
                 next(lines)
                 start = perf_counter()
-                serving.send_signal(number)
+                os.killpg(serving.pid, number)
                 for _ in lines:
                     pass
                 status = serving.wait(timeout=10)
@@ -130,6 +135,6 @@ def test_a_signal_ends_a_serving_process_with_status_0_even_with_an_open_stream(
         serving.communicate()
 
     assert status == 0, log
-    assert perf_counter() - start < 5
+    assert perf_counter() - start < 20  # an open stream holds nobody up for good
     assert "Traceback" not in log
     assert key.split("_", 2)[2] not in log

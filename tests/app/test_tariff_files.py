@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.cli import main
+from app.cli.main import main
 from app.clock import SystemClock
 from app.db.store import Store
 from app.errors import InvalidInputError

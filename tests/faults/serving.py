@@ -22,12 +22,20 @@ import httpx
 from app.crash_points import VARIABLE
 
 SLOWEST_S = 40.0
-PRELOADED = ["app.cli", "app.main", "app.cli_errors", "uvloop", "pandas", "alembic.command", "tests.faults.serving"]
+PRELOADED = [
+    "app.cli.main",
+    "app.main",
+    "app.cli.errors",
+    "uvloop",
+    "pandas",
+    "alembic.command",
+    "tests.faults.serving",
+]
 
 
 def run_command(arguments: list[str], environment: Mapping[str, str], log: str) -> None:
     """`smartcharge ARGUMENTS`, with its words in the file `log`."""
-    from app.cli import main
+    from app.cli.main import main
 
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 1)

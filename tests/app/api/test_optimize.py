@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.api.application import openapi_document
-from app.cli import main
+from app.cli.main import main
 from app.planning.solving import BASELINE_NAMES
 from app.problem_json import problem_from_json
 from tests.app.api.builders import PROBLEM, READ, an_api, wrong

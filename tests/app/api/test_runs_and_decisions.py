@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
+from app.cli.main import main
 from app.db.ledger_records import Decision, Exchange
 from app.planning.decision import Recipe, decision
 from tests.app.api.builders import NOW, READ, a_plan, an_api

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from app.cli import main
+from app.cli.main import main
 from forecasts.irradiance import weather_kw
 from tests.forecasts.test_pv_weather import LATITUDE, LONGITUDE, ROOF, a_sky
 

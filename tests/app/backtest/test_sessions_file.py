@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.cli import main
+from app.cli.main import main
 
 HEAD = "session_id,evse_id,user_id,arrival,departure,energy_kwh,max_kw,requested_kwh,stated_departure\n"
 SAMPLE = Path(__file__).parents[4] / "shared" / "data" / "acn_jpl_2019-09_4weeks.csv"

@@ -133,7 +133,7 @@ async def test_a_site_without_measurements_says_so() -> None:
 def test_an_unknown_site_is_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.cli import main
+    from app.cli.main import main
 
     monkeypatch.setenv("SMARTCHARGE_DATA_DIR", str(tmp_path))
     with pytest.raises(SystemExit) as ended:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
+from app.cli.main import main
 from app.clock import SystemClock
 from app.db.store import Store
 from app.plausibility import METER_STUCK, suspect

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +75,36 @@ def test_a_pool_that_is_shut_takes_nothing_more() -> None:
 
     with pytest.raises(RuntimeError, match="shutdown"):
         shut.submit(doubled, 1)
+
+
+def is_running(pid: int) -> bool:
+    """A zombie is not: whoever adopted it may be slow to notice."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+SERVICE = """
+import os, time
+from app.planning.executor import RebuiltPool
+
+if __name__ == "__main__":
+    pool = RebuiltPool(1)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_service_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    (tmp_path / "service.py").write_text(SERVICE)
+    with subprocess.Popen([sys.executable, tmp_path / "service.py"], stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None
+        solving = int(service.stdout.readline())
+
+        service.kill()
+
+    deadline = time.monotonic() + 20
+    while is_running(solving) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(solving)

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         crash_points.arm(os.environ)
         app(args=arguments)
     except Exception as error:
-        from app.cli_errors import explain
+        from app.cli.errors import explain
 
         explained = explain(error)
         if explained is None:
@@ -86,7 +86,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="The schedule on standard output, reasons and all.")] = False,
 ) -> None:
     """Solve one problem file. Without -o the schedule goes to standard output as JSON; with --explain, words do."""
-    from app.cli_plan import plan_file
+    from app.cli.plan import plan_file
 
     is_plan = plan_file(
         file,
@@ -173,7 +173,7 @@ def demo(
     chaos: Annotated[bool, typer.Option(help="A day on which everything goes wrong: always one whole day.")] = False,
 ) -> None:
     """A simulated site with twelve charging stations that speak real OCPP, planned and charged."""
-    from app.cli_demo import demo_chaos, demo_day, demo_live
+    from app.cli.demo import demo_chaos, demo_day, demo_live
 
     if as_json and not once:
         raise typer.BadParameter("--json needs --once: a demo that stays up has no result")
@@ -231,7 +231,7 @@ def station_call(
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Whatever the schema says; admin only.")] = False,
 ) -> None:
     """Send one OCPP command through the service that runs, and print the station's reply."""
-    from app.cli_call import call_station
+    from app.cli.call import call_station
 
     settings = _settings()
     address = url or f"http://{settings.http_host}:{settings.http_port}"
@@ -249,7 +249,7 @@ def station_notices(
     url: Annotated[str, typer.Option(help="Of the service; by default where the settings say.")] = "",
 ) -> None:
     """What a station told of itself, what was forgiven it and what operators sent it, newest first."""
-    from app.cli_notices import print_notices
+    from app.cli.notices import print_notices
 
     settings = _settings()
     address = url or f"http://{settings.http_host}:{settings.http_port}"
@@ -305,21 +305,21 @@ def import_site(file: Annotated[Path, typer.Argument(help="YAML or JSON; docs/si
 
 
 def _add_simulate_commands() -> None:
-    from app.cli_overrides import overrides_app
-    from app.cli_simulate import simulate_app
+    from app.cli.overrides import overrides_app
+    from app.cli.simulate import simulate_app
 
     app.add_typer(simulate_app, name="simulate")
     app.add_typer(overrides_app, name="overrides")
 
 
 def _add_backtest_commands() -> None:
-    from app.cli_backtest import backtest_app
+    from app.cli.backtest import backtest_app
 
     app.add_typer(backtest_app, name="backtest")
 
 
 def _add_history_commands() -> None:
-    from app import cli_signals as signals
+    from app.cli import signals
     from app.imports import archive_cli as archive
     from app.imports import cli as history
 
@@ -338,7 +338,7 @@ def _add_history_commands() -> None:
 
 
 def _add_ledger_commands() -> None:
-    from app.cli_ledger import replay_command, runs_command, why_command
+    from app.cli.ledger import replay_command, runs_command, why_command
 
     app.command("runs")(runs_command)
     app.command("replay")(replay_command)
@@ -396,10 +396,10 @@ def _say(text: str) -> None:
 
 
 def _add_backup_commands() -> None:
-    from app import cli_backup
+    from app.cli import backup
 
-    app.command("backup")(cli_backup.backup_command)
-    app.command("restore")(cli_backup.restore_command)
+    app.command("backup")(backup.backup_command)
+    app.command("restore")(backup.restore_command)
 
 
 _add_history_commands()

@@ -1,4 +1,4 @@
-"""`smartcharge simulate`: simulated charging stations for any CSMS; mounted by app/cli.py."""
+"""`smartcharge simulate`: simulated charging stations for any CSMS; mounted by app/cli/main.py."""
 
 import asyncio
 from typing import Annotated

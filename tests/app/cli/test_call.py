@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from app.cli_call import call_station
+from app.cli.call import call_station
 from app.errors import InvalidInputError
 
 URL = "http://service"

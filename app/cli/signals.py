@@ -1,4 +1,4 @@
-"""`smartcharge import series`, `import prices` and `import tariff`: thin commands, mounted by app/cli.py."""
+"""`smartcharge import series`, `import prices` and `import tariff`: thin commands, mounted by app/cli/main.py."""
 
 import asyncio
 import json

@@ -85,6 +85,7 @@ def demo_settings(**ports: float) -> Iterator[Settings]:
     """The operator's settings, but on loopback and with a database that is gone afterwards."""
     with TemporaryDirectory(prefix="smartcharge-demo-", ignore_cleanup_errors=True) as folder:
         own = {"http_host": LOOPBACK, "ocpp_host": LOOPBACK, "data_dir": Path(folder), "database_url": None}
+        own |= {"solve_workers": "thread"}  # a day is waited for, and a process takes a second or two to start
         yield Settings().model_copy(update=own | ports)
 
 

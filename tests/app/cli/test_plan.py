@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.api.optimize import EXAMPLE
-from app.cli import main
+from app.cli.main import main
 from app.planning.solving import BASELINE_NAMES
 
 

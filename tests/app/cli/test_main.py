@@ -10,9 +10,9 @@ import pytest
 
 from app.api.optimize import EXAMPLE as PROBLEM
 from app.api.sites import EXAMPLE as SITE
-from app.cli import main
+from app.cli.main import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SLOW_TO_IMPORT = (
     "pandas",
     "numpy",
@@ -52,7 +52,7 @@ def write(path: Path, text: str) -> Path:
 def test_help_imports_nothing_heavy() -> None:
     code = f"""
 import sys
-from app.cli import main
+from app.cli.main import main
 try:
     main(["--help"])
 except SystemExit as ended:

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.cli_notices import print_notices
+from app.cli.notices import print_notices
 from app.errors import InvalidInputError
 
 URL = "http://service"
