@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
+from app.actuators.documents import BatteryActuator, PvActuator, SocSource
 from app.csms.corrections import Corrections
 from app.meters.sources import MeterSource
 from app.sources.document import Source
@@ -86,6 +87,12 @@ class PvArrayDocument(Document):
     tilt_deg: float = Field(default=30.0, ge=0, le=90)
     azimuth_deg: float = Field(default=180.0, ge=0, lt=360, description="Clockwise from north; 180 is south.")
     inverter_kw: Positive | None = None
+    actuator: PvActuator | None = Field(default=None, description="Who curtails it; absent: nobody can.")
+
+    @property
+    def most_kw(self) -> float:
+        """What it can feed at most."""
+        return self.peak_kw if self.inverter_kw is None else min(self.peak_kw, self.inverter_kw)
 
 
 class BatteryDocument(Document):
@@ -93,24 +100,50 @@ class BatteryDocument(Document):
     circuit: SlugId | None = None
     capacity_kwh: Positive
     min_energy_kwh: NotNegative = 0.0
+    min_soc: float = Field(default=0.0, ge=0, le=1, description="Never planned below; with min_energy_kwh the higher.")
+    max_soc: float = Field(default=1.0, gt=0, le=1, description="Never planned above.")
     max_charge_kw: NotNegative
     max_discharge_kw: NotNegative
     charge_efficiency: Fraction = 0.95
     discharge_efficiency: Fraction = 0.95
     wear_price_per_kwh: NotNegative = 0.0
-    controllable: bool = Field(default=False, description="False: it is only forecast, never planned.")
+    controllable: bool | None = Field(
+        default=None, description="False: it is only forecast, never planned, though it has an actuator."
+    )
+    actuator: BatteryActuator | None = Field(
+        default=None, description="Who commands it; absent: nobody can, so it is a forecast and no plan counts on it."
+    )
+    soc: SocSource | None = Field(
+        default=None, description="Where its state of charge is read; absent: its actuator says it."
+    )
+    soc_max_age_s: float = Field(
+        default=600.0, ge=10, le=3600, description="An older state of charge is none: then it is not planned."
+    )
 
     @model_validator(mode="after")
     def _holds_its_minimum(self) -> "BatteryDocument":
         if self.min_energy_kwh > self.capacity_kwh:
             raise ValueError(f"min_energy_kwh {self.min_energy_kwh} is above capacity_kwh {self.capacity_kwh}")
+        if self.least_kwh >= self.max_soc * self.capacity_kwh:
+            raise ValueError(f"max_soc {self.max_soc} leaves nothing above {self.least_kwh:g} kWh")
         return self
+
+    @model_validator(mode="after")
+    def _can_be_commanded(self) -> "BatteryDocument":
+        if self.controllable and self.actuator is None:
+            raise ValueError(f"batteries[{self.id}].actuator is missing: controllable is true, and nobody commands it")
+        return self
+
+    @property
+    def least_kwh(self) -> float:
+        return max(self.min_energy_kwh, self.min_soc * self.capacity_kwh)
 
 
 class MeterDocument(Document):
     id: SlugId
     measures: Literal["base_load", "grid", "pv", "battery", "circuit"] = Field(
         description="base_load: everything without EVs and PV. grid: net import, positive is import. pv: production. "
+        "battery: positive is charging. "
         "circuit: all that flows through one circuit, for the fuse guard alone."
     )
     circuit: SlugId | None = Field(default=None, description="Which circuit, where it measures one.")
@@ -198,7 +231,9 @@ class Site(Document):
     circuits: tuple[CircuitDocument, ...] = ()
     charging_stations: tuple[ChargingStationDocument, ...] = ()
     pv_arrays: tuple[PvArrayDocument, ...] = ()
-    pv_curtailable: bool = False
+    pv_curtailable: bool = Field(
+        default=False, description="Plans may curtail PV, as long as every array has an actuator that obeys."
+    )
     batteries: tuple[BatteryDocument, ...] = ()
     meters: tuple[MeterDocument, ...] = ()
     tariff: Tariff

@@ -21,7 +21,7 @@ from app.demo.policies import equal_share, judge, run_policy, uncontrolled
 from app.demo.promises import kept, possible
 from app.demo.result import DemoResult, PlannedCost, count_deliveries
 from app.demo.run import METER_MINUTES, note_plans
-from app.demo.scenario import SEED, Prices, Scenario, build_scenario
+from app.demo.scenario import Prices, Scenario, build_scenario
 from app.demo.service_client import RunningService, ServiceClient, ServiceFactory
 from app.demo.simulated_site import SimulatedSite
 
@@ -125,11 +125,11 @@ class PatientClient(ServiceClient):
 
 
 async def run_chaos(
-    start_service: ServiceFactory, *, seed: int = SEED, hours: float = 24.0, mishaps: Sequence[Mishap] = MISHAPS
+    start_service: ServiceFactory, *, calm: Scenario | None = None, mishaps: Sequence[Mishap] = MISHAPS
 ) -> ChaosResult:
-    """Step a clock through one local day on which `mishaps` happen. Fewer `hours` are for tests."""
-    calm = build_scenario(seed)
-    calm = replace(calm.cut(hours) if hours < 24 else calm, site=disturbed(calm.site))
+    """Step a clock through one local day on which `mishaps` happen: the demo's, or the hours of another, `calm` one."""
+    calm = calm or build_scenario()
+    calm = replace(calm, site=disturbed(calm.site))
     mishaps = [mishap for mishap in mishaps if mishap.until(calm) <= calm.end]
     scenario, surroundings = jumped(calm, mishaps), surroundings_of(calm, mishaps)
     clock, told = SteppedClock(calm.start), _known_prices(scenario, mishaps)

@@ -221,7 +221,7 @@ class SimulatedStation:
         self.tell(f"transaction {running.transaction_id} starts at {connector_id} for {id_tag}")
         await self._report_status(connector_id)
         if self._running.get(connector_id) is running:  # else it was stopped while it was being told
-            self._sampling[connector_id] = asyncio.create_task(self._sample(connector_id, running))
+            self._begin_sampling(connector_id, running)
 
     async def stop_transaction(self, connector_id: int, reason: str) -> None:
         running = self._running.get(connector_id)
@@ -250,6 +250,9 @@ class SimulatedStation:
                 await self._report_status(number)
             elif message == "MeterValues":
                 await self._tell_values(number, self._running.get(number), "Trigger")
+
+    def _begin_sampling(self, connector_id: int, running: Running) -> None:
+        self._sampling[connector_id] = asyncio.create_task(self._sample(connector_id, running))
 
     async def _sample(self, connector_id: int, running: Running) -> None:
         outlet, quiet = self.outlets[connector_id], 0
@@ -297,7 +300,12 @@ class SimulatedStation:
     # --- the connection
 
     async def run(self, url: str) -> None:
-        """Stay connected to `url` (the service's endpoint, without the identity) until cancelled."""
+        """Stay connected to `url` (the service's endpoint, without the identity) until cancelled.
+
+        Whoever was charging when it was cancelled went on, and its meter is told of again.
+        """
+        for connector_id, running in self._running.items():
+            self._begin_sampling(connector_id, running)
         try:
             await self.line.run(url)
         finally:

@@ -11,7 +11,7 @@ from app.db.store import Store
 from app.dispatch.building import building_maximum
 from app.dispatch.certificate import Certificate, certify
 from app.dispatch.fail_safe import fallback_currents, guarded
-from app.dispatch.fuses import Fuses, fuses_of
+from app.dispatch.fuses import Fuses, fuses_of, with_batteries_alone
 from app.dispatch.in_force import Book
 from app.site import Site, evse_key, split_evse_key
 
@@ -34,14 +34,15 @@ class Guarantee:
         self.clocks_ahead_s: dict[str, float] = {}  # by station, those that plans are shifted for
 
     async def fuses(self, site: Site) -> Fuses:
-        """The site's limits, with the building at its maximum."""
+        """The site's limits, with the building at its maximum and batteries left to themselves."""
         return self._fuses_of(site, (await building_maximum(self._store, site)).kw)
 
     def _fuses_of(self, site: Site, max_base_load_kw: float | None) -> Fuses:
         """Worked out once for a site's document: a hundred stations that come back ask one after the other."""
         known = self._fuses.get(site.id)
         if known is None or known[0] is not site or known[1] != max_base_load_kw:
-            self._fuses[site.id] = known = (site, max_base_load_kw, fuses_of(site, max_base_load_kw))
+            fuses = with_batteries_alone(fuses_of(site, max_base_load_kw), site)
+            self._fuses[site.id] = known = (site, max_base_load_kw, fuses)
         return known[2]
 
     async def fallbacks(self, site: Site, preparing: str, prepared: Collection[str]) -> Mapping[str, float]:
@@ -107,6 +108,7 @@ class Guarantee:
             max_base_load_kw=maximum.kw,
             base_source=maximum.source,
             now=now,
+            batteries_s={one.id: one.actuator.valid_s for one in site.batteries if one.actuator is not None},
             clocks_ahead_s={
                 station.id: ahead_s
                 for station in site.charging_stations

@@ -13,7 +13,7 @@ from app.csms.connector import ChargingProfile
 from app.csms.profiles import Electrics, profile_from_json
 from app.csms.steps import Steps, pointwise
 from app.db.records import HELD, Delivery, DeliveryState
-from app.site import Site, split_evse_key
+from app.site import EvseDocument, Site, split_evse_key
 
 Source = Literal["plan", "fallback", "hardware", "measured"]
 
@@ -56,8 +56,11 @@ def wiring_of(site: Site, station_id: str, evse_id: int) -> Wiring | None:
     """None for an EVSE that the site's document does not name."""
     station = site.station(station_id)
     evse = next((evse for evse in station.evses if evse.id == evse_id), None) if station else None
-    if evse is None:
-        return None
+    return None if evse is None else wiring_in(site, evse)
+
+
+def wiring_in(site: Site, evse: EvseDocument) -> Wiring:
+    """Of an EVSE that is at hand: who looks at all of a site's need not search for each."""
     voltage_v, phases, is_dc = site.connection.voltage_v, len(evse.phases), evse.max_current_a is None
     max_a = evse.max_current_a or (evse.max_power_kw or 0) * 1000 / (voltage_v * phases)
     return Wiring(voltage_v, phases, max_a, is_dc)

@@ -19,7 +19,7 @@ from app.csms.steps import Steps
 from app.db.records import Delivery
 from app.db.store import Store
 from app.dispatch.delivery import Job
-from app.dispatch.in_force import Book, Wiring, wiring_of
+from app.dispatch.in_force import Book, Wiring, wiring_in
 from app.dispatch.messenger import Messenger
 from app.dispatch.passports import Passports
 from app.dispatch.witness import Witness
@@ -137,9 +137,7 @@ class Restraint:
             if station.isolated and not is_there:
                 continue
             for evse in station.evses:
-                key, wiring = evse_key(station.id, evse.id), wiring_of(site, station.id, evse.id)
-                if wiring is None:
-                    continue
+                key, wiring = evse_key(station.id, evse.id), wiring_in(site, evse)
                 limits_a = [0.0]  # nobody is there; whoever comes is counted from his first second on
                 if key in self._occupied or not is_there:
                     limits_a = [self._book.limit(key, wiring, moment).current_a for moment in (now, now + ahead)]

@@ -53,7 +53,7 @@ def scenarios(
     belief = model.belief(arrived(transaction, wish)).given(now, seen.delivered_kwh)
     return tuple(
         Scenario(way.probability, max(way.departure, now + SOONEST), max(0.0, way.energy_kwh - seen.delivered_kwh))
-        for way in belief.outcomes(SCENARIOS)
+        for way in belief.outcomes(SCENARIOS, taken_kwh=seen.delivered_kwh)
     )
 
 

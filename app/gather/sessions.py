@@ -5,7 +5,7 @@ power is never written off.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.csms.paused_stays import is_paused_stay
@@ -20,7 +20,7 @@ OVERSTAY = timedelta(hours=1)  # a car that stays longer than said is planned fo
 HURRY = 1.5  # how much more time than at full power must be left for a car to be planned ready early
 DONE_KWH = 0.05  # less than this is the meter's noise, not a need
 OPEN_NEED_KWH = 2.0  # what is kept open for a car whose need nobody knows
-DECLINED_FOR = timedelta(minutes=10)  # a car that takes nothing of what it is offered for so long has enough for now
+DECLINED_FOR = timedelta(minutes=3)  # a car that takes nothing of what it is offered for so long has enough for now
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +67,21 @@ def running_session(
     `believed` is how its stay may go on, where the site says that what drivers state does not bind. A car that takes
     nothing is planned without: nothing is known of when it wants more.
     """
+    least_kwh = _least_kwh(site, transaction, wish, seen)
     if believed and not seen.takes_none:
+        ways = tuple(
+            replace(way, required_energy_kwh=_deliverable_kwh(way.required_energy_kwh, least_kwh)) for way in believed
+        )
         return Session(
             session_id=f"tx-{transaction.transaction_id}",
             evse_id=evse_key(transaction.station_id, transaction.evse_id),
             arrival=min(transaction.started_at, now),
-            departure=max(scenario.departure for scenario in believed),
-            required_energy_kwh=max(scenario.required_energy_kwh for scenario in believed),
+            departure=max(way.departure for way in ways),
+            required_energy_kwh=max(way.required_energy_kwh for way in ways),
             max_power_kw=wish.max_power_kw if wish else None,
             vehicle_phases=wish.vehicle_phases if wish and wish.vehicle_phases else seen.phases,
             priority=wish.priority if wish else 1,
-            scenarios=tuple(believed),
+            scenarios=ways,
         )
     if wish is not None:
         required_kwh = max(0.0, wish.required_energy_kwh - (seen.delivered_kwh - seen.before_wish_kwh))
@@ -85,8 +89,7 @@ def running_session(
     else:
         departure = transaction.started_at + timedelta(hours=site.session_defaults.stay_h)
         required_kwh = max(OPEN_NEED_KWH, site.session_defaults.required_energy_kwh - seen.delivered_kwh)
-    if required_kwh > DONE_KWH:
-        required_kwh = max(required_kwh, _least_kwh(site, transaction, wish, seen))
+    required_kwh = _deliverable_kwh(required_kwh, least_kwh)
     if seen.takes_none:  # its room goes to the others until it takes energy again
         required_kwh = min(required_kwh, OPEN_NEED_KWH)
     return Session(
@@ -121,6 +124,10 @@ def _least_kwh(site: Site, transaction: Transaction, wish: Wish | None, seen: Se
     if evse is None:
         return 0.0
     return _kw(site, evse.min_current_a, _phases(evse, wish, seen)) * site.slot_minutes / 60
+
+
+def _deliverable_kwh(required_kwh: float, least_kwh: float) -> float:
+    return max(required_kwh, least_kwh) if required_kwh > DONE_KWH else required_kwh
 
 
 def _evse_of(site: Site, transaction: Transaction) -> EvseDocument | None:

@@ -46,7 +46,8 @@ def picture(
     counted_a = np.array([_counted(one, watch) for one in standings])
     free = np.array(can_be_lowered, dtype=bool)
     known = np.isfinite(burden.other)
-    room = fuses.ratings[known] - burden.other[known] - load[known][:, ~free] @ counted_a[~free]
+    burdened = burden.other[known] + burden.batteries[known]
+    room = fuses.ratings[known] - burdened - load[known][:, ~free] @ counted_a[~free]
     below = load[known][:, free]
     claims = [
         Claim(one.key, one.planned_a or 0.0, one.minimum_a, one.floor_a, one.rank)
@@ -63,7 +64,7 @@ def picture(
     margins = np.concatenate([margin, np.zeros(len(rooms) - len(margin))])
     # On top of what each has: what one could have if another had less is nothing to give back.
     held = [replace(claim, floor_a=min(claim.wanted_a, ceilings_a.get(claim.key, claim.wanted_a))) for claim in claims]
-    comfortable_a = shared(held, loads, rooms - margins)
+    comfortable_a = shared(held, loads, rooms - margins) if ceilings_a else allowed_a  # nobody is held: none to give
     over = below @ allowed_a > room + CLOSE + 1e-6
     return Picture(
         offers={

@@ -72,6 +72,24 @@ def test_perfect_foresight_keeps_the_fuses_and_most_promises_in_spite_of_the_jum
     assert len(possible(CALM, surroundings)) >= 12
 
 
+def test_the_yardstick_is_within_reach_of_simulated_cars() -> None:
+    """An equal share that no fault hinders keeps as many, and every fuse: nearly full batteries and minima included."""
+    day, surroundings = jumped(CALM, MISHAPS), surroundings_of(CALM, MISHAPS)
+
+    outcome = run_policy(day, surroundings, equal_share)
+
+    assert outcome.measured.excesses == ()
+    assert kept(day, outcome) == possible(day, surroundings)
+
+
+def test_who_knows_everything_could_have_told_every_station_before_it_fails() -> None:
+    """Else the yardstick, which no fault of a station hinders, would ask for more than anybody can do."""
+    for mishap in MISHAPS:
+        for visit in CALM.visits:
+            failing = visit.station_id in mishap.stations
+            assert not (failing and mishap.at(CALM) <= visit.arrival <= mishap.until(CALM))
+
+
 def test_nobody_is_promised_what_no_fuse_carries() -> None:
     dark = replace(
         CALM,

@@ -216,6 +216,23 @@ async def test_a_lost_connection_costs_no_transaction_message(clock: SteppedCloc
         assert csms.actions().count("BootNotification") == 1
 
 
+async def test_who_was_out_of_reach_for_a_while_tells_of_its_meter_again(
+    clock: SteppedClock, station: SimulatedStation
+) -> None:
+    async with SmallCsms.open(clock) as csms:
+        async with connected(station, csms):
+            await station.plug_in(1, a_car(), "tag-1")
+            await clock.run_until(NINE + minutes(3))
+        await clock.run_until(NINE + minutes(20))
+        csms.heard.clear()
+
+        async with connected(station, csms):
+            await clock.run_until(NINE + minutes(24))
+
+            assert len(csms.all("MeterValues")) >= 2
+            assert _sampled(csms, "Energy.Active.Import.Register") > 16 * 230 * 3 * 20 / 60
+
+
 async def test_starts_and_stops_when_the_service_says_so(clock: SteppedClock, station: SimulatedStation) -> None:
     async with SmallCsms.open(clock) as csms, connected(station, csms):
         csms.tag_status = "Blocked"

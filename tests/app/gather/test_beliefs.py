@@ -9,6 +9,7 @@ from app.gather.beliefs import arrived, history, scenarios
 from app.gather.sessions import Seen, running_session
 from app.site import Site
 from forecasts.sessions import SessionModel
+from optimizer.domain import Scenario
 
 NOW = datetime(2024, 3, 18, 10, 0, tzinfo=UTC)
 SITE = Site.model_validate(
@@ -73,6 +74,17 @@ def test_a_belief_becomes_a_session_with_scenarios() -> None:
 
     assert session.scenarios == found
     assert session.departure == max(one.departure for one in found)
+
+
+def test_what_a_belief_leaves_below_one_slot_at_the_minimum_is_asked_for_as_one_such_slot() -> None:
+    """A car that is given none of its last part is not ready, whether its driver is believed or obeyed."""
+    little, noise, much = (Scenario(1 / 3, NOW + timedelta(hours=3), kwh) for kwh in (0.27, 0.02, 12.0))
+
+    session = running_session(SITE, RUNNING, WISH, Seen(29.7, 3), NOW, (little, noise, much))
+
+    slot_kwh = 6 * 3 * 0.230 / 4
+    assert [one.required_energy_kwh for one in session.scenarios] == pytest.approx([slot_kwh, 0.02, 12.0])
+    assert session.required_energy_kwh == 12.0
 
 
 def test_a_car_that_takes_nothing_is_planned_as_before() -> None:
