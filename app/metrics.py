@@ -5,6 +5,7 @@ Every label has a bounded set of values: kinds of events, states of deliveries, 
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from math import nan
@@ -59,6 +60,9 @@ class Metrics:
             "smartcharge_charging_stations_connected", "Charging stations with a connection.", registry=self.registry
         ).set_function(lambda: len(connector.connected()))
         Gauge("smartcharge_tasks", "Tasks of the event loop.", registry=self.registry).set_function(_tasks)
+        Gauge(
+            "smartcharge_python_blocks", "Blocks of memory that Python's objects occupy.", registry=self.registry
+        ).set_function(sys.getallocatedblocks)
         ProcessCollector(registry=self.registry)
         self._store: StoreMetrics | None = None
         self._seen: set[str] = set()

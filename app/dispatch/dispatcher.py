@@ -178,17 +178,11 @@ class Dispatcher:
 
     # --- a station that arrives
 
-    async def prepare(self, site: Site, station_id: str) -> None:
-        """Read the station's passport and make sure of its fallback. Raises `StationError` when it does not answer."""
+    async def prepare(self, site: Site, station_id: str, *, again: bool = True) -> None:
+        """Read its passport and make sure of its fallback; not `again` where somebody did. Raises `StationError`."""
         await self.restore(site)
         async with self._turns[station_id]:
-            with self._clock.hold():
-                await self._prepare(site, station_id)
-
-    async def _prepare_unless_it_is(self, site: Site, station_id: str) -> None:
-        """Somebody may be faster: at its arrival it is prepared at once."""
-        async with self._turns[station_id]:
-            if station_id not in self._preparer.prepared:
+            if again or station_id not in self._preparer.prepared:
                 with self._clock.hold():
                     await self._prepare(site, station_id)
 
@@ -244,13 +238,10 @@ class Dispatcher:
             if (confirmed_a := self._book.fallback_a(key)) is None or confirmed_a != fallbacks_a.get(key)
         ]
         try:
-            if station.id not in self._preparer.prepared:
+            is_prepared = station.id in self._preparer.prepared
+            if strays or not is_prepared:
                 if self._patience.is_due(station.id, now):
-                    await self._prepare_unless_it_is(site, station.id)
-                return
-            if strays:
-                if self._patience.is_due(station.id, now):
-                    await self.prepare(site, station.id)
+                    await self.prepare(site, station.id, again=is_prepared)
                 return
             self._patience.forget(station.id)
             await self._read_backs.look(keys)
@@ -350,7 +341,7 @@ class Dispatcher:
 
         async def prepare(station_id: str) -> None:
             try:
-                await self._prepare_unless_it_is(site, station_id)
+                await self.prepare(site, station_id, again=False)
             except AppError as error:
                 failed[station_id] = str(error)
 

@@ -147,5 +147,25 @@ def test_a_document_survives_the_way_through_json() -> None:
     assert Site.model_validate_json(site.model_dump_json()) == site
 
 
+def test_a_copy_with_other_stations_finds_its_own_and_the_first_one_keeps_its() -> None:
+    site = Site.model_validate(DOCUMENT)
+    first = site.station("cs01")
+    other = Site.model_validate(changed("charging_stations", [STATION | {"id": "cs02"}]))
+
+    copied = site.model_copy(update={"charging_stations": other.charging_stations})
+
+    assert first is site.charging_stations[0]
+    assert (copied.station("cs01"), copied.station("cs02")) == (None, other.charging_stations[0])
+    assert (site.station("cs01"), site.station("cs02")) == (first, None)
+
+
+def test_a_site_that_was_asked_for_a_station_is_the_same_site() -> None:
+    asked, fresh = Site.model_validate(DOCUMENT), Site.model_validate(DOCUMENT)
+    asked.station("cs01")
+
+    assert asked == fresh
+    assert asked.model_dump() == fresh.model_dump()
+
+
 def test_a_key_names_its_evse() -> None:
     assert split_evse_key(evse_key("cs|01", 12)) == ("cs|01", 12)
