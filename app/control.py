@@ -93,6 +93,7 @@ class Control:
         self._first_s = debounce_s if first_s is None else min(first_s, debounce_s)
         self._plans: dict[str, Plan] = {}  # the last one that was made here
         self._began: dict[str, datetime] = {}  # the last plan of each site
+        self._full: set[tuple[str, int]] = set()  # EVSEs whose vehicle has declined energy in this stay
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._connected = connected
         self._due: dict[str, datetime | None] = {}  # by site: the slot that it is due for, None where more happened
@@ -125,6 +126,8 @@ class Control:
             log.exception("measurement not compared", station=event.station_id)
 
     async def _take(self, event: Event) -> None:
+        if isinstance(event, TransactionStarted | TransactionStopped):
+            self._full.discard((event.station_id, event.evse_id))
         match event:
             case StationConnected() | StationBooted():
                 self._tasks.create_task(self._welcome(event.station_id))
@@ -138,8 +141,10 @@ class Control:
                 | StationClockChanged()
             ):
                 await self._mark_station(event.station_id)
-            case StatusChanged(status="SuspendedEV"):
-                self._tasks.create_task(self._once_full(event.station_id))
+            case StatusChanged(status="SuspendedEV", station_id=station_id, evse_id=evse_id):
+                if (station_id, evse_id) not in self._full:
+                    self._full.add((station_id, evse_id))
+                    self._tasks.create_task(self._once_full(station_id))
             case (
                 WishChanged()
                 | SiteChanged()
@@ -156,7 +161,10 @@ class Control:
                 pass
 
     async def _once_full(self, station_id: str) -> None:
-        """Its room goes to the others as soon as a pause is taken for a full car, and not at the next slot."""
+        """Its room goes to the others as soon as a pause is taken for a full car, and not at the next slot.
+
+        Once a stay: a full car that every plan offers a little pauses anew with every plan.
+        """
         await self._clock.sleep(DECLINED_FOR.total_seconds())
         await self._mark_station(station_id)
 
