@@ -96,7 +96,7 @@ async def test_fuses_and_promises_are_kept_whatever_goes_wrong(start_service: St
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(900)  # two to three minutes on a machine that does nothing else
+@pytest.mark.timeout(900)  # two minutes on a machine that does nothing else
 @pytest.mark.parametrize("seed", [SEED, 1])  # another building, other clouds and clocks
 async def test_on_the_whole_day_no_limit_is_exceeded_and_the_promises_are_kept(start_service: Start, seed: int) -> None:
     result = await run_chaos(start_service, calm=build_scenario(seed))
