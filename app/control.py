@@ -32,11 +32,13 @@ from app.events import (
     StationClockChanged,
     StationConnected,
     StationDisconnected,
+    StatusChanged,
     TransactionStarted,
     TransactionStopped,
     WishChanged,
 )
 from app.gather.away import away_from
+from app.gather.sessions import DECLINED_FOR
 from app.planning.planner import Kind
 from app.site import Site
 from forecasts.errors import ForecastError
@@ -73,11 +75,14 @@ class Control:
         debounce_s: float,
         first_s: float | None = None,
         connected: Callable[[], Collection[str]] | None = None,
+        actuated: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """`first_s` is how long the first event after a quiet time is waited with; None: as long as any other.
 
-        `connected` names the stations that this service can send to; None where nobody else is about.
+        `connected` names the stations that this service can send to; None where nobody else is about. `actuated`
+        names the sites with batteries or inverters to command: they are planned though no car may be there.
         """
+        self._actuated = actuated
         self._store = store
         self._planner = planner
         self._dispatcher = dispatcher
@@ -133,6 +138,8 @@ class Control:
                 | StationClockChanged()
             ):
                 await self._mark_station(event.station_id)
+            case StatusChanged(status="SuspendedEV"):
+                self._tasks.create_task(self._once_full(event.station_id))
             case (
                 WishChanged()
                 | SiteChanged()
@@ -147,6 +154,11 @@ class Control:
                 await self._look_at_meters(event.site_id)
             case _:
                 pass
+
+    async def _once_full(self, station_id: str) -> None:
+        """Its room goes to the others as soon as a pause is taken for a full car, and not at the next slot."""
+        await self._clock.sleep(DECLINED_FOR.total_seconds())
+        await self._mark_station(station_id)
 
     async def _look_at_meters(self, site_id: str) -> None:
         """A building or a roof away from what the plan expected makes another, every few minutes at most."""
@@ -219,7 +231,7 @@ class Control:
             slot = midnight + self._every * (int((now - midnight) / self._every) + 1)
             await sleep_until(self._clock, slot)
             try:
-                for site_id in await self._sites_to_control():
+                for site_id in (await self._sites_to_control()) | set(self._actuated()):
                     self.replan(site_id, slot)
             except AppError as error:
                 log.error("no plans at this slot", error=str(error))

@@ -260,6 +260,17 @@ class DeliveryChanged:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ActuatorChanged:
+    """A battery or an inverter does what it is told, or does no more; `device_id` is ``battery/ID`` or ``pv/ID``."""
+
+    site_id: str
+    device_id: str
+    state: str
+    detail: str | None
+    at: datetime
+
+
 Event = (
     StationConnected
     | StationDisconnected
@@ -290,6 +301,7 @@ Event = (
     | GuardChanged
     | PlanMade
     | DeliveryChanged
+    | ActuatorChanged
 )
 
 

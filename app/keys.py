@@ -89,5 +89,5 @@ class Keys:
         now = self._clock.now()
         if key.last_used_at is None or now - key.last_used_at >= _NOTE_USE_EVERY:
             key = replace(key, last_used_at=now)
-            await self._store.save_api_key(key)
+            await self._store.note_api_key_used(key.key_id, now)
         return key

@@ -4,16 +4,18 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
 
+from app.actuators.actuated import Actuated
+from app.actuators.actuators import Actuators
+from app.actuators.post import Surroundings
 from app.alarms import Alarms, Courier
 from app.alarms.mail import MailServer
 from app.api.application import create_api
@@ -47,19 +49,16 @@ from app.planning.outcome import Outcomes
 from app.planning.planner import Planner
 from app.planning.simulate import Simulator
 from app.planning.timed_out import OF_REQUESTS, OF_SITES, TimedOut
-from app.readiness import Readiness
 from app.server import bind, in_url, listening
+from app.service_readiness import service_readiness
 from app.settings import Settings
 from app.settlement import Settlement
-from app.sources.feed import Feed
 from app.sources.sources import open_sources
 from app.watch import Watch
 
 log = structlog.get_logger()
 
 FITS = "fits"  # the folder, in the data directory
-LONGEST_GUARD_PAUSE_S = 30.0  # three of its longest periods
-LONGEST_WRITE_LAG_S = 10.0  # a writer that is well needs a twentieth of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     horizon = timedelta(hours=settings.horizon_hours)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, clock))
-        events = _events_of(clock)
-        keys = Keys(store, clock)
+        events, keys = _events_of(clock), Keys(store, clock)
         executor = solving_executor(settings)
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
 
@@ -110,6 +108,20 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         switching = Switching(settings.profile_writes_a_day, settings.charging_starts_a_day)
         dispatcher = Dispatcher(connector, store, events, clock, switching=switching)
         stack.push_async_callback(dispatcher.settle)  # what it still has to write, while there is a store
+        modes, grid_limits = Modes(store, clock, events), GridLimits(store, clock, events)
+        actuators = Actuators(
+            store,
+            clock,
+            events,
+            settings,
+            Surroundings(
+                modes.of,
+                lambda site_id: guard.last(site_id),  # noqa: PLW0108 -- the guard is made further down
+                dispatcher.restraint.standings,
+                grid_limits.in_force,
+                lambda site_id: control.replan(site_id),  # noqa: PLW0108 -- and so is the control
+            ),
+        )
         gatherer = Gatherer(
             store,
             clock,
@@ -118,9 +130,10 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             horizon=horizon,
             fits=LoadFits(settings.data_dir / FITS),
             live=lambda site: guard.residual(site),  # noqa: PLW0108 -- the guard is made further down
+            fleet=actuators,
         )
-        modes, timed_out = Modes(store, clock, events), TimedOut(settings.data_dir / OF_SITES)
-        planner = Planner(store, gatherer, dispatcher, clock, events, executor, settings.solver, timed_out, modes)
+        sender, timed_out = Actuated(dispatcher, actuators), TimedOut(settings.data_dir / OF_SITES)
+        planner = Planner(store, gatherer, sender, clock, events, executor, settings.solver, timed_out, modes)
         simulator = Simulator(
             store,
             clock,
@@ -139,11 +152,11 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             debounce_s=settings.replan_debounce_s,
             first_s=settings.replan_first_s,
             connected=connector.connected,
+            actuated=actuators.sites,
         )
         reconciler = Reconciler(store, dispatcher, clock, events, control.replan, every_s=settings.reconcile_s)
         nightly = Nightly(store, planner, clock, connected=connector.connected)
         settlement, outcomes = Settlement(store, clock, events), Outcomes(store, clock, events)
-        grid_limits = GridLimits(store, clock, events)
         sources = await stack.enter_async_context(open_sources(settings, store, clock, events, grid_limits))
         commands = Commands(lambda station: elsewhere.get(station, gateway), dispatcher, store, events, clock)
         stack.push_async_callback(commands.close)
@@ -158,8 +171,17 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             control.replan,
             period_s=settings.guard_period_s,
             give_back_s=settings.guard_give_back_s,
+            batteries=actuators.charging_kw,
         )
-        metrics = Metrics(events, connector, feeds=sources.feeds, modes=modes, guard=guard, switching=switching)
+        metrics = Metrics(
+            events,
+            connector,
+            feeds=sources.feeds,
+            modes=modes,
+            guard=guard,
+            switching=switching,
+            units=actuators.all_units,
+        )
         stack.callback(metrics.close)
         _measure(metrics, store, clock, dispatcher)
 
@@ -169,6 +191,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             "control": control.run(),
             "grid limits": grid_limits.run(),
             "guard": guard.run(),
+            "actuators": actuators.run(),
             "meters": Meters(store, clock, events, settings).run(),
             "reconciler": reconciler.run(),
             "nightly": nightly.run(),
@@ -196,6 +219,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             remotes=remotes,
             modes=modes,
             guard=guard,
+            actuators=actuators,
             planner=planner,
             simulator=simulator,
             certify=dispatcher.certificate,
@@ -206,7 +230,7 @@ async def service(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             grid_limits=grid_limits,
             sources=sources,
             stop=stop,
-            readiness=_readiness(store, guard, sources.feeds),
+            readiness=service_readiness(store, guard, sources.feeds),
         )
         api = create_api(services, metrics, session_secret(settings))
         http_url = await stack.enter_async_context(listening(api, settings.http_host, settings.http_port, stop))
@@ -370,34 +394,6 @@ def session_secret(settings: Settings) -> bytes:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path.read_text().encode()
-
-
-def _readiness(store: Store, guard: Guard, feeds: Callable[[], Iterable[Feed]]) -> Readiness:
-    """What is asked beyond the database and the stations' port."""
-    readiness = Readiness()
-    readiness.add("writer", partial(_writes, store))
-    readiness.add("guard", partial(_guards, guard))
-    readiness.add("sources", partial(_delivers, feeds), needed=False)  # estimates stand in
-    return readiness
-
-
-async def _guards(guard: Guard) -> str | None:
-    age_s = guard.age_s()
-    is_late = age_s is not None and age_s > LONGEST_GUARD_PAUSE_S
-    return f"the fuse guard has not looked for {age_s:.0f} s" if is_late else None
-
-
-async def _delivers(feeds: Callable[[], Iterable[Feed]]) -> str | None:
-    bad = [feed for feed in feeds() if feed.state() in ("failing", "misconfigured")]
-    return f"{len(bad)} sources do not deliver" if bad else None
-
-
-async def _writes(store: Store) -> str | None:
-    """What is wrong with the writer of meter values."""
-    lag_s = store.write_lag_s
-    if lag_s <= LONGEST_WRITE_LAG_S and not store.keeps_in_memory:
-        return None
-    return f"{store.waiting_meter_values} meter values have been waiting for {lag_s:.0f} s"
 
 
 @asynccontextmanager

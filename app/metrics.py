@@ -5,6 +5,7 @@ Every label has a bounded set of values: kinds of events, states of deliveries, 
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from math import nan
@@ -15,6 +16,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from app.actuators.actuator import Kind
+from app.actuators.unit import State as ActuatorState
+from app.actuators.unit import Unit
 from app.clock import Clock
 from app.csms.connector import CsmsConnector
 from app.db.store import Store
@@ -40,6 +44,7 @@ class Metrics:
         modes: Modes | None = None,
         guard: Guard | None = None,
         switching: Switching | None = None,
+        units: Callable[[], Iterable[Unit]] | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._events = Counter(
@@ -55,6 +60,9 @@ class Metrics:
             "smartcharge_charging_stations_connected", "Charging stations with a connection.", registry=self.registry
         ).set_function(lambda: len(connector.connected()))
         Gauge("smartcharge_tasks", "Tasks of the event loop.", registry=self.registry).set_function(_tasks)
+        Gauge(
+            "smartcharge_python_blocks", "Blocks of memory that Python's objects occupy.", registry=self.registry
+        ).set_function(sys.getallocatedblocks)
         ProcessCollector(registry=self.registry)
         self._store: StoreMetrics | None = None
         self._seen: set[str] = set()
@@ -80,6 +88,8 @@ class Metrics:
                 Gauge(name, said, registry=self.registry).set_function(partial(switching.total, what))
         if guard is not None:
             self._tell_of(guard)
+        if units is not None:
+            self._tell_of_actuators(units)
         self.close = events.subscribe(self._count)
 
     def _tell_of(self, guard: Guard) -> None:
@@ -97,6 +107,18 @@ class Metrics:
             sites.labels(state).set_function(
                 lambda state=state: sum(look.state == state for look in guard.looks())  # type: ignore[misc]  # mypy infers no type for a lambda's default
             )
+
+    def _tell_of_actuators(self, units: Callable[[], Iterable[Unit]]) -> None:
+        """By kind and state, not by site or device: labels stay few."""
+        gauge = Gauge(
+            "smartcharge_actuators",
+            "Batteries and PV inverters with an actuator, by kind and state of the last command.",
+            ["kind", "state"],
+            registry=self.registry,
+        )
+        for kind in get_args(Kind):
+            for state in get_args(ActuatorState):
+                gauge.labels(kind, state).set_function(partial(_units_in, units, kind, state))
 
     def outcomes(self, states: Mapping[str, int]) -> None:
         """Count what became of profiles, by state, as `states` has it whenever somebody asks."""
@@ -140,6 +162,10 @@ def _tasks() -> float:
         return len(asyncio.all_tasks())
     except RuntimeError:  # asked outside the loop
         return 0
+
+
+def _units_in(units: Callable[[], Iterable[Unit]], kind: str, state: str) -> int:
+    return sum(unit.device.kind == kind and unit.state == state for unit in units())
 
 
 def _in_state(feeds: Callable[[], Iterable[Feed]], state: State) -> int:

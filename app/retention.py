@@ -43,6 +43,7 @@ async def keep_no_longer(
         counts |= await store.drop_runs(plans_before, site_id)
     if history_before is not None:
         counts |= await store.drop_site_history(history_before, site_id)
+        counts["actuator_commands"] = await store.drop_actuator_commands(history_before, site_id)
     if quarantine_before is not None:
         counts |= await store.drop_suspects(quarantine_before, site_id)
     if id_tags_before is not None:

@@ -111,6 +111,17 @@ class Settings(BaseSettings):
     meter_secrets_dir: Path | None = Field(
         default=None, description="The same, one file each, named like the secret: for mounted secrets."
     )
+    actuator_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts, addresses and networks where batteries and inverters may be commanded, as JSON. Empty: "
+        "none, and no plan counts on any.",
+    )
+    actuator_secrets: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Their passwords and signing secrets by the name that sites use, as JSON."
+    )
+    actuator_secrets_dir: Path | None = Field(
+        default=None, description="The same, one file each, named like the secret: for mounted secrets."
+    )
     session_secret: SecretStr | None = Field(
         default=None, description="Signs the dashboard's cookie; generated and kept in the data directory when empty."
     )

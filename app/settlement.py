@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import structlog
 
-from app.accounting import Accounts
+from app.accounting import COST_ESTIMATED, NO_PRICE, Accounts
 from app.cdr import LOST, record
 from app.clock import Clock
 from app.db.records import Cdr, MeterValue, Transaction
@@ -28,6 +28,7 @@ TRY_AGAIN = timedelta(minutes=5)  # after the store did not answer: all that hav
 LATE_FOR = timedelta(days=2)  # how long after its stop a record takes in what comes late
 LATE_AT = [timedelta(hours=hours) for hours in (1, 2, 4, 8, 16, 32, 48)]  # after its stop; soon, then seldom
 LOOK_AGAIN = timedelta(hours=1)
+UNPRICED = frozenset({COST_ESTIMATED, NO_PRICE})
 MAX_RUNNING = 100_000
 
 
@@ -63,10 +64,25 @@ async def settle(
 
 
 async def settle_late(store: Store, now: datetime, since: datetime | None = None) -> None:
-    """Make the records of what stopped within `LATE_FOR` again: all, or those due after the last look at `since`."""
+    """Make the records of what stopped within `LATE_FOR` again: all, or those due after the last look at `since`.
+
+    The first and the last time in any case, for the site's meters and its prices may be late, too; in between where
+    something came in late, or a price was not known.
+    """
     recent = await store.cdrs(start=(since or now) - LATE_FOR)
-    due = [cdr for cdr in recent if since is None or any(since < cdr.stop + age <= now for age in LATE_AT)]
-    await settle(store, [cdr.transaction_id for cdr in due])
+    if since is None:
+        await settle(store, [cdr.transaction_id for cdr in recent])
+        return
+    looks = {cdr.transaction_id: (cdr, age) for cdr in recent for age in LATE_AT if since < cdr.stop + age <= now}
+    heard = await store.last_received(list(looks))
+    await settle(store, [number for number, (cdr, age) in looks.items() if _may_change(cdr, age, heard.get(number))])
+
+
+def _may_change(cdr: Cdr, age: timedelta, heard_at: datetime | None) -> bool:
+    """Whether the record may be another one than at the look before."""
+    if age in (LATE_AT[0], LATE_AT[-1]) or not UNPRICED.isdisjoint(cdr.flags):
+        return True
+    return heard_at is None or heard_at >= cdr.stop + LATE_AT[LATE_AT.index(age) - 1]
 
 
 def evse_power_kw(site: Site, station_id: str, evse_id: int) -> float | None:

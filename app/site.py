@@ -5,12 +5,13 @@ the field; nothing is guessed. `Site.tariff` and the other parts are plain value
 """
 
 from datetime import date, time
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from app.actuators.documents import BatteryActuator, PvActuator, SocSource
 from app.csms.corrections import Corrections
 from app.meters.sources import MeterSource
 from app.sources.document import Source
@@ -86,6 +87,12 @@ class PvArrayDocument(Document):
     tilt_deg: float = Field(default=30.0, ge=0, le=90)
     azimuth_deg: float = Field(default=180.0, ge=0, lt=360, description="Clockwise from north; 180 is south.")
     inverter_kw: Positive | None = None
+    actuator: PvActuator | None = Field(default=None, description="Who curtails it; absent: nobody can.")
+
+    @property
+    def most_kw(self) -> float:
+        """What it can feed at most."""
+        return self.peak_kw if self.inverter_kw is None else min(self.peak_kw, self.inverter_kw)
 
 
 class BatteryDocument(Document):
@@ -93,24 +100,50 @@ class BatteryDocument(Document):
     circuit: SlugId | None = None
     capacity_kwh: Positive
     min_energy_kwh: NotNegative = 0.0
+    min_soc: float = Field(default=0.0, ge=0, le=1, description="Never planned below; with min_energy_kwh the higher.")
+    max_soc: float = Field(default=1.0, gt=0, le=1, description="Never planned above.")
     max_charge_kw: NotNegative
     max_discharge_kw: NotNegative
     charge_efficiency: Fraction = 0.95
     discharge_efficiency: Fraction = 0.95
     wear_price_per_kwh: NotNegative = 0.0
-    controllable: bool = Field(default=False, description="False: it is only forecast, never planned.")
+    controllable: bool | None = Field(
+        default=None, description="False: it is only forecast, never planned, though it has an actuator."
+    )
+    actuator: BatteryActuator | None = Field(
+        default=None, description="Who commands it; absent: nobody can, so it is a forecast and no plan counts on it."
+    )
+    soc: SocSource | None = Field(
+        default=None, description="Where its state of charge is read; absent: its actuator says it."
+    )
+    soc_max_age_s: float = Field(
+        default=600.0, ge=10, le=3600, description="An older state of charge is none: then it is not planned."
+    )
 
     @model_validator(mode="after")
     def _holds_its_minimum(self) -> "BatteryDocument":
         if self.min_energy_kwh > self.capacity_kwh:
             raise ValueError(f"min_energy_kwh {self.min_energy_kwh} is above capacity_kwh {self.capacity_kwh}")
+        if self.least_kwh >= self.max_soc * self.capacity_kwh:
+            raise ValueError(f"max_soc {self.max_soc} leaves nothing above {self.least_kwh:g} kWh")
         return self
+
+    @model_validator(mode="after")
+    def _can_be_commanded(self) -> "BatteryDocument":
+        if self.controllable and self.actuator is None:
+            raise ValueError(f"batteries[{self.id}].actuator is missing: controllable is true, and nobody commands it")
+        return self
+
+    @property
+    def least_kwh(self) -> float:
+        return max(self.min_energy_kwh, self.min_soc * self.capacity_kwh)
 
 
 class MeterDocument(Document):
     id: SlugId
     measures: Literal["base_load", "grid", "pv", "battery", "circuit"] = Field(
         description="base_load: everything without EVs and PV. grid: net import, positive is import. pv: production. "
+        "battery: positive is charging. "
         "circuit: all that flows through one circuit, for the fuse guard alone."
     )
     circuit: SlugId | None = Field(default=None, description="Which circuit, where it measures one.")
@@ -187,6 +220,12 @@ class Site(Document):
     latitude: float | None = Field(default=None, ge=-90, le=90)
     longitude: float | None = Field(default=None, ge=-180, le=180)
     country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166, for holidays.")
+    subdivision: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=40,
+        description="The part of the country whose holidays hold, such as BY in DE or CA in US.",
+    )
     carbon_price_per_kg: NotNegative = Field(
         default=0.0, description="What a kg of CO2 from the grid weighs in a plan, in the site's currency; 0: nothing."
     )
@@ -198,7 +237,9 @@ class Site(Document):
     circuits: tuple[CircuitDocument, ...] = ()
     charging_stations: tuple[ChargingStationDocument, ...] = ()
     pv_arrays: tuple[PvArrayDocument, ...] = ()
-    pv_curtailable: bool = False
+    pv_curtailable: bool = Field(
+        default=False, description="Plans may curtail PV, as long as every array has an actuator that obeys."
+    )
     batteries: tuple[BatteryDocument, ...] = ()
     meters: tuple[MeterDocument, ...] = ()
     tariff: Tariff
@@ -230,6 +271,20 @@ class Site(Document):
         if name not in _time_zones():
             raise ValueError(f"{name!r} is no IANA time zone")
         return name
+
+    @field_validator("subdivision")
+    @classmethod
+    def _subdivision_exists(cls, code: str | None, info: ValidationInfo) -> str | None:
+        if code is None or "country" not in info.data:  # the country's own error is enough
+            return code
+        country = info.data["country"]
+        if country is None:
+            raise ValueError(f"{code!r} needs the site's country")
+        from forecasts.local_days import not_a_part_of, subdivisions_of  # brings pandas: only where one is named
+
+        if code not in subdivisions_of(country):
+            raise ValueError(not_a_part_of(country, code))
+        return code
 
     @model_validator(mode="after")
     def _hangs_together(self) -> "Site":
@@ -274,7 +329,16 @@ class Site(Document):
         return ZoneInfo(self.time_zone)
 
     def station(self, station_id: str) -> ChargingStationDocument | None:
-        return next((station for station in self.charging_stations if station.id == station_id), None)
+        stations, by_id = self.stations_by_id
+        if stations is not self.charging_stations:  # a copy with others
+            del self.__dict__["stations_by_id"]
+            _, by_id = self.stations_by_id
+        return by_id.get(station_id)
+
+    @cached_property
+    def stations_by_id(self) -> tuple[tuple[ChargingStationDocument, ...], dict[str, ChargingStationDocument]]:
+        """With the stations that it was made from: `model_copy` copies it, whatever it changes."""
+        return self.charging_stations, {station.id: station for station in self.charging_stations}
 
 
 def evse_key(station_id: str, evse_id: int) -> str:

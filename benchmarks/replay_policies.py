@@ -20,7 +20,8 @@ from app.gather.expected_peak import (
     week_price_per_kw,
     with_reserve,
 )
-from benchmarks.replayed import DEMAND_PRICE_PER_KW, MOST_KW, SLOT, SLOT_H, USUAL_KW, Month, Outcome, price
+from app.gather.sessions import DECLINED_FOR
+from benchmarks.replayed import DEMAND_PRICE_PER_KW, MOST_KW, SLOT, SLOT_H, USUAL_KW, Floats, Month, Outcome, price
 from forecasts.local_days import is_off_day
 from forecasts.sessions import SessionModel, StayBelief
 from optimizer.domain import Connection, DemandCharge, Evse, Horizon, Problem, Scenario, Session
@@ -30,12 +31,14 @@ WEEK_SLOTS = 7 * 96
 WEEKS = 5
 MOST_SLOTS = 2 * 96  # a plan looks two days ahead at the most
 SCENARIOS = 8
+FULL_SEEN_H = DECLINED_FOR / timedelta(hours=1)  # as in the service
+MOMENT_H = 1e-3  # too little of a quarter hour to plan for
 LEAST_NEED_KWH = 1e-6  # who has all that it wants is offered nothing; what sums leave over is no need
 NEW_UNMET_PRICE = (
-    3.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
+    2.0  # per kWh, on the last workday; times the root of the workdays left that a higher peak would serve
 )
 UNMET_PRICE = 3.0  # per kWh, where the peak to keep to is known from the weeks before
-LEAST_DAYS = 7  # before that weeks are planned with foresight, as for a site that is new
+LEAST_DAYS = 3  # as in the service; before that weeks are planned with foresight, with a reserve
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,21 @@ class Wanted:
 class Policy(Protocol):
     """What is believed of the cars that are there."""
 
-    def wants(self, slot: int, present: Sequence[Present]) -> Wanted: ...
+    def wants(self, now: datetime, present: Sequence[Present]) -> Wanted: ...
 
     def left(self, car: int, taken_kwh: float, full: bool) -> None:
         """A car has gone; `full` when it took less than it was offered."""
         ...
 
 
-def replay(month: Month, policy: Policy, progress: Callable[[str], None] = lambda _: None) -> Outcome:
-    """Quarter hour by quarter hour: plan, let the first slot happen, see who is full and who leaves."""
+def replay(
+    month: Month, policy: Policy, progress: Callable[[str], None] = lambda _: None, *, full_seen_h: float = FULL_SEEN_H
+) -> Outcome:
+    """Quarter hour by quarter hour: plan, let the first slot happen, see who is full and who leaves.
+
+    A car that is full is seen after `full_seen_h`, and those that are left are planned anew for the rest of the quarter
+    hour; by the next one it is seen at any rate.
+    """
     power_kw, taken = np.zeros(month.slots), np.zeros(month.size)
     full = np.zeros(month.size, dtype=bool)
     peak_kw = 0.0
@@ -75,22 +84,44 @@ def replay(month: Month, policy: Policy, progress: Callable[[str], None] = lambd
             progress(f"week {slot // WEEK_SLOTS} of {ceil(month.slots / WEEK_SLOTS)}, peak {peak_kw:.0f} kW")
         for car in np.flatnonzero(month.departure == slot):
             policy.left(int(car), float(taken[car]), bool(full[car]))
-        there = np.flatnonzero((month.arrival <= slot) & (slot < month.departure) & ~full)
-        if not there.size:
-            continue
-        wanted = policy.wants(slot, [Present(int(car), float(taken[car])) for car in there])
-        wanted = replace(
-            wanted, sessions=tuple(one for one in wanted.sessions if one.required_energy_kwh > LEAST_NEED_KWH)
-        )
-        if not wanted.sessions:
-            continue
-        for car, offered_kw in _offers(month, slot, peak_kw, wanted).items():
-            drawn_kw = min(offered_kw, (month.energy_kwh[car] - taken[car]) / SLOT_H)
-            taken[car] += drawn_kw * SLOT_H
-            power_kw[slot] += drawn_kw
-            full[car] = drawn_kw < offered_kw - 1e-6
+        into_h, drawn_kwh = 0.0, 0.0
+        while into_h < SLOT_H - MOMENT_H:
+            offers = _planned(month, policy, slot, into_h, drawn_kwh, peak_kw, taken, full)
+            if not offers:
+                break
+            cars, offered_kw = np.array(list(offers)), np.array(list(offers.values()))
+            missing_kwh = month.energy_kwh[cars] - taken[cars]
+            full_at_h = into_h + missing_kwh / np.maximum(offered_kw, 1e-9)
+            until_h = min(SLOT_H, float(full_at_h.min(initial=SLOT_H)) + full_seen_h)
+            took_kwh = np.minimum(offered_kw * (until_h - into_h), missing_kwh)
+            taken[cars] += took_kwh
+            drawn_kwh += float(took_kwh.sum())
+            seen_h = full_at_h if until_h == SLOT_H else full_at_h + full_seen_h - 1e-6
+            full[cars] |= seen_h < until_h
+            into_h = until_h
+        power_kw[slot] = drawn_kwh / SLOT_H
         peak_kw = max(peak_kw, power_kw[slot])
     return Outcome(power_kw, taken)
+
+
+def _planned(
+    month: Month,
+    policy: Policy,
+    slot: int,
+    into_h: float,
+    drawn_kwh: float,
+    peak_kw: float,
+    taken: Floats,
+    full: NDArray[np.bool_],
+) -> dict[int, float]:
+    """kW by car for the rest of a quarter hour; empty where nobody who is there wants anything."""
+    there = np.flatnonzero((month.arrival <= slot) & (slot < month.departure) & ~full)
+    if not there.size:
+        return {}
+    now = month.moment(slot) + timedelta(seconds=round(3600 * into_h))
+    wanted = policy.wants(now, [Present(int(car), float(taken[car])) for car in there])
+    sessions = tuple(one for one in wanted.sessions if one.required_energy_kwh > LEAST_NEED_KWH)
+    return _offers(month, slot, now, drawn_kwh, peak_kw, replace(wanted, sessions=sessions)) if sessions else {}
 
 
 class Known:
@@ -99,11 +130,10 @@ class Known:
     def __init__(self, month: Month) -> None:
         self._month = month
 
-    def wants(self, slot: int, present: Sequence[Present]) -> Wanted:
+    def wants(self, now: datetime, present: Sequence[Present]) -> Wanted:
         month = self._month
         sessions = [
-            _promise(one, month.moment(slot), month.moment(month.departure[one.car]), month.energy_kwh[one.car])
-            for one in present
+            _promise(one, now, month.moment(month.departure[one.car]), month.energy_kwh[one.car]) for one in present
         ]
         return Wanted(tuple(sessions), 0.0, None)
 
@@ -114,9 +144,8 @@ class Known:
 class Stated(Known):
     """What drivers stated, taken as truth; the truth of those who stated nothing."""
 
-    def wants(self, slot: int, present: Sequence[Present]) -> Wanted:
-        month, now = self._month, self._month.moment(slot)
-        sessions = []
+    def wants(self, now: datetime, present: Sequence[Present]) -> Wanted:
+        month, sessions = self._month, []
         for one in present:
             said = month.arrived[one.car]
             departure = said.stated_departure or month.moment(month.departure[one.car])
@@ -140,12 +169,11 @@ class Beliefs:
         self._dates = np.array([day.date() for day in days], dtype="datetime64[D]")
         self._old = month_of_history(past, month)
 
-    def wants(self, slot: int, present: Sequence[Present]) -> Wanted:
-        now = self._month.moment(slot)
+    def wants(self, now: datetime, present: Sequence[Present]) -> Wanted:
         today = pd.Timestamp(now).tz_convert(self._month.time_zone).date()
         if today != self._today:
             self._today = today
-            self._learn(slot, now)
+            self._learn((now - self._month.start) // SLOT, now)
         days_left = max(1, self._workdays(self._dates[self._dates >= np.datetime64(today)]))
         return Wanted(
             tuple(_belief(one, now, self._stay(one.car).given(now, one.taken_kwh)) for one in present),
@@ -188,11 +216,16 @@ class Beliefs:
         """Those of the last four weeks that had ended by the beginning of this local day."""
         month, since = self._month, self._month.moment(slot - 96 * FULL_DAYS)
         stays = [stay for stay in self._old if stay.arrival >= since]
-        return stays + [
-            Stay(month.moment(month.arrival[car]), month.moment(month.departure[car]), need_kwh, month.max_kw[car])
-            for car, need_kwh in self._needs_kwh.items()
-            if month.arrival[car] >= slot - 96 * FULL_DAYS
-        ]
+        return stays + [self._stay_of(car) for car in self._needs_kwh if month.arrival[car] >= slot - 96 * FULL_DAYS]
+
+    def _stay_of(self, car: int) -> Stay:
+        month = self._month
+        return Stay(
+            month.moment(month.arrival[car]),
+            month.moment(month.departure[car]),
+            self._needs_kwh[car],
+            float(month.max_kw[car]),
+        )
 
     def _best_cap_kw(self, stays: list[Stay], slot: int) -> float:
         """The days that are known pay of the demand charge what is not left for the days of the month to come."""
@@ -227,11 +260,7 @@ class Beliefs:
         month = self._month
         start, end = month.moment(first), month.moment(last)
         stays = [stay for stay in self._old if start <= stay.arrival < end]
-        stays += [
-            Stay(month.moment(month.arrival[car]), month.moment(month.departure[car]), need_kwh, month.max_kw[car])
-            for car, need_kwh in self._needs_kwh.items()
-            if first <= month.arrival[car] < last
-        ]
+        stays += [self._stay_of(car) for car in self._needs_kwh if first <= month.arrival[car] < last]
         local = pd.DatetimeIndex([stay.arrival for stay in stays], tz="UTC").tz_convert(month.time_zone)
         workdays = self._workdays(np.unique(np.array(local.date, dtype="datetime64[D]")))
         if workdays == 0:
@@ -264,7 +293,7 @@ def _belief(one: Present, now: datetime, stay: StayBelief) -> Session:
     """What the car may still want, by when it may leave."""
     scenarios = tuple(
         Scenario(way.probability, max(way.departure, now + SLOT), max(0.0, way.energy_kwh - one.taken_kwh))
-        for way in stay.outcomes(SCENARIOS)
+        for way in stay.outcomes(SCENARIOS, taken_kwh=one.taken_kwh)
     )
     return Session(
         f"{one.car}",
@@ -280,15 +309,16 @@ def _promise(one: Present, now: datetime, departure: datetime, energy_kwh: float
     return Session(f"{one.car}", f"{one.car}", now, departure, max(0.0, energy_kwh - one.taken_kwh))
 
 
-def _offers(month: Month, slot: int, peak_kw: float, wanted: Wanted) -> dict[int, float]:
+def _offers(
+    month: Month, slot: int, now: datetime, drawn_kwh: float, peak_kw: float, wanted: Wanted
+) -> dict[int, float]:
     """kW in this slot by car. Power is free from 0 on, as in the reference: perfect foresight knows no minimum."""
-    now = month.moment(slot)
     longest = max((session.departure - now) / SLOT for session in wanted.sessions)
     slots = min(MOST_SLOTS, max(1, ceil(longest)))
     cars = [int(session.session_id) for session in wanted.sessions]
     zeros = (0.0,) * slots
     problem = Problem(
-        horizon=Horizon(now, 15, slots),
+        horizon=Horizon(month.moment(slot), 15, slots, now),
         connection=Connection(),
         circuits=(),
         evses=tuple(
@@ -300,7 +330,11 @@ def _offers(month: Month, slot: int, peak_kw: float, wanted: Wanted) -> dict[int
         pv_kw=zeros,
         import_price_per_kwh=tuple(month.price[slot : slot + slots]),
         export_price_per_kwh=zeros,
-        demand_charges=(DemandCharge("month", DEMAND_PRICE_PER_KW, 15, peak_so_far_kw=peak_kw),),
+        demand_charges=(
+            DemandCharge(
+                "month", DEMAND_PRICE_PER_KW, 15, peak_so_far_kw=peak_kw, interval_energy_so_far_kwh=drawn_kwh
+            ),
+        ),
         unmet_price_per_kwh=wanted.unmet_price_per_kwh,
     )
     expected_kw = wanted.expected_peak_kw

@@ -6,6 +6,9 @@ The service is a process of its own with a database of its own. Stations of 1.6 
 every half minute or so; its driver's wish comes by the API, plans are made and sent, lines are dropped, the dashboard's
 pages are read. Every few seconds the service is asked for its metrics. What the first third grows by is warming up; a
 straight line through the rest is the slope, with twice its standard error. `--minutes 120` is the long run.
+
+Two figures tell a leak from an allocator that has not settled: the memory of the process, and the blocks that Python's
+objects occupy. What is kept for ever is in both.
 """
 
 import argparse
@@ -43,6 +46,7 @@ EVERY_S = 5.0  # between two looks at the metrics
 STAY_S = (10.0, 40.0)
 WATCHED = {
     "memory": ("process_resident_memory_bytes", 1e-6, "MB"),
+    "objects": ("smartcharge_python_blocks", 1e-3, "1000 blocks"),
     "tasks": ("smartcharge_tasks", 1.0, "tasks"),
     "open files": ("process_open_fds", 1.0, "files"),
 }
@@ -217,7 +221,7 @@ def main() -> None:
         slope, error = one.slope_per_hour()
         first = one.values[len(one.values) // 3] if one.values else float("nan")
         last = one.values[-1] if one.values else float("nan")
-        print(f"{name:12} {first:8.1f} -> {last:8.1f} {unit:6} slope {slope:8.2f} ± {error:.2f} {unit}/h")
+        print(f"{name:12} {first:8.1f} -> {last:8.1f} {unit:11} slope {slope:8.2f} ± {error:.2f} {unit}/h")
         report.add(case, f"{name}, slope", slope, f"{unit}/h", f"± {error:.2f}")
         report.add(case, f"{name} at the end", last, unit)
 

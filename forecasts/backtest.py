@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasts.errors import InsufficientHistoryError
+from forecasts.errors import InsufficientHistoryError, SeriesError
 from forecasts.local_days import day_slots, local_dates
 from forecasts.series import FloatArray, known_by, on_grid, resolution, validated
 
@@ -116,6 +116,10 @@ def backtest_horizons(
     """
     history = validated(history, "history")
     step = resolution(history, "history")
+    if step % timedelta(minutes=1) or _HOUR % step:
+        raise SeriesError(
+            "history", f"has a step of {step.total_seconds():g} s: minutes that divide an hour are needed"
+        )
     targets = sorted(days)
     parts: dict[tuple[str, str], list[tuple[pd.DatetimeIndex, pd.DataFrame]]] = {
         (one.name, name): [] for one in horizons for name in models

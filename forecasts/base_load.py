@@ -7,7 +7,7 @@ it.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,10 @@ from forecasts.bdew import standard_profile
 from forecasts.blend import blended, pinball, weights
 from forecasts.conformal import correction, scores
 from forecasts.errors import InsufficientHistoryError, SeriesError
+from forecasts.first_days import PROFILE_FACTORS, first_days
 from forecasts.load_anchor import Anchor
 from forecasts.load_candidates import FAR_DAYS, MEDIAN, MODELS, Candidates, candidates
-from forecasts.local_days import SATURDAY, is_holiday, local_dates, minutes_of_day, weekdays
+from forecasts.local_days import SATURDAY, day_slots, is_holiday, local_dates, minutes_of_day, weekdays
 from forecasts.residual_trees import ResidualFit, fit_residuals, with_neighbours
 from forecasts.series import (
     FloatArray,
@@ -32,12 +33,11 @@ from forecasts.series import (
 from forecasts.similar_days import QUANTILES, DayTable, as_lived, day_table
 
 COLD_START_DAYS = 14.0
+PROFILE_DAYS = 3.0  # before, a standard profile alone: nothing repeats yet
 WARM_UP_DAYS = 10  # what models said with less history than that says nothing about their worth
 FEWEST_SCORED_DAYS = 7  # of the trees, before they have a say
 OLDEST_DAYS = 70  # four weeks that are scored, each day from six weeks before it
 STALE_AFTER = timedelta(days=7)
-# Of the power of a standard profile: an assumption, wide on purpose, until the site has a history of its own.
-COLD_START_FACTORS = (0.5, 0.75, 1.0, 1.3, 1.7)
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 
@@ -99,10 +99,15 @@ def base_load(
     measured = _measured(history, index[0], slot, issued)
     days_of_history = float(measured.count() * (slot / _DAY))
 
-    if days_of_history < COLD_START_DAYS:
+    if days_of_history < PROFILE_DAYS:
         expected, detail = _cold_start(measured, index, calendar, annual_energy_kwh, profile)
-        power_kw = np.outer(COLD_START_FACTORS, expected)
+        power_kw = np.outer(PROFILE_FACTORS, expected)
         provenance = Provenance(f"bdew-{profile}", issued_at, detail, estimated=True)
+    elif days_of_history < COLD_START_DAYS:
+        power_kw, share = _from_first_days(measured, index, slot_minutes, calendar, issued, profile)
+        mostly = max(share, key=lambda name: share[name])
+        detail = f"mostly {mostly} ({share[mostly]:.0%}); {days_of_history:.1f} days of history"
+        provenance = Provenance("first-days", issued_at, detail, estimated=True)
     else:
         power_kw, source = _from_history(measured, index, slot_minutes, calendar, issued, fit)
         age = issued - (measured.index[-1] + slot)
@@ -167,6 +172,7 @@ def fit_load(
 def _measured(history: pd.Series, first_slot: pd.Timestamp, slot: timedelta, issued: pd.Timestamp) -> pd.Series:
     """What is known, on the grid of slots, up to the last value; half a slot says enough about its mean power."""
     known = known_on_grid(history, first_slot, slot, issued=issued, reach=timedelta(days=OLDEST_DAYS), min_coverage=0.5)
+    known = known.clip(lower=0.0)  # PV that was not subtracted: what the building draws is never negative
     return known.loc[: known.last_valid_index()] if known.notna().any() else known[:0]
 
 
@@ -185,12 +191,7 @@ def _from_history(
 ) -> tuple[FloatArray, str]:
     """Quantiles [kW] by (quantile, slot of `index`), and whose they are."""
     table, rests_on_holidays = _lived(measured, slot_minutes, calendar)
-    dates = local_dates(index, calendar.time_zone)
-    # Today is among them, so that the anchor compares the last measurements with the forecast that it moves.
-    days = np.arange(min(dates[0], table.dates[-1]), dates[-1] + 1)
-    off = weekdays(days) >= SATURDAY
-    if rests_on_holidays:
-        off |= is_holiday(days, calendar.country, calendar.subdivision)
+    days, off = _days_ahead(index, table, calendar, rests_on_holidays)
     found = candidates(table, off, days)
     warm = max(0, min(WARM_UP_DAYS, len(table.dates) - 1 - FEWEST_SCORED_DAYS) - (len(table.dates) - len(found.truth)))
     share = weights(found.past[warm:], found.truth[warm:])
@@ -210,16 +211,76 @@ def _from_history(
         [_corrected(*day) for day in zip(coming, np.broadcast_to(missed, (len(days), MEDIAN)), strict=True)]
     )
 
-    day_of_slot = (dates - days[0]).astype(np.int64)
+    missed_kw = found.truth - past[:, MEDIAN]
+    return _anchored(coming, days, missed_kw, measured, index, slot_minutes, calendar, issued), source
+
+
+def _from_first_days(
+    measured: pd.Series,
+    index: pd.DatetimeIndex,
+    slot_minutes: int,
+    calendar: _Calendar,
+    issued: pd.Timestamp,
+    profile: str,
+) -> tuple[FloatArray, dict[str, float]]:
+    """Quantiles [kW] by (quantile, slot of `index`), and the share of each model."""
+    table, rests_on_holidays = _lived(measured, slot_minutes, calendar)
+    days, off = _days_ahead(index, table, calendar, rests_on_holidays)
+    shape = _profile_table(profile, table.dates[0], days[-1], slot_minutes, calendar)
+    first_coming = int((days[0] - table.dates[0]).astype(np.int64))
+    found = first_days(table, off, days, shape[: len(table.dates)], shape[first_coming:])
+    missed_kw = found.truth - found.past[:, MEDIAN]
+    power_kw = _anchored(found.coming, days, missed_kw, measured, index, slot_minutes, calendar, issued)
+    return power_kw, found.share
+
+
+def _profile_table(
+    profile: str, first: np.datetime64, last: np.datetime64, slot_minutes: int, calendar: _Calendar
+) -> FloatArray:
+    """A standard profile by (local day, slot), of any size; NaN in the hour that a day lacks."""
+    edges = [day_slots(day.astype(date), calendar.time_zone, slot_minutes) for day in (first, last)]
+    slots = pd.date_range(edges[0][0], edges[1][-1], freq=pd.Timedelta(minutes=slot_minutes))
+    place = {"country": calendar.country, "subdivision": calendar.subdivision}
+    shape = standard_profile(profile, slots, time_zone=calendar.time_zone, annual_energy_kwh=1.0, **place)
+    return day_table(shape, slot_minutes, calendar.time_zone, None, None).power_kw
+
+
+def _days_ahead(
+    index: pd.DatetimeIndex, table: DayTable, calendar: _Calendar, rests_on_holidays: bool
+) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+    """The days of `index`, and which of them are off.
+
+    Today is among them, so that the anchor compares the last measurements with the forecast that it moves.
+    """
+    dates = local_dates(index, calendar.time_zone)
+    days = np.arange(min(dates[0], table.dates[-1]), dates[-1] + 1)
+    off = weekdays(days) >= SATURDAY
+    if rests_on_holidays:
+        off |= is_holiday(days, calendar.country, calendar.subdivision)
+    return days, off
+
+
+def _anchored(
+    coming: FloatArray,
+    days: NDArray[np.datetime64],
+    missed_kw: FloatArray,
+    measured: pd.Series,
+    index: pd.DatetimeIndex,
+    slot_minutes: int,
+    calendar: _Calendar,
+    issued: pd.Timestamp,
+) -> FloatArray:
+    """The slots of `index` out of `coming` (day, quantile, slot), moved by what the last measured hour missed."""
+    day_of_slot = (local_dates(index, calendar.time_zone) - days[0]).astype(np.int64)
     power_kw = coming[day_of_slot, :, minutes_of_day(index, calendar.time_zone) // slot_minutes].T
     last = measured.index[-1]
     anchor = Anchor.learned(
-        found.truth - past[:, MEDIAN],
+        missed_kw,
         now_kw=measured.to_numpy()[-round(_HOUR / timedelta(minutes=slot_minutes)) :],
         said_kw=_said(coming, days, measured, slot_minutes, calendar),
         age=issued - (last + timedelta(minutes=slot_minutes)),
     )
-    return anchor.applied(power_kw, np.asarray((index - last) / _HOUR, dtype=np.float64)), source
+    return anchor.applied(power_kw, np.asarray((index - last) / _HOUR, dtype=np.float64))
 
 
 def _with_trees(

@@ -58,8 +58,8 @@ def candidates(
     noon = truth.shape[1] // 2
     level = np.full(missed.shape[:2], np.nan)
     # The afternoon two days before and the morning of the day before: the last day that is known at noon.
-    level[2:] = _mean(np.concatenate([missed[:-2, :, noon:], missed[1:-1, :, :noon]], axis=2))
-    persistence = _persistence(level, _mean(missed))
+    level[2:] = mean_known(np.concatenate([missed[:-2, :, noon:], missed[1:-1, :, :noon]], axis=2))
+    persistence = _persistence(level, mean_known(missed))
     last = _last_day(table)
     today = np.stack([_raw(last, off_day, day) for off_day, day in zip(off, coming, strict=True)])
     now_level = _level_now(missed)
@@ -85,7 +85,7 @@ def candidates(
 def _as_said(table: DayTable, rows: range, days_ahead: int) -> FloatArray:
     """(day, model, quantile, slot) of past days, from what was known at noon so many days before each."""
     return np.stack(
-        [_raw(_known_at_noon(table, max(row - days_ahead, 0)), table.off[row], table.dates[row]) for row in rows]
+        [_raw(known_at_noon(table, max(row - days_ahead, 0)), table.off[row], table.dates[row]) for row in rows]
     )
 
 
@@ -100,7 +100,7 @@ def _raw(known: DayTable, off: bool, day: np.datetime64) -> FloatArray:
     return np.asarray(np.where(np.isnan(result), similar, result))
 
 
-def _known_at_noon(table: DayTable, row: int) -> DayTable:
+def known_at_noon(table: DayTable, row: int) -> DayTable:
     """What was known at noon of the day in `row`."""
     first, end = max(0, row + 1 - LOOK_BACK_DAYS), row + 1
     power_kw = table.power_kw[first:end].copy()
@@ -112,7 +112,7 @@ def _last_day(table: DayTable) -> DayTable:
     return DayTable(table.dates[-LOOK_BACK_DAYS:], table.off[-LOOK_BACK_DAYS:], table.power_kw[-LOOK_BACK_DAYS:])
 
 
-def _mean(values: FloatArray) -> FloatArray:
+def mean_known(values: FloatArray) -> FloatArray:
     """Mean over the last axis of what is known; NaN where nothing is."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
@@ -135,7 +135,7 @@ def _level_now(missed: FloatArray) -> FloatArray:
     flat = missed[-3:].transpose(1, 0, 2).reshape(missed.shape[1], -1)
     known = np.flatnonzero(~np.isnan(flat[0]))
     end = known[-1] + 1 if len(known) else flat.shape[1]
-    return _mean(flat[:, max(0, end - slots) : end])
+    return mean_known(flat[:, max(0, end - slots) : end])
 
 
 def _with_levels(raw: FloatArray, shift_kw: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ local time twice.
 """
 
 from datetime import date, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -67,9 +68,27 @@ def is_holiday(dates: NDArray[np.datetime64], country: str | None, subdivision: 
     try:
         known = holidays.country_holidays(country, subdiv=subdivision, years=years)
     except NotImplementedError as error:
-        place = country if subdivision is None else f"{country}-{subdivision}"
-        raise SeriesError("country", f"{place} has no calendar of holidays") from error
+        if subdivision is not None and country in holidays.list_supported_countries():
+            raise SeriesError("subdivision", not_a_part_of(country, subdivision)) from error
+        raise SeriesError("country", f"{country!r} has no calendar of holidays") from error
     return np.isin(dates.astype("datetime64[D]"), np.array(list(known), dtype="datetime64[D]"))
+
+
+@cache
+def subdivisions_of(country: str) -> tuple[str, ...]:
+    """The parts of a country (ISO 3166-1 alpha-2) that have holidays of their own, by the code that names them.
+
+    Empty where the `holidays` package knows none, or not the country.
+    """
+    import holidays  # as above
+
+    return tuple(sorted(holidays.list_supported_countries(include_aliases=False).get(country, ())))
+
+
+def not_a_part_of(country: str, subdivision: str) -> str:
+    """What is wrong with a subdivision that the country does not have."""
+    known = ", ".join(subdivisions_of(country)) or "none"
+    return f"{subdivision!r} is no part of {country} that has holidays of its own; there is {known}"
 
 
 def is_off_day(dates: NDArray[np.datetime64], country: str | None, subdivision: str | None = None) -> NDArray[np.bool_]:

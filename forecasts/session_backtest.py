@@ -29,36 +29,72 @@ class Quantiles:
 
 Model = Callable[[Arrived, float, float], Quantiles | None]
 """(what is known at plug-in, hours since, kWh taken since) → what is believed, None where the model has no answer."""
+Seen = Callable[[int, int], tuple[Arrived, float]]
+"""(position of a session, hours after plug-in) → what was said of it by then, and the kWh that it had taken."""
 
 
-def session_scores(sessions: pd.DataFrame, *, time_zone: str, days: Iterable[date]) -> pd.DataFrame:
-    """A row a model and hour after plug-in, over the sessions that arrive on `days` and are still there.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose clock and holidays hold, what is believed before anything is known, and how far back models look."""
 
-    `sessions` has the columns of `forecasts.sessions.SessionModel` and `max_kw`; models see what had ended before the
-    local day of arrival. Energy taken after some hours is that of charging at full power from arrival on, for files
+    time_zone: str
+    country: str | None = None
+    subdivision: str | None = None
+    default_stay_h: float = 8.0
+    default_energy_kwh: float = 20.0
+    look_back: timedelta | None = None  # None: to the first session
+
+
+def session_scores(
+    sessions: pd.DataFrame,
+    *,
+    place: Place,
+    days: Iterable[date],
+    least_kwh: float = 0.0,
+    seen: Seen | None = None,
+    progress: Callable[[int, int], object] = lambda *_: None,
+) -> pd.DataFrame:
+    """A row a model and hour after plug-in, over the sessions that arrive on local `days` and are still there.
+
+    `sessions` has the columns of `forecasts.sessions.SessionModel`; models see what had ended before the local day of
+    arrival. Those that took less than `least_kwh` are known and not scored. Without `seen`, a column `max_kw` is
+    needed: a driver said everything at arrival, and energy taken after some hours is that of full power, for files
     have no more than its total. SMAPE is mean |y - f| / (|y| + |f|); pinball in hours and kWh; coverage of the 90 %
-    quantile of energy, and of the 10 % quantile of the stay (how many stay at least as long).
+    quantile of energy, and of the 10 % quantile of the stay (how many stay at least as long). Empty without sessions.
     """
     found: dict[tuple[int, str], list[tuple[float, float, Quantiles]]] = {}
-    dates = local_dates(pd.DatetimeIndex(sessions["arrival"]), time_zone)
-    for day in days:
-        issued_at = datetime.combine(day, time(), ZoneInfo(time_zone))
-        arriving = sessions.loc[dates == np.datetime64(day, "D")]
-        if arriving.empty:
+    dates = local_dates(pd.DatetimeIndex(sessions["arrival"]), place.time_zone)
+    rows = [{str(name): value for name, value in row.items()} for row in sessions.to_dict("records")]
+    seen = seen or _as_filed(rows)
+    scored = sessions["energy_kwh"].to_numpy(dtype=float) >= least_kwh
+    targets = list(days)
+    for number, day in enumerate(targets):
+        progress(number, len(targets))
+        arriving = np.flatnonzero((dates == np.datetime64(day, "D")) & scored)
+        if not arriving.size:
             continue
-        models = _models(sessions, time_zone, issued_at)
-        for row in arriving.to_dict("records"):
-            said, stay_h = arrived({str(name): value for name, value in row.items()}), _hours(row)
+        models = _models(sessions, place, datetime.combine(day, time(), ZoneInfo(place.time_zone)))
+        for position in arriving.tolist():
+            stay_h, energy_kwh = _hours(rows[position]), float(str(rows[position]["energy_kwh"]))
             for hour in (hour for hour in HOURS if hour < stay_h):
-                taken_kwh = min(float(row["energy_kwh"]), hour * float(row["max_kw"]))
+                said, taken_kwh = seen(position, hour)
                 for name, model in models.items():
                     if (believed := model(said, float(hour), taken_kwh)) is not None:
-                        found.setdefault((hour, name), []).append((stay_h, float(row["energy_kwh"]), believed))
-    rows = [
-        {"hour": hour, "model": name, **_scores(seen)}
-        for (hour, name), seen in sorted(found.items(), key=lambda item: item[0][0])
+                        found.setdefault((hour, name), []).append((stay_h, energy_kwh, believed))
+    progress(len(targets), len(targets))
+    table = [
+        {"hour": hour, "model": name, **_scores(some)}
+        for (hour, name), some in sorted(found.items(), key=lambda item: item[0][0])
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(table)
+
+
+def _as_filed(rows: list[dict[str, object]]) -> Seen:
+    def seen(position: int, hour: int) -> tuple[Arrived, float]:
+        row = rows[position]
+        return arrived(row), min(float(str(row["energy_kwh"])), hour * float(str(row["max_kw"])))
+
+    return seen
 
 
 def arrived(row: dict[str, object]) -> Arrived:
@@ -73,10 +109,20 @@ def arrived(row: dict[str, object]) -> Arrived:
     )
 
 
-def _models(sessions: pd.DataFrame, time_zone: str, issued_at: datetime) -> dict[str, Model]:
-    known = completed_before(sessions, issued_at, time_zone)
-    similar = SessionModel(sessions, time_zone=time_zone, issued_at=issued_at)
-    past = _Past.of(known, time_zone)
+def _models(sessions: pd.DataFrame, place: Place, issued_at: datetime) -> dict[str, Model]:
+    if place.look_back is not None:
+        sessions = sessions.loc[sessions["arrival"] >= pd.Timestamp(issued_at - place.look_back)]
+    known = completed_before(sessions, issued_at, place.time_zone)
+    similar = SessionModel(
+        known,
+        time_zone=place.time_zone,
+        issued_at=issued_at,
+        country=place.country,
+        subdivision=place.subdivision,
+        default_stay_h=place.default_stay_h,
+        default_energy_kwh=place.default_energy_kwh,
+    )
+    past = _Past.of(known, place.time_zone)
 
     def believes(said: Arrived, hour: float, taken_kwh: float) -> Quantiles:
         belief = similar.belief(said).given(said.arrival + timedelta(hours=hour), taken_kwh)
@@ -177,8 +223,7 @@ def _pinball(truth: FloatArray, quantiles: FloatArray) -> float:
     return float(np.maximum(level * over, (level - 1) * over).mean())
 
 
-def _hours(row: dict[str, object] | dict[object, object]) -> float:
-    row = {str(name): value for name, value in row.items()}
+def _hours(row: dict[str, object]) -> float:
     return float((pd.Timestamp(str(row["departure"])) - pd.Timestamp(str(row["arrival"]))) / pd.Timedelta(hours=1))
 
 

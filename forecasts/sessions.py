@@ -6,7 +6,7 @@ rules out those that had left by then, and energy taken rules out those that too
 same is done with `forecasts.session_prior`: it fades as sessions become known.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -35,6 +35,7 @@ PRIOR_WEIGHT = 0.5  # of all prior outcomes together, in sessions exactly alike
 SAME_KWH, SAME_H = 1e-6, 1 / 120  # said to the digit, and to the minute
 LEAST_REMAINING_H = 0.25
 TAKEN_NOISE_KWH = 0.1
+OPEN_NEED_KWH = 2.0  # what a car that still draws may take beyond all that is known: a quarter hour of 8 kW
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,14 @@ class StayBelief:
     def energy_quantile_kwh(self, q: float) -> float:
         return float(weighted_quantile(self.energy_kwh, self.weight, q))
 
-    def outcomes(self, count: int, stay_q: float = 0.25, energy_q: float = 0.75) -> tuple[Outcome, ...]:
+    def outcomes(
+        self, count: int, stay_q: float = 0.25, energy_q: float = 0.75, *, taken_kwh: float | None = None
+    ) -> tuple[Outcome, ...]:
         """At most `count` outcomes of equal probability: groups by departure, each on the cautious side.
 
         A group leaves at the `stay_q` quantile of its departures and takes the `energy_q` quantile of its energies.
+        A car that has taken `taken_kwh` and is not known to be full is not written off, however much that is: what
+        takes most takes at least `OPEN_NEED_KWH` more.
         """
         ends = np.cumsum(self.weight)
         starts = ends - self.weight
@@ -121,7 +126,11 @@ class StayBelief:
             stay_h = weighted_quantile(self.stay_h[inside], share[inside], stay_q)
             energy_kwh = weighted_quantile(self.energy_kwh[inside], share[inside], energy_q)
             found.append(Outcome(1 / count, self.arrival + timedelta(hours=stay_h), energy_kwh))
-        return tuple(found)
+        if taken_kwh is None:
+            return tuple(found)
+        most_kwh = max(one.energy_kwh for one in found)
+        open_kwh = max(most_kwh, taken_kwh + OPEN_NEED_KWH)
+        return tuple(replace(one, energy_kwh=open_kwh) if one.energy_kwh == most_kwh else one for one in found)
 
 
 class SessionModel:

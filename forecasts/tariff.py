@@ -28,16 +28,20 @@ _MIDNIGHT = time(0)
 
 @dataclass(frozen=True, slots=True)
 class Holidays:
-    """Days that a contract treats as one weekday: the public holidays of `country` (ISO 3166), and `days`."""
+    """Days that a contract treats as one weekday: the public holidays of `country` (ISO 3166), and `days`.
+
+    With a `subdivision` those of that part of the country.
+    """
 
     weekday: int
     country: str | None = None
     days: frozenset[date] = frozenset()
+    subdivision: str | None = None
 
     def weekdays(self, dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
         """The weekday that each date counts as; 0 is Monday."""
         own = np.isin(dates, np.array(sorted(self.days), dtype="datetime64[D]"))
-        return np.where(own | is_holiday(dates, self.country), self.weekday, weekdays(dates))
+        return np.where(own | is_holiday(dates, self.country, self.subdivision), self.weekday, weekdays(dates))
 
 
 @dataclass(frozen=True, slots=True)

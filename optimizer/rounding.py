@@ -159,12 +159,32 @@ class Rounding:
         return columns[order], self._charge.overlap_h[own[order]]
 
     def _raise_floors(self, session: int, *, keep_peak: bool) -> None:
-        """Give back what rounding took from a floor, before its moment."""
+        """Give back what rounding took from a floor, before its moment, and take it from the rest of the stay.
+
+        In a slot that the floor's moment cuts a step counts little for the floor and in full for the need: what
+        would be more than is needed is not given.
+        """
         for missing_kwh, hours_of in self._moments.floors_missing(session, self._steps):
-            columns, _ = self._by_price(session)
-            columns = np.array([column for column in columns.tolist() if column in hours_of], dtype=np.int64)
-            hours = np.array([hours_of[column] for column in columns.tolist()])
-            self._add(columns, hours, missing_kwh, keep_peak=keep_peak)
+            columns, stay_h = self._by_price(session)
+            before, counts = self._steps[columns], np.isin(columns, list(hours_of))
+            hours = np.array([hours_of[column] for column in columns[counts].tolist()])
+            self._add(columns[counts], hours, missing_kwh, keep_peak=keep_peak)
+            least = np.where(counts, before, 0)
+            for some in (~counts, counts):
+                if session not in self._loss or some is counts:  # what it gives later it must have taken
+                    self._take_back(session, columns[some], stay_h[some], least[some])
+
+    def _take_back(self, session: int, columns: Ints, hours: Floats, least: Ints) -> None:
+        """Whole steps that the session has beyond its target, from the last column on, none below `least`."""
+        step_kwh = self._charge.step_kw[columns] * hours
+        for place in reversed(range(columns.size)):
+            column, kwh = columns[place : place + 1], float(step_kwh[place])
+            surplus = int(np.floor(-self._missing_of(session) / kwh + STEP_NOISE))
+            if surplus < 1:
+                continue
+            fewer = np.maximum(self._steps[column] - surplus, least[place])
+            too_few = (fewer > 0) & (fewer < self._charge.min_steps[column])
+            self._set(column, np.where(too_few, np.minimum(self._charge.min_steps[column], self._steps[column]), fewer))
 
     def _raise_together(self, sessions: Ints, *, keep_peak: bool) -> None:
         """Each session at once gets what it misses in the cheapest slot that is on and can hold all of it.

@@ -1,6 +1,7 @@
 """Finds what an operator should know of, raises it once, and says when it is over.
 
-Four kinds: a car that will not be ready, a station that disobeys, a degraded mode, a source that has gone stale.
+Five kinds: a car that will not be ready, a station that disobeys, a degraded mode, a source that has gone stale, a
+battery or an inverter that does not do what it is told.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from app.db.operating_records import Alarm, AlarmKind
 from app.db.store import Store
 from app.errors import AppError, NotFoundError
 from app.events import (
+    ActuatorChanged,
     AlarmChanged,
     Event,
     Events,
@@ -73,7 +75,9 @@ class Alarms:
             unsubscribe()
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, PlanMade | ObedienceChanged | TransactionStopped | ModeChanged | SiteChanged):
+        if isinstance(
+            event, PlanMade | ObedienceChanged | TransactionStopped | ModeChanged | SiteChanged | ActuatorChanged
+        ):
             self._inbox.put_nowait(event)
 
     async def _tick(self) -> None:
@@ -87,7 +91,7 @@ class Alarms:
             for alarm in await self._store.alarms(open_only=True):
                 self._open[alarm.site_id, alarm.kind, alarm.subject] = alarm
             for site_id, kind, subject in list(self._open):
-                if kind == "disobedient":
+                if kind in ("disobedient", "actuator"):
                     await self._resolve(site_id, kind, subject)
         except AppError as error:
             log.error("open alarms not read", error=str(error))
@@ -100,6 +104,8 @@ class Alarms:
                 await self._look_at_obedience(event)
             case ModeChanged():
                 await self._look_at_mode(event.site_id)
+            case ActuatorChanged():
+                await self._look_at_actuator(event)
             case SiteChanged():
                 self._read_at = None
                 await self._forget_if_gone(event.site_id)
@@ -126,6 +132,13 @@ class Alarms:
             await self._raise(site_id, "disobedient", key, f"{key} draws more than it was allowed")
         else:
             await self._resolve(site_id, "disobedient", key)
+
+    async def _look_at_actuator(self, event: ActuatorChanged) -> None:
+        if event.state in ("ignored", "refused", "unreachable"):
+            detail = f"{event.device_id}: {event.state}" + (f", {event.detail}" if event.detail else "")
+            await self._raise(event.site_id, "actuator", event.device_id, detail)
+        elif event.state in ("verified", "none"):
+            await self._resolve(event.site_id, "actuator", event.device_id)
 
     async def _look_at_mode(self, site_id: str) -> None:
         now = self._modes.of(site_id)

@@ -17,6 +17,7 @@ KINDS = {
     "disobedient": "a charging station disobeys",
     "mode": "degraded mode",
     "stale_source": "a source is stale",
+    "actuator": "a battery or an inverter does not follow",
 }
 
 

@@ -16,7 +16,7 @@ class AlarmTarget(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9\-]{0,30}$", description="Unique; notices are listed under it.")
     sites: tuple[str, ...] = Field(default=(), description="Ids of the sites; empty: every site.")
     kinds: tuple[AlarmKind, ...] = Field(
-        default=("not_ready", "disobedient", "mode", "stale_source"), description="Of which alarms."
+        default=("not_ready", "disobedient", "mode", "stale_source", "actuator"), description="Of which alarms."
     )
     webhook_url: str | None = Field(default=None, description="Each notice is posted there, signed.")
     webhook_secret: SecretStr | None = Field(default=None, description="The key of the signature.")

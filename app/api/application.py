@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import (
+    actuators,
     alarms,
     cdrs,
     certificates,
@@ -51,6 +52,7 @@ from app.metrics import Metrics
 ROUTERS = (
     sites.router,
     site_guard.router,
+    actuators.router,
     site_now.router,
     certificates.router,
     site_events.router,

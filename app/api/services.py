@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
+from app.actuators.actuators import Actuators
 from app.clock import Clock
 from app.commands import Commands
 from app.csms.connector import CsmsConnector
@@ -58,6 +59,7 @@ class Services:
     sources: Sources | None = None  # None: nobody is asked for signals
     modes: Modes | None = None  # None: nothing is controlled here
     guard: Guard | None = None  # None: nobody guards the fuses
+    actuators: Actuators | None = None  # None: nobody commands batteries and inverters
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     readiness: Readiness = field(default_factory=Readiness)  # beyond the database and the stations' port
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from app.backtest_report import Backtest
+    from app.backtest.report import Backtest
 
 backtest_app = typer.Typer(
     help="What forecasts are worth: each issued with what was known then, scored against what then happened.",
@@ -31,6 +31,10 @@ To = Annotated[
     datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="First local day that is not scored any more.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The scores as JSON on standard output.")]
+Country = Annotated[str | None, typer.Option(help="ISO 3166 code, such as DE, for public holidays.")]
+Subdivision = Annotated[
+    str | None, typer.Option(help="The part of the country whose holidays hold, such as BY; with --country.")
+]
 Html = Annotated[
     Path | None,
     typer.Option(
@@ -47,11 +51,11 @@ def backtest_load_command(
     end_day: To = None,
     as_json: AsJson = False,
     html: Html = None,
-    country: Annotated[str | None, typer.Option(help="ISO 3166 code, for public holidays.")] = None,
-    subdivision: Annotated[str | None, typer.Option(help="Of the country, with holidays of its own.")] = None,
+    country: Country = None,
+    subdivision: Subdivision = None,
 ) -> None:
     """Base load: quantiles of each model and of the naive ones, for whole days and for the coming hours."""
-    from app.backtest_load import backtest_load_file
+    from app.backtest.load import backtest_load_file
 
     with bar("issuing forecasts") as progress:
         result = backtest_load_file(file, time_zone, first_day, end_day, country, subdivision, progress)
@@ -77,7 +81,7 @@ def backtest_pv_command(
     unit: Annotated[str, typer.Option(help="Of the power: kW or W.")] = "kW",
 ) -> None:
     """PV: the power of each model in daylight, with the weather that stands in the file."""
-    from app.backtest_pv import backtest_pv_file, roof_of
+    from app.backtest.pv import backtest_pv_file, roof_of
 
     roof = roof_of(latitude, longitude, tilt, azimuth, kwp, inverter_kw)
     with bar("issuing forecasts") as progress:
@@ -106,10 +110,10 @@ def backtest_site_command(
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:
-    """A site's base load and PV, from what its meters measured: the last 28 days."""
+    """A site's base load, PV and sessions, from what its meters and stations measured: the last 28 days."""
     import asyncio
 
-    from app.backtest_site import backtest_site
+    from app.backtest.site import backtest_site
     from app.clock import SystemClock
     from app.imports.cli import open_store
 
@@ -154,11 +158,15 @@ def backtest_sessions_command(
     end_day: To = None,
     as_json: AsJson = False,
     html: Html = None,
+    country: Country = None,
+    subdivision: Subdivision = None,
 ) -> None:
     """Sessions: how long cars stay and what they take, believed at plug-in and while they stay, against the truth."""
-    from app.backtest_sessions import backtest_sessions_file
+    from app.backtest.sessions import backtest_sessions_file
 
-    show(backtest_sessions_file(file, time_zone, first_day, end_day), as_json, html)
+    with bar("issuing forecasts") as progress:
+        result = backtest_sessions_file(file, time_zone, first_day, end_day, country, subdivision, progress)
+    show(result, as_json, html)
 
 
 def show(result: "Backtest", as_json: bool, html: Path | None) -> None:
@@ -174,7 +182,8 @@ def show(result: "Backtest", as_json: bool, html: Path | None) -> None:
             out = Console(width=160, soft_wrap=True)
         for name, value in result.about.items():
             out.print(f"{name}: {value}", highlight=False, markup=False)
-        out.print(result.as_table(), highlight=False)
+        for table in result.tables:
+            out.print(table.as_table(), highlight=False)
     for note in result.notes:
         said.print(note, highlight=False, markup=False)
     if html is None and not as_json:

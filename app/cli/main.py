@@ -1,6 +1,7 @@
 """`smartcharge`: thin commands. What they need is imported when they run, so that `--help` is quick."""
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 stations_app = typer.Typer(help="Charging stations.", no_args_is_help=True)
+GARBAGE_AFTER = 5_000  # new objects: a plan makes a hundred thousand that are all gone a second later
 import_app = typer.Typer(help="Bring sites and history in.", no_args_is_help=True)
 export_app = typer.Typer(help="Take data out.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
@@ -344,7 +346,12 @@ def _add_ledger_commands() -> None:
 
 
 def _run_fast(work: Coroutine[Any, Any, int]) -> int:
-    """On uvloop where it is installed: twice the messages a second."""
+    """On uvloop where it is installed: twice the messages a second.
+
+    What was imported stays for good, half a million objects: no garbage collection needs to walk through them again.
+    """
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER, 10, 10)
     try:
         from uvloop import new_event_loop
     except ImportError:  # Windows

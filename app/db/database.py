@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.clock import Clock
+from app.db.sqlite_driver import OneTripConnection, connect
 from app.db.types import to_json
 from app.errors import AppError, ConflictError, InvalidInputError, StoreUnavailableError
 
@@ -36,7 +37,7 @@ class Database:
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._clock = clock
         self._engine = engine
-        self._readers = engine.execution_options(smartcharge_begin="read")
+        self._readers = engine
         self._writers = engine.execution_options(smartcharge_begin="durable")
         self._lazy_writers = engine.execution_options(smartcharge_begin="lazy")
         self.is_sqlite = engine.dialect.name == "sqlite"
@@ -56,7 +57,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that sees one state of the database throughout (PostgreSQL: each statement one)."""
+        """For statements that read: each sees one state of the database."""
         with self._clock.hold(), store_errors():
             async with self._readers.begin() as connection:
                 yield connection
@@ -147,6 +148,7 @@ def _engine(url: URL) -> AsyncEngine:
         pool_timeout=60.0,
         pool_reset_on_return=None,  # `_reset_sqlite` does, where there is anything to: it costs a trip to the thread
         connect_args={
+            "async_creator_fn": connect,
             "isolation_level": None,  # the driver begins nothing by itself: `_begin_on_sqlite` does
             **({} if "timeout" in url.query else {"timeout": BUSY_TIMEOUT_S}),
         },
@@ -175,15 +177,10 @@ def _reset_sqlite(connection: Any, _record: Any, _state: Any) -> None:
 
 
 def _begin_on_sqlite(connection: Connection) -> None:
-    match connection.get_execution_options().get("smartcharge_begin"):
-        case "durable":  # synced at the commit: an acknowledged transaction survives a power cut
-            connection.exec_driver_sql("PRAGMA synchronous = FULL")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        case "lazy":
-            connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        case _:
-            connection.exec_driver_sql("BEGIN")
+    driver = cast(OneTripConnection, connection.connection.driver_connection)
+    how = connection.get_execution_options().get("smartcharge_begin")
+    if how in ("durable", "lazy"):  # a statement alone needs no BEGIN to see one state, and no COMMIT
+        driver.begin(how)
 
 
 def _begin_on_postgresql(connection: Connection) -> None:

@@ -1,6 +1,6 @@
 """API keys, and the answers that were given to idempotency keys."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
@@ -23,6 +23,11 @@ class KeyRows(Rows):
         insert = self._database.insert(KEYS).values(row)
         async with self._database.write() as connection:
             await connection.execute(insert.on_conflict_do_update(index_elements=["key_id"], set_=row))
+
+    async def note_api_key_used(self, key_id: str, at: datetime) -> None:
+        """Set `last_used_at`, and nothing else: a key that is revoked meanwhile stays revoked."""
+        async with self._database.write(durable=False) as connection:
+            await connection.execute(KEYS.update().where(KEYS.c.key_id == key_id).values(last_used_at=at))
 
     async def api_key(self, key_id: str) -> ApiKey | None:
         async with self._database.read() as connection:

@@ -182,6 +182,20 @@ class MeterValueRows(Rows):
             rows = (await connection.execute(latest)).all()
         return {row.transaction_id: (row.at, row.wh) for row in rows}
 
+    async def last_received(self, transaction_ids: Sequence[int]) -> dict[int, datetime]:
+        """When the last value of each transaction came in; those that have one of which nobody knows are left out."""
+        if not transaction_ids:
+            return {}
+        received = (
+            select(VALUES.c.transaction_id, func.max(VALUES.c.received_at).label("at"))
+            .where(VALUES.c.transaction_id.in_(transaction_ids))
+            .group_by(VALUES.c.transaction_id)
+            .having(func.count() == func.count(VALUES.c.received_at))
+        )
+        await self.flush()
+        async with self._database.read() as connection:
+            return {row.transaction_id: row.at for row in await connection.execute(received)}
+
     async def latest_meter_values(self, site_id: str) -> dict[tuple[str, int], list[MeterValue]]:
         """Of each EVSE (station, EVSE) of the site's document: all values that carry its newest timestamp."""
         evses, stations = tables.evses, tables.charging_stations

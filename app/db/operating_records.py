@@ -7,9 +7,10 @@ from typing import Literal
 from app.db.records import Json
 
 OverrideKind = Literal["boost", "pause", "limit"]
-AlarmKind = Literal["not_ready", "disobedient", "mode", "stale_source"]
+AlarmKind = Literal["not_ready", "disobedient", "mode", "stale_source", "actuator"]
 Occasion = Literal["raised", "resolved"]
 NoticeState = Literal["pending", "sent", "failed"]
+CommandState = Literal["sent", "verified", "ignored", "refused", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +126,25 @@ class GridLimitEntry:
     at: datetime
     what: str
     detail: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ActuatorCommand:
+    """One command to a battery or an inverter; `device_id` is ``battery/ID`` or ``pv/ID``.
+
+    `power_kw` as in `app.actuators.actuator.Command`. `owner` is the service that sent it. `state` ``sent`` is
+    accepted, or on its way when the process ended; ``verified`` and ``ignored`` are the word of the read-back.
+    """
+
+    command_id: str
+    site_id: str
+    device_id: str
+    owner: str
+    plan_id: str | None
+    at: datetime
+    valid_until: datetime
+    power_kw: float | None
+    reason: str
+    state: CommandState = "sent"
+    read_back_kw: float | None = None
+    detail: str | None = None

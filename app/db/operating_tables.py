@@ -65,3 +65,22 @@ alarm_notices = Table(
     Column("error", Text),
     Index(None, "state", "next_at"),
 )
+
+# What batteries and inverters were told, each before it was sent: what a restart finds may still be in force.
+actuator_commands = Table(
+    "actuator_commands",
+    metadata,
+    Column("command_id", String, primary_key=True),
+    Column("site_id", String, nullable=False),
+    Column("device_id", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("plan_id", String),
+    Column("at", UtcDateTime, nullable=False),
+    Column("valid_until", UtcDateTime, nullable=False),
+    Column("power_kw", Finite),
+    Column("reason", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("read_back_kw", Finite),
+    Column("detail", Text),
+    Index(None, "site_id", "at"),
+)

@@ -1,5 +1,6 @@
 """Rows and records: the columns of a table that make a record, and a record as the values of a row."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,9 @@ def columns_of(table: Table, record: type["DataclassInstance"]) -> list[ColumnEl
 
 
 def record_of(record: type[Record], row: Row[Any]) -> Record:
-    return record(**row._mapping)
+    """`row` has the columns of `columns_of`, in their order."""
+    make: Callable[..., Record] = record
+    return make(*row)
 
 
 def values_of(record: "DataclassInstance") -> dict[str, Any]:

@@ -111,14 +111,23 @@ class SeriesRows(Rows):
 
     async def series(self, site_id: str, kind: str, start: datetime, end: datetime) -> list[StoredSeries]:
         """Every stored series of that kind that overlaps [start, end), oldest issue first: later ones overrule."""
+        return (await self.series_of_kinds(site_id, [kind], start, end))[kind]
+
+    async def series_of_kinds(
+        self, site_id: str, kinds: Sequence[str], start: datetime, end: datetime
+    ) -> dict[str, list[StoredSeries]]:
+        """As `series`, of each kind."""
         overlapping = (
             select(*columns_of(SERIES, StoredSeries))
-            .where(SERIES.c.site_id == site_id, SERIES.c.kind == kind, SERIES.c.end > start, SERIES.c.start < end)
+            .where(SERIES.c.site_id == site_id, SERIES.c.kind.in_(kinds), SERIES.c.end > start, SERIES.c.start < end)
             .order_by(SERIES.c.issued_at, SERIES.c.series_id)
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(overlapping)).all()
-        return [record_of(StoredSeries, row) for row in rows]
+        found: dict[str, list[StoredSeries]] = {kind: [] for kind in kinds}
+        for series in (record_of(StoredSeries, row) for row in rows):
+            found[series.kind].append(series)
+        return found
 
     async def newest_series(self, site_id: str) -> dict[str, tuple[datetime, datetime]]:
         """Of each source: when it last issued a series, and the latest end of what it ever said."""

@@ -1,10 +1,11 @@
 """Sites, their charging stations and the last word of each EVSE."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, false, or_, select, true, update
+from sqlalchemy import ColumnElement, Select, Text, bindparam, false, or_, select, true, type_coerce, update
 
 from app.clock import CLOCKS_DIFFER, Clock
 from app.db import tables
@@ -16,6 +17,7 @@ from app.errors import ConflictError, InvalidInputError, NotFoundError
 from app.site import Site
 
 STATIONS = tables.charging_stations
+DOCUMENT = type_coerce(tables.sites.c.document, Text)  # as it is stored: parsed only when it has changed
 CHANGEABLE = frozenset(
     {"vendor", "model", "serial", "firmware", "ocpp_version", "connected", "last_seen_at", "booted_at", "passport"}
 )
@@ -24,8 +26,11 @@ CHANGEABLE = frozenset(
 class SiteRows(Rows):
     _clock: Clock
     _station_updates: Together[tuple[str, Json], None]
+    _station_reads: Together[str, Station]
     _password_lookups: Together[str, str | None]
-    _parsed_sites: dict[str, tuple[Json, Site]]  # by id: validating a large document takes milliseconds, reading it 0.2
+    _parsed_sites: dict[
+        str, tuple[str | Json, Site]
+    ]  # by id: to parse and validate a large document takes milliseconds
 
     async def save_site(self, site: Site, *, replace: bool = True) -> None:
         """Insert or replace a site and its stations, whole or not at all.
@@ -83,24 +88,25 @@ class SiteRows(Rows):
     async def site(self, site_id: str) -> Site:
         """Raises `NotFoundError`."""
         async with self._database.read() as connection:
-            found = select(tables.sites.c.document).where(tables.sites.c.site_id == site_id)
+            found = select(DOCUMENT).where(tables.sites.c.site_id == site_id)
             document = (await connection.execute(found)).scalar_one_or_none()
         if document is None:
             raise NotFoundError("site", site_id)
-        return self._parsed(document)
+        return self._parsed(site_id, document)
 
     async def sites(self) -> list[Site]:
         """By id."""
         async with self._database.read() as connection:
-            every = select(tables.sites.c.document).order_by(tables.sites.c.site_id)
-            documents = (await connection.execute(every)).scalars().all()
-        return [self._parsed(document) for document in documents]
+            every = select(tables.sites.c.site_id, DOCUMENT).order_by(tables.sites.c.site_id)
+            documents = (await connection.execute(every)).all()
+        return [self._parsed(site_id, document) for site_id, document in documents]
 
-    def _parsed(self, document: Json) -> Site:
-        known = self._parsed_sites.get(document["id"])
+    def _parsed(self, site_id: str, document: str | Json) -> Site:
+        """The same object as long as the document is the same. asyncpg hands it over parsed."""
+        known = self._parsed_sites.get(site_id)
         if known is None or known[0] != document:
-            known = (document, Site.model_validate(document))
-            self._parsed_sites[document["id"]] = known
+            known = (document, Site.model_validate(json.loads(document) if isinstance(document, str) else document))
+            self._parsed_sites[site_id] = known
         return known[1]
 
     async def delete_site(self, site_id: str) -> None:
@@ -122,11 +128,13 @@ class SiteRows(Rows):
 
     async def station(self, station_id: str) -> Station:
         """Raises `NotFoundError` for one that no site's document names."""
+        return await self._station_reads(station_id)
+
+    async def _read_stations(self, station_ids: Sequence[str]) -> list[Station | Exception]:
         async with self._database.read() as connection:
-            row = (await connection.execute(_stations(STATIONS.c.station_id == station_id))).one_or_none()
-        if row is None:
-            raise NotFoundError("charging station", station_id)
-        return record_of(Station, row)
+            rows = (await connection.execute(_stations(STATIONS.c.station_id.in_(list(station_ids))))).all()
+        found = {station.station_id: station for station in (record_of(Station, row) for row in rows)}
+        return [found.get(one) or NotFoundError("charging station", one) for one in station_ids]
 
     async def stations(self, site_id: str | None = None) -> list[Station]:
         """By id."""

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from app.clock import Clock
 from app.crash_points import crash_point
+from app.db.actuator_rows import ActuatorRows
 from app.db.alarm_rows import AlarmRows
 from app.db.archive_rows import ArchiveRows
 from app.db.certificate_rows import CertificateRows
@@ -61,6 +62,7 @@ class Store(
     AlarmRows,
     RunRows,
     DecisionRows,
+    ActuatorRows,
 ):
     """One database. `async with Store.open(url, clock)` migrates it to the newest schema and closes it at the end.
 
@@ -72,7 +74,7 @@ class Store(
     in `archive_rows`; forgetting in `retention_rows`; fail-safe certificates in `certificate_rows`;
     figures for monitoring in `figure_rows`; grid operators' limits in `grid_limit_rows`; overrides and the audit in
     `override_rows`; alarms in `alarm_rows`; who plans which site when in `run_rows`; what plans were made from and what
-    came of them in `decision_rows`.
+    came of them in `decision_rows`; commands to batteries and inverters in `actuator_rows`.
     """
 
     def __init__(self, database: Database, writer: MeterValueWriter, clock: Clock) -> None:
@@ -81,6 +83,7 @@ class Store(
         self._clock = clock
         self._parsed_sites = {}
         self._station_updates = Together(clock, self._update_stations)
+        self._station_reads = Together(clock, self._read_stations)
         self._password_lookups = Together(clock, self._password_hashes)
         self._event_inserts = Together(clock, self._add_events)
 

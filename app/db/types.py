@@ -3,6 +3,7 @@
 import json
 import zlib
 from array import array
+from collections.abc import Callable
 from datetime import UTC, datetime
 from math import isfinite
 from sys import byteorder
@@ -40,6 +41,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        """Straight from SQLite's text: there may be thousands of rows, and this is called for each."""
+        return _of_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _of_text(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text + "+00:00")
 
 
 class Finite(TypeDecorator[float]):

@@ -83,11 +83,13 @@ def certify(
     base_source: BaseSource | None,
     now: datetime,
     clocks_ahead_s: Mapping[str, float] | None = None,
+    batteries_s: Mapping[str, float] | None = None,
 ) -> Certificate:
     """Add up `curves`, the most that each EVSE may draw (A per phase, all over the same time, from `now` on).
 
-    An EVSE without a curve is isolated: an operator vouches that it draws nothing. After the last curve's end
-    everything is as at its last moment: fallbacks and hardware.
+    An EVSE without a curve is isolated: an operator vouches that it draws nothing. `batteries_s` are those that are
+    commanded, with how long they hold a command: what they charge with on their own is in `fuses` already. After the
+    last curve's end everything is as at its last moment: fallbacks and hardware.
     """
     keys = [key for key in fuses.evses if key in curves]
     moments = sorted({now, *(moment for key in keys for moment in curves[key].moments if moment > now)})
@@ -107,6 +109,7 @@ def certify(
         assumptions=(
             *_assumptions(fallback_a, isolated, max_base_load_kw, base_source),
             *_of_clocks(clocks_ahead_s or {}),
+            *_of_batteries(batteries_s or {}),
         ),
     )
 
@@ -155,6 +158,13 @@ def _of_clocks(ahead_s: Mapping[str, float]) -> tuple[str, ...]:
         return ()
     named = [f"{station_id} {seconds:+.0f} s" for station_id, seconds in sorted(ahead_s.items())]
     return (f"these clocks go on being wrong by what their plans are shifted for: {', '.join(named)}",)
+
+
+def _of_batteries(valid_s: Mapping[str, float]) -> tuple[str, ...]:
+    if not valid_s:
+        return ()
+    named = [f"{battery_id} {seconds:g} s" for battery_id, seconds in sorted(valid_s.items())]
+    return (f"batteries are on their own by their own timers, so long after their last command: {', '.join(named)}",)
 
 
 def _assumptions(

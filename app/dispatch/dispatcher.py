@@ -31,6 +31,7 @@ from app.dispatch.pauser import Pauser
 from app.dispatch.preparer import Preparer
 from app.dispatch.priority import PriorityCharging
 from app.dispatch.probe import Prober, ProbeReport
+from app.dispatch.read_backs import ReadBacks
 from app.dispatch.restraint import Restraint
 from app.dispatch.second_waves import SecondWave, SecondWaves
 from app.dispatch.switching import Switching
@@ -54,8 +55,6 @@ from app.tracing import traced
 from optimizer.domain import Problem, Schedule
 
 log = structlog.get_logger()
-
-READ_BACK_EVERY = timedelta(minutes=10)
 
 
 class Dispatcher:
@@ -88,6 +87,7 @@ class Dispatcher:
         self._prober = Prober(connector, store, clock, self._book, self._passports)
         self._witness = Witness(connector, store, events, clock, self._book, self._wiring)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by station
+        self._read_backs = ReadBacks(self._messenger, self._witness, clock, self._turns, self._wiring)
         self._sending: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by site
         self._failures = Failures()
         self._outcomes = Outcomes(store, events, clock, self._book, self._witness, self._failures)
@@ -103,7 +103,6 @@ class Dispatcher:
         self._sites: dict[str, Site] = {}  # by station
         self._restored: set[str] = set()
         self._patience = Patience()
-        self._read_at: dict[str, datetime] = {}  # by EVSE key: when it was last asked what it holds
         self._waited_for: set[str] = set()  # EVSEs that are told what they hold already: a vehicle waits for it, say
         self.outcomes: Counter[str] = Counter()  # of profiles since the start, by state
         events.subscribe(self._hear)
@@ -179,12 +178,13 @@ class Dispatcher:
 
     # --- a station that arrives
 
-    async def prepare(self, site: Site, station_id: str) -> None:
-        """Read the station's passport and make sure of its fallback. Raises `StationError` when it does not answer."""
+    async def prepare(self, site: Site, station_id: str, *, again: bool = True) -> None:
+        """Read its passport and make sure of its fallback; not `again` where somebody did. Raises `StationError`."""
         await self.restore(site)
         async with self._turns[station_id]:
-            with self._clock.hold():
-                await self._prepare(site, station_id)
+            if again or station_id not in self._preparer.prepared:
+                with self._clock.hold():
+                    await self._prepare(site, station_id)
 
     async def _prepare(self, site: Site, station_id: str) -> None:
         document = site.station(station_id)
@@ -209,7 +209,7 @@ class Dispatcher:
         """Compare what connected stations should hold with what they do; whether a plan must be sent anew.
 
         Stations without a confirmed beginning, or with another fallback than the site's, get it first. What an EVSE
-        certainly held is asked again every `READ_BACK_EVERY`, one EVSE of a station at a time.
+        certainly held is asked again every few minutes, one EVSE of a station at a time.
         """
         await self.restore(site)
         now, connected = self._clock.now(), self._connector.connected()
@@ -238,29 +238,15 @@ class Dispatcher:
             if (confirmed_a := self._book.fallback_a(key)) is None or confirmed_a != fallbacks_a.get(key)
         ]
         try:
-            if strays or station.id not in self._preparer.prepared:
+            is_prepared = station.id in self._preparer.prepared
+            if strays or not is_prepared:
                 if self._patience.is_due(station.id, now):
-                    await self.prepare(site, station.id)
+                    await self.prepare(site, station.id, again=is_prepared)
                 return
             self._patience.forget(station.id)
-            overdue = [key for key in keys if now - self._read_at.get(key, now - READ_BACK_EVERY) >= READ_BACK_EVERY]
-            if overdue:
-                await self._reread(min(overdue, key=lambda key: self._read_at.get(key, now - READ_BACK_EVERY)))
+            await self._read_backs.look(keys)
         except AppError as error:
             log.warning("not reconciled", station=station.id, error=str(error))
-
-    async def _reread(self, key: str) -> None:
-        station_id, evse_id = split_evse_key(key)
-        wiring = self._wiring(station_id, evse_id)
-        if wiring is None:
-            return
-        self._read_at[key] = self._clock.now()
-        async with self._turns[station_id]:
-            with self._clock.hold():
-                verdict = await self._messenger.reread(key, wiring)
-        if verdict is not None and verdict.state == "contradicted":
-            log.warning("lost its profile", evse=key, detail=verdict.detail)
-            self._witness.contradict(key, verdict.detail)
 
     @asynccontextmanager
     async def by_hand(self, site: Site, station_id: str) -> AsyncIterator[tuple[str, ...]]:
@@ -355,9 +341,7 @@ class Dispatcher:
 
         async def prepare(station_id: str) -> None:
             try:
-                async with self._turns[station_id]:
-                    if station_id not in self._preparer.prepared:  # else someone was faster
-                        await self._prepare(site, station_id)
+                await self.prepare(site, station_id, again=False)
             except AppError as error:
                 failed[station_id] = str(error)
 
@@ -384,7 +368,7 @@ class Dispatcher:
                     self._waited_for.add(evse_key(station_id, evse.id))  # what it holds is in its old time
             case ClockJumped():
                 self._patience = Patience()
-                self._read_at.clear()
+                self._read_backs.forget()
                 self._second_waves.drop_all()
                 self._book.doubt_times()
             case ChargingNeedsReceived(station_id=station_id, evse_id=evse_id):

@@ -4,7 +4,7 @@ Pure arithmetic over the site's fuses with the building at its maximum. Two ques
 site's fallback current if it does not fit for all, and how much of a plan may stay in force however many links drop.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -25,21 +25,26 @@ def fallback_currents(fuses: Fuses, current_a: float, unable: Collection[str] = 
     overloads a fuse, everyone below it gets 0; where nobody knows its maximum, the operator's wish stands and the
     certificate says that it proves nothing.
     """
-    left = np.where(np.isfinite(fuses.rooms), fuses.rooms, fuses.ratings)
-    for column, key in enumerate(fuses.evses):
+    left = np.where(np.isfinite(fuses.rooms), fuses.rooms, fuses.ratings).tolist()
+    loads = [[(row, load) for row, load in enumerate(column) if load] for column in fuses.load.T.tolist()]
+    for key, load in zip(fuses.evses, loads, strict=True):
         if key in unable:
-            left -= fuses.load[:, column] * fuses.wirings[key].max_a
+            _take(left, load, fuses.wirings[key].max_a)
     currents_a = {}
-    for column, key in enumerate(fuses.evses):
+    for key, load in zip(fuses.evses, loads, strict=True):
         if key in unable:
             continue
         wanted_a = min(current_a, fuses.wirings[key].max_a)
-        taken = fuses.load[:, column] * wanted_a
-        fits = bool(np.all((taken <= left + EPSILON) | (fuses.load[:, column] == 0)))
+        fits = all(per_a * wanted_a <= left[row] + EPSILON for row, per_a in load)
         currents_a[key] = wanted_a if fits else 0.0
         if fits:
-            left -= taken
+            _take(left, load, wanted_a)
     return currents_a
+
+
+def _take(left: list[float], load: Sequence[tuple[int, float]], current_a: float) -> None:
+    for row, per_a in load:
+        left[row] -= per_a * current_a
 
 
 def guarded(

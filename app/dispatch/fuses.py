@@ -5,7 +5,7 @@ shared on purpose, so that a mistake in one is not a mistake in both.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,38 @@ def fuses_of(site: Site, max_base_load_kw: float | None) -> Fuses:
             wirings[key] = wiring
     load = np.array(columns, dtype=float).reshape(len(evses), len(rows)).T
     return Fuses(tuple(rows), tuple(evses), wirings, load)
+
+
+def alone_kw(site: Site) -> dict[str | None, float]:
+    """What commanded batteries may charge with once nobody commands them, by circuit; None is the connection."""
+    found: dict[str | None, float] = {}
+    for battery in site.batteries:
+        if battery.actuator is not None and battery.actuator.on_loss == "own_control":
+            found[battery.circuit] = found.get(battery.circuit, 0.0) + battery.max_charge_kw
+    return found
+
+
+def with_batteries_alone(fuses: Fuses, site: Site) -> Fuses:
+    """The limits with less room: a battery that is left to its own controls counts like the building."""
+    added: Floats = np.zeros(len(fuses.rows))
+    for circuit_id, charge_kw in alone_kw(site).items():
+        added = added + charge_kw * load_per_kw(site, fuses.rows, circuit_id)
+    rows = tuple(
+        row if row.base is None else replace(row, base=row.base + float(more))
+        for row, more in zip(fuses.rows, added, strict=True)
+    )
+    return replace(fuses, rows=rows)
+
+
+def load_per_kw(site: Site, rows: Sequence[Fuse], circuit_id: str | None) -> Floats:
+    """(fuse): what one kW at a circuit (None: the connection) puts on each, in its own unit, evenly on three phases."""
+    parents = {circuit.id: circuit.parent for circuit in site.circuits}
+    above = {CONNECTION}
+    while circuit_id is not None:
+        above.add(circuit_id)
+        circuit_id = parents[circuit_id]
+    a_per_kw = 1000 / site.connection.voltage_v / len(PHASES)
+    return np.array([0.0 if row.circuit_id not in above else 1.0 if row.phase is None else a_per_kw for row in rows])
 
 
 def _rows(

@@ -11,7 +11,7 @@ from app.db.store import Store
 from app.dispatch.building import building_maximum
 from app.dispatch.certificate import Certificate, certify
 from app.dispatch.fail_safe import fallback_currents, guarded
-from app.dispatch.fuses import Fuses, fuses_of
+from app.dispatch.fuses import Fuses, fuses_of, with_batteries_alone
 from app.dispatch.in_force import Book
 from app.site import Site, evse_key, split_evse_key
 
@@ -29,13 +29,23 @@ class Guarantee:
         self._clock = clock
         self._book = book
         self._watched = watched
+        self._fuses: dict[str, tuple[Site, float | None, Fuses]] = {}  # by site, and what they were made from
+        self._fallbacks: dict[str, tuple[Fuses, set[str], Mapping[str, float]]] = {}
         self.clocks_ahead_s: dict[str, float] = {}  # by station, those that plans are shifted for
 
     async def fuses(self, site: Site) -> Fuses:
-        """The site's limits, with the building at its maximum."""
-        return fuses_of(site, (await building_maximum(self._store, site)).kw)
+        """The site's limits, with the building at its maximum and batteries left to themselves."""
+        return self._fuses_of(site, (await building_maximum(self._store, site)).kw)
 
-    async def fallbacks(self, site: Site, preparing: str, prepared: Collection[str]) -> dict[str, float]:
+    def _fuses_of(self, site: Site, max_base_load_kw: float | None) -> Fuses:
+        """Worked out once for a site's document: a hundred stations that come back ask one after the other."""
+        known = self._fuses.get(site.id)
+        if known is None or known[0] is not site or known[1] != max_base_load_kw:
+            fuses = with_batteries_alone(fuses_of(site, max_base_load_kw), site)
+            self._fuses[site.id] = known = (site, max_base_load_kw, fuses)
+        return known[2]
+
+    async def fallbacks(self, site: Site, preparing: str, prepared: Collection[str]) -> Mapping[str, float]:
         """A per phase for every EVSE; one of a `prepared` station that confirmed none counts with its hardware.
 
         Stations that were not prepared yet, and the one that is being, are believed to be able to hold theirs.
@@ -47,7 +57,12 @@ class Guarantee:
             for key in (evse_key(station.id, evse.id) for evse in station.evses)
             if self._book.fallback_a(key) is None
         }
-        return fallback_currents(await self.fuses(site), site.fallback_current_a, unable)
+        fuses = await self.fuses(site)
+        known = self._fallbacks.get(site.id)
+        if known is None or known[0] is not fuses or known[1] != unable:
+            currents_a = fallback_currents(fuses, site.fallback_current_a, unable)
+            self._fallbacks[site.id] = known = (fuses, unable, currents_a)
+        return known[2]
 
     def watched_until(self, now: datetime) -> datetime:
         """Between half and all of the watched time ahead, and the same for all plans of half of it.
@@ -80,7 +95,7 @@ class Guarantee:
     async def certificate(self, site: Site) -> Certificate:
         """What is proven of the site now, whichever links drop from here on."""
         maximum, now = await building_maximum(self._store, site), self._clock.now()
-        fuses = fuses_of(site, maximum.kw)
+        fuses = self._fuses_of(site, maximum.kw)
         ends = [end for key in fuses.evses if (end := self._book.end(key)) is not None]
         curves = self._curves(site, fuses, now, max([now, *ends]) + timedelta(seconds=1))
         fallbacks_a = {key: self._book.fallback_a(key) for key in curves}
@@ -93,6 +108,7 @@ class Guarantee:
             max_base_load_kw=maximum.kw,
             base_source=maximum.source,
             now=now,
+            batteries_s={one.id: one.actuator.valid_s for one in site.batteries if one.actuator is not None},
             clocks_ahead_s={
                 station.id: ahead_s
                 for station in site.charging_stations

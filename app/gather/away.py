@@ -19,6 +19,7 @@ LEAST_KW = 4.0
 LEAST_SHARE = {"base_load": 0.15, "pv": 0.3}  # of what was expected: clouds come and go, a building seldom does
 FADES = (1.0, 0.75, 0.5, 0.25)  # of the difference, slot by slot
 MEASURED = ("base_load", "pv")
+CURTAILED_FROM_KW = 0.05
 
 Latest = Mapping[str, tuple[datetime, float]]  # by meter: when, kW
 
@@ -42,11 +43,16 @@ def anchored(series: Series, measured: float, expected_kw: float) -> Series:
     return tuple(max(0.0, kw + fade * (measured - expected_kw)) for kw, fade in zip(series, fades, strict=False))
 
 
-def as_metered(signals: Signals, site: Site, latest: Latest, now: datetime) -> Signals:
-    """The signals with the next slots as the meters say, where those are away from what was forecast."""
+def as_metered(signals: Signals, site: Site, latest: Latest, now: datetime, *, is_curtailed: bool = False) -> Signals:
+    """The signals with the next slots as the meters say, where those are away from what was forecast.
+
+    The meter of a roof that is curtailed tells nothing of the sun.
+    """
     moved: dict[str, Any] = {}
     said: Json = {}
     for measures in MEASURED:
+        if measures == "pv" and is_curtailed:
+            continue
         expected_kw = getattr(signals, f"{measures}_kw")[0]
         measured = measured_kw(site, latest, now, measures)
         if measured is None or not is_away(measures, measured, expected_kw):
@@ -66,7 +72,14 @@ def away_from(plan: Plan, site: Site, latest: Latest, now: datetime) -> Json:
         if isinstance(series, list) and not 0 <= slot < len(series):
             continue
         expected_kw = float(series[slot] if isinstance(series, list) else series)
+        if measures == "pv" and _is_curtailed(plan, slot):
+            continue
         measured = measured_kw(site, latest, now, measures)
         if is_away(measures, measured, expected_kw):
             found[measures] = {"measured_kw": measured, "expected_kw": expected_kw}
     return found
+
+
+def _is_curtailed(plan: Plan, slot: int) -> bool:
+    curtailed = plan.schedule.get("curtail_kw", 0.0)
+    return float(curtailed[slot] if isinstance(curtailed, list) else curtailed) > CURTAILED_FROM_KW

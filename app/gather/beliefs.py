@@ -53,7 +53,7 @@ def scenarios(
     belief = model.belief(arrived(transaction, wish)).given(now, seen.delivered_kwh)
     return tuple(
         Scenario(way.probability, max(way.departure, now + SOONEST), max(0.0, way.energy_kwh - seen.delivered_kwh))
-        for way in belief.outcomes(SCENARIOS)
+        for way in belief.outcomes(SCENARIOS, taken_kwh=seen.delivered_kwh)
     )
 
 
@@ -99,6 +99,7 @@ def _fitted(site: Site, rows: list[Transaction], wishes: list[Wish], now: dateti
         time_zone=site.time_zone,
         issued_at=now,
         country=site.country,
+        subdivision=site.subdivision,
         default_stay_h=site.session_defaults.stay_h,
         default_energy_kwh=site.session_defaults.required_energy_kwh,
     )

@@ -1,9 +1,9 @@
 """The peak that past weeks should have kept to, had nobody known what came: what the rest of a month is planned for.
 
 Foresight needs less than a site that learns of each stay as it comes. So the past is replayed without any: under each
-of many caps cars are served first come, first served; what a cap costs is its energy, what it leaves unmet, and its
-share of the demand charge. The cheapest cap is the peak to expect. The fewer days of the month are left to use a higher
-peak, the less of one is worth its price.
+of many caps those who are there and not full share it equally; what a cap costs is its energy, what it leaves unmet,
+and its share of the demand charge. The cheapest cap is the peak to expect. The fewer days of the month are left to use
+a higher peak, the less of one is worth its price.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from optimizer.domain import Series
 
 CAPS = 64  # as many are tried, evenly between none and what nobody would notice
 FULL_DAYS = 28  # that are looked back on; of fewer a kW that helped is less sure to help again
+UNMET_BY_BELIEFS = 2 / 3  # of what equal shares leave unmet under a cap, plans by beliefs leave about so much
 LONGEST_STAY = timedelta(days=3)  # a car that is left standing for weeks says nothing about a cap
 
 
@@ -66,12 +67,26 @@ def best_cap_kw(
         if not there.size:
             continue
         wanted_kw = np.minimum(max_kw[there, None], missing_kwh[there] / slot_h)
-        before_kw = np.cumsum(wanted_kw, axis=0) - wanted_kw
-        drawn_kw = np.clip(np.maximum(caps_kw - base_kw[now], 0.0) - before_kw, 0.0, wanted_kw)
+        drawn_kw = equal_shares(wanted_kw, np.maximum(caps_kw - base_kw[now], 0.0))
         missing_kwh[there] -= drawn_kw * slot_h
         money += import_price_per_kwh[now] * slot_h * drawn_kw.sum(axis=0)
-    money += unmet_price_per_kwh * missing_kwh.sum(axis=0)
+    money += UNMET_BY_BELIEFS * unmet_price_per_kwh * missing_kwh.sum(axis=0)
     return float(caps_kw[np.argmin(money)])
+
+
+def equal_shares(wanted_kw: np.ndarray, room_kw: np.ndarray) -> np.ndarray:
+    """(vehicle, cap) kW: each takes what it wants, at most a level that is the same for all and uses up the room.
+
+    `wanted_kw` is of shape (vehicle, cap), `room_kw` of shape (cap,).
+    """
+    ordered_kw = np.sort(wanted_kw, axis=0)
+    count, up_to_kw = len(ordered_kw), np.cumsum(ordered_kw, axis=0)
+    at_its_level_kw = up_to_kw + ordered_kw * (count - 1 - np.arange(count))[:, None]
+    content = (at_its_level_kw < room_kw).sum(axis=0)  # so many take all that they want
+    taken_kw = np.vstack([np.zeros_like(room_kw), up_to_kw])[content, np.arange(len(room_kw))]
+    level_kw = np.where(content < count, (room_kw - taken_kw) / np.maximum(count - content, 1), np.inf)
+    shared_kw: np.ndarray = np.minimum(wanted_kw, level_kw)
+    return shared_kw
 
 
 def _caps(came: np.ndarray, need_kwh: np.ndarray, max_kw: np.ndarray, base_kw: np.ndarray, slot_h: float) -> np.ndarray:

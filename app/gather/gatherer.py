@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from app.actuators.fleet import Fleet, KnowsFleet, NobodyCommands
 from app.cdr import total_power_w
 from app.clock import Clock
 from app.csms.connector import Passport
@@ -23,7 +24,7 @@ from app.gather.external_limits import external_limits
 from app.gather.grid_cap import limits_provenance, under_grid_limits
 from app.gather.history import History
 from app.gather.in_force import planned_kw
-from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured
+from app.gather.live import Live, LiveOf, Unmetered, at_least_as_measured, without_batteries
 from app.gather.load_fits import LoadFits
 from app.gather.month_peak import MonthPeaks
 from app.gather.phases import PhasesBefore
@@ -94,7 +95,7 @@ class Gatherer:
     """Builds the problem of a site at the clock's now.
 
     `connected` names the stations that a plan can reach. The others, and EVSEs that do not do as they are told,
-    are not planned: what they may be executing is reserved.
+    are not planned: what they may be executing is reserved. `fleet` knows which batteries and inverters obey.
     """
 
     def __init__(
@@ -107,7 +108,9 @@ class Gatherer:
         horizon: timedelta,
         fits: LoadFits | None = None,
         live: LiveOf = lambda _: Unmetered(),
+        fleet: KnowsFleet | None = None,
     ) -> None:
+        self._fleet = fleet or NobodyCommands()
         self._store = store
         self._clock = clock
         self._limits = limits
@@ -146,18 +149,20 @@ class Gatherer:
         slots = max(1, int(self._horizon / timedelta(minutes=site.slot_minutes)))
         horizon = Horizon(floored(now, site.slot_minutes, site.zone), site.slot_minutes, slots, now)
         signals = await signals_of(site, horizon, now)
-        if not is_what_if and site.meters:
-            signals = as_metered(signals, site, await self._store.latest_readings(site.id), now)
+        fleet = Fleet(pv_curtailable=site.pv_curtailable) if is_what_if else await self._fleet.fleet(site, horizon.end)
+        latest = await self._store.latest_readings(site.id) if site.meters and not is_what_if else {}
+        signals = as_metered(signals, site, latest, now, is_curtailed=fleet.is_curtailed)
         emissions = await self._carbon.of(site, horizon, now)
         running, sessions = await self._sessions(site, now, horizon.end)
         if what_if.sessions is not None:
             sessions = list(what_if.sessions)
         planned = {session.evse_id for session in sessions}
         # A what-if asks what would be best, not what is nearest to today's plan.
-        last = None if is_what_if else await self._store.latest_plan(site.id)
-        in_force = planned_kw(last, horizon, sessions)
+        in_force = planned_kw(None if is_what_if else await self._store.latest_plan(site.id), horizon, sessions)
         told = await self._store.charging_limits(site_id=site.id)
         live: Live = Unmetered() if is_what_if else self._live(site)
+        building_kw = without_batteries(site, live.building_kw, latest, now, otherwise_kw=fleet.drawn_kw)
+        kept = (*live.reservations(), *fleet.reservations)
         external = external_limits(site, told, now, horizon.start + timedelta(minutes=site.slot_minutes))
         problem = Problem(
             horizon=horizon,
@@ -181,30 +186,30 @@ class Gatherer:
             sessions=tuple(sessions),
             base_load_kw=_scaled(signals.base_load_kw, what_if.base_load_factor),
             base_load_high_kw=at_least_as_measured(
-                _scaled(signals.base_load_high_kw, what_if.base_load_factor), live.building_kw, horizon
+                _scaled(signals.base_load_high_kw, what_if.base_load_factor), building_kw, horizon
             ),
             base_load_low_kw=_scaled(signals.base_load_low_kw, what_if.base_load_factor),
             pv_kw=_scaled(signals.pv_kw, what_if.pv_factor),
             pv_low_kw=_scaled(signals.pv_low_kw, what_if.pv_factor),
             pv_high_kw=_scaled(signals.pv_high_kw, what_if.pv_factor),
-            pv_curtailable=site.pv_curtailable,
+            pv_curtailable=fleet.pv_curtailable,
             import_price_per_kwh=signals.priced.import_price_per_kwh,
             export_price_per_kwh=signals.priced.export_price_per_kwh,
             carbon_kg_per_kwh=emissions.kg_per_kwh,
             carbon_price_per_kg=site.carbon_price_per_kg,
-            batteries=what_if.batteries,
+            batteries=(*what_if.batteries, *fleet.batteries),
             demand_charges=await self._month_peaks.onto(
                 await self._demand_charges.of(site, signals, horizon), site, now
             ),
-            reservations=(*self._reservations(site, planned, now, horizon.end), *live.reservations()),
+            reservations=(*self._reservations(site, planned, now, horizon.end), *kept),
             currency=site.currency,
             time_zone=site.time_zone,
             unmet_price_per_kwh=(
                 site.session_defaults.unmet_price_per_kwh if any(session.scenarios for session in sessions) else None
             ),
         )
-        kept = await self._store.grid_limits(site.id, after=now)
-        grid_limits = [limit for limit in kept if limit.holds_within(now, horizon.end)]
+        known = await self._store.grid_limits(site.id, after=now)
+        grid_limits = [limit for limit in known if limit.holds_within(now, horizon.end)]
         problem = under_grid_limits(problem, grid_limits, self._idle(site, planned))
         overrides = [] if is_what_if else await self._store.overrides(site.id, active_at=now)
         problem, set_by_hand = ByHand(overrides).applied(problem, now)
@@ -212,10 +217,10 @@ class Gatherer:
         own = {evse.evse_id for evse in problem.evses}
         lost = {key: reason for key, reason in self._limits.uncontrollable().items() if key in own}
         lost_ones = {"uncontrollable": lost} if lost else {}
-        provenance = signals.provenance | emissions.provenance | lost_ones | set_by_hand
+        provenance = signals.provenance | emissions.provenance | lost_ones | set_by_hand | fleet.provenance
         if grid_limits:
             provenance |= {"grid_limits": limits_provenance(grid_limits)}
-        return Gathered(problem, provenance, transactions, _warnings(site, problem))
+        return Gathered(problem, provenance, transactions, (*_warnings(site, problem), *fleet.warnings))
 
     async def _sessions(self, site: Site, now: datetime, end: datetime) -> tuple[list[Transaction], list[Session]]:
         recent = await self._store.transactions(site_id=site.id, start=now - RECENT, limit=MAX_TRANSACTIONS)

@@ -17,7 +17,7 @@ def under_grid_limits(problem: Problem, limits: Sequence[GridLimit], idle: Conta
 
     A limit of the import leaves to charging what the building does not need at its high quantile, PV not counted. An
     EVSE of `idle` stands free and does what it is told: a car that comes makes a new plan, so what is kept for it
-    under the fuses does not count here.
+    under the fuses does not count here. Batteries charge within the limit, too.
     """
     caps_kw = [_cap_kw(problem, limits, slot) for slot in range(problem.horizon.slots)]
     if all(cap_kw is None for cap_kw in caps_kw):
@@ -42,6 +42,10 @@ def under_grid_limits(problem: Problem, limits: Sequence[GridLimit], idle: Conta
         ),
         evses=tuple(
             replace(evse, circuit_id=GRID_LIMIT) if evse.circuit_id == CONNECTION else evse for evse in problem.evses
+        ),
+        batteries=tuple(
+            replace(battery, circuit_id=GRID_LIMIT) if battery.circuit_id in (None, CONNECTION) else battery
+            for battery in problem.batteries
         ),
     )
 

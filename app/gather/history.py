@@ -11,6 +11,7 @@ from math import ceil
 import numpy as np
 import pandas as pd
 
+from app.actuators.devices import is_planned
 from app.db.store import Store
 from app.gather.charged import ChargedEnergy
 from app.site import Site
@@ -59,7 +60,11 @@ class History:
             return pd.Series(np.nan, index=index)
         grid_kw = await self.metered(site, "grid", index)
         produced_kw = await self._produced(site, index)
-        return (grid_kw + produced_kw - await self.charging(site, index)).clip(lower=0.0)
+        building_kw = grid_kw + produced_kw - await self.charging(site, index)
+        if any(is_planned(battery) for battery in site.batteries):  # a forecast of it would be one of our own plans
+            metered_kw = await self.metered(site, "battery", index)
+            building_kw = building_kw - metered_kw if metered_kw.notna().any() else building_kw
+        return building_kw.clip(lower=0.0)
 
     async def net_import(self, site: Site, index: pd.DatetimeIndex) -> pd.Series:
         """Mean power drawn from the grid, never negative; by the grid meter, else building plus EVs less PV."""

@@ -1,13 +1,14 @@
 """What meters say now, against what was forecast: the next slots of a plan are made for the larger of both."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.site import Site
 from optimizer.domain import Horizon, Reservation
 
+JUST_NOW = timedelta(minutes=3)  # readings are stored as means of minutes
 HOLDS = timedelta(minutes=30)  # what a building draws now says little of what it draws in an hour
 
 
@@ -31,6 +32,23 @@ class Unmetered:
 
 
 LiveOf = Callable[[Site], Live]
+Latest = Mapping[str, tuple[datetime, float]]  # by meter: when, kW
+
+
+def without_batteries(
+    site: Site, building_kw: float | None, latest: Latest, now: datetime, *, otherwise_kw: float
+) -> float | None:
+    """What is left of a building that a grid meter shows with the batteries in it.
+
+    They are the plan's own: counted twice, a battery that charges would take the room of the cars. Their meters say
+    what they draw (charging positive); where there is none, or it is silent, `otherwise_kw` does.
+    """
+    if building_kw is None or any(meter.measures == "base_load" and meter.interval_s for meter in site.meters):
+        return building_kw
+    meters = [meter.id for meter in site.meters if meter.measures == "battery"]
+    is_known = bool(meters) and all(meter in latest and now - latest[meter][0] <= JUST_NOW for meter in meters)
+    batteries_kw = sum(latest[meter][1] for meter in meters) if is_known else otherwise_kw
+    return max(0.0, building_kw - batteries_kw)
 
 
 def at_least_as_measured(high_kw: tuple[float, ...], measured_kw: float | None, horizon: Horizon) -> tuple[float, ...]:

@@ -91,7 +91,13 @@ class Refitting:
         load_kw = await self._history.base_load(site, utc_index(first, minutes, slots))
         # LightGBM trains without the interpreter's lock: a thread holds up nobody.
         fit = await asyncio.to_thread(
-            fit_load, load_kw, minutes, time_zone=site.time_zone, issued_at=now, country=site.country
+            fit_load,
+            load_kw,
+            minutes,
+            time_zone=site.time_zone,
+            issued_at=now,
+            country=site.country,
+            subdivision=site.subdivision,
         )
         if fit is None:
             return False

@@ -20,7 +20,7 @@ from forecasts.series import utc_index
 from optimizer.domain import DemandCharge, Series
 
 PAST = timedelta(days=FULL_DAYS)
-LEAST_DAYS = 7  # that are known of a site's sessions
+LEAST_DAYS = 3  # that are known of a site's sessions
 MONTH_DAYS = 30
 SLOT_MINUTES = 15
 MOST_SESSIONS = 5_000
@@ -48,7 +48,7 @@ class MonthPeaks:
         return tuple(replace(charge, expected_peak_kw=peaks_kw.get(charge.charge_id, 0.0)) for charge in charges)
 
     async def of(self, site: Site, now: datetime) -> Mapping[str, float]:
-        """Empty with less than a week of sessions. A charge that does not apply around the clock has none."""
+        """Empty with less than three days of sessions. A charge that does not apply around the clock has none."""
         today, made = now.astimezone(site.zone).date(), self._made.get(site.id)
         if made is None or made.site != site or made.day != today:
             made = self._made[site.id] = _Made(site, today, await self._peaks_kw(site, now))

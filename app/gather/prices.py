@@ -155,7 +155,7 @@ def holidays_of(site: Site) -> tariff.Holidays | None:
     document = site.tariff
     if not isinstance(document, TimeOfUseTariff) or document.holidays_as is None:
         return None
-    return tariff.Holidays(document.holidays_as, site.country, frozenset(site.holidays))
+    return tariff.Holidays(document.holidays_as, site.country, frozenset(site.holidays), site.subdivision)
 
 
 def active_slots(

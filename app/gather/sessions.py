@@ -20,7 +20,7 @@ OVERSTAY = timedelta(hours=1)  # a car that stays longer than said is planned fo
 HURRY = 1.5  # how much more time than at full power must be left for a car to be planned ready early
 DONE_KWH = 0.05  # less than this is the meter's noise, not a need
 OPEN_NEED_KWH = 2.0  # what is kept open for a car whose need nobody knows
-DECLINED_FOR = timedelta(minutes=10)  # a car that takes nothing of what it is offered for so long has enough for now
+DECLINED_FOR = timedelta(minutes=3)  # a car that takes nothing of what it is offered for so long has enough for now
 
 
 @dataclass(frozen=True, slots=True)

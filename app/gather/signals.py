@@ -29,6 +29,7 @@ BASE_LOAD_HISTORY = timedelta(days=OLDEST_DAYS)
 PV_HISTORY = timedelta(days=30)
 FORECAST_HOLDS = timedelta(hours=1)
 ESTIMATE_HOLDS = timedelta(minutes=5)  # made without a history, which may be imported at any moment
+UPLOADED = ("base_load", "base_load_high", "base_load_low", "pv", "pv_low", "pv_high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +130,26 @@ class SignalSource:
         index = utc_index(horizon.start, horizon.slot_minutes, horizon.slots)
         made = await self._forecasts(site, horizon, index, now)
         load, pv_made = made.base_load, made.pv
-        said_load = await self._uploaded(site, "base_load", index)
+        stored = await self._store.series_of_kinds(site.id, UPLOADED, *span(index))
+        said = {
+            kind: Uploaded(spread(series, index), series[-1] if series else None) for kind, series in stored.items()
+        }
+        said_load, said_pv = said["base_load"], said["pv"]
         base_kw = said_load.over(load.expected.reindex(index))
         # What was uploaded without a quantile of its own has the margin that stands in for one.
         high_kw = safe_base_load_kw(site.base_load, load).reindex(index)
         high_kw = high_kw.where(said_load.values.isna(), high_kw.clip(lower=said_load.values * (1 + BASE_LOAD_MARGIN)))
         low_kw = load.quantiles[0.1].reindex(index)
         low_kw = low_kw.where(said_load.values.isna(), low_kw.clip(upper=said_load.values * (1 - BASE_LOAD_MARGIN)))
-        high_kw = (await self._uploaded(site, "base_load_high", index)).over(high_kw)
-        low_kw = (await self._uploaded(site, "base_load_low", index)).over(low_kw)
+        high_kw = said["base_load_high"].over(high_kw)
+        low_kw = said["base_load_low"].over(low_kw)
 
         none_kw = pd.Series(0.0, index=index)
-        said_pv = await self._uploaded(site, "pv", index)
         pv_kw = said_pv.over(pv_made.expected.reindex(index) if pv_made else none_kw)
         pv_low_kw = pv_made.low.reindex(index) if pv_made else none_kw
         pv_high_kw = pv_made.high.reindex(index) if pv_made else none_kw
-        pv_low_kw = (await self._uploaded(site, "pv_low", index)).over(pv_low_kw)
-        pv_high_kw = (await self._uploaded(site, "pv_high", index)).over(pv_high_kw)
+        pv_low_kw = said["pv_low"].over(pv_low_kw)
+        pv_high_kw = said["pv_high"].over(pv_high_kw)
 
         provenance: Json = {"base_load": said_load.described(now, described(load.provenance, now)), **priced.provenance}
         pv_provenance = said_pv.described(now, described(pv_made.provenance, now) if pv_made else None)
@@ -165,7 +169,7 @@ class SignalSource:
     async def _forecasts(self, site: Site, horizon: Horizon, index: pd.DatetimeIndex, now: datetime) -> _Forecasts:
         # A tariff or a limit that changed, as in a simulation, costs no new forecast.
         of = site.model_dump(
-            include={"time_zone", "country", "latitude", "longitude", "pv_arrays", "meters", "base_load"}
+            include={"time_zone", "country", "subdivision", "latitude", "longitude", "pv_arrays", "meters", "base_load"}
         )
         made = self._made.get(site.id)
         if made is None or not made.holds(of, index, now):
@@ -185,6 +189,7 @@ class SignalSource:
             time_zone=site.time_zone,
             issued_at=now,
             country=site.country,
+            subdivision=site.subdivision,
             annual_energy_kwh=site.base_load.annual_energy_kwh,
             profile=site.base_load.profile,
             fit=None if self._fits is None else await asyncio.to_thread(self._fits.of, site.id),
@@ -206,10 +211,6 @@ class SignalSource:
             history=await self._history.metered(site, "pv", past),
             issued_at=now,
         )
-
-    async def _uploaded(self, site: Site, kind: str, index: pd.DatetimeIndex) -> Uploaded:
-        series = await self._store.series(site.id, kind, *span(index))
-        return Uploaded(spread(series, index), series[-1] if series else None)
 
 
 async def weather_of(store: Store, site: Site, index: pd.DatetimeIndex) -> Weather:

@@ -29,13 +29,15 @@ Source = Literal["measured", "assumed_maximum", "planned", "unknown"]
 class Burden:
     """In each fuse's own unit: `other` is what is no EVSE's permitted current; infinite where nobody knows.
 
-    `measured` marks the fuses whose own meter says so. `building_kw` is for people.
+    `measured` marks the fuses whose own meter says so. `building_kw` is for people. `batteries` is what those that are
+    commanded may be charging with beside that.
     """
 
     other: Floats
     measured: Floats
     source: Source
     building_kw: float | None
+    batteries: Floats
 
 
 class Burdens:
@@ -64,15 +66,17 @@ class Burdens:
         *,
         planned: Building | None,
         maximum_kw: float | None,
+        batteries: Floats | None = None,
     ) -> Burden:
         """`load` (fuse, standing). `planned` is what the plan in force counts the building with, `maximum_kw` the most
-        that it can draw."""
+        that it can draw. `batteries` (fuse) is what those that are commanded may be charging with: the grid's own meter
+        shows them, everywhere else they come on top."""
         rows, voltage_v = self._fuses.rows, self._site.connection.voltage_v
         most_a = np.array([watch.most_a(one.key) for one in standings])
         drawn_a = np.array([watch.drawn_a(one.key, now) for one in standings])
         building, source = self._building_now(watch, now, planned, maximum_kw)
         other = np.array([_building_on(row, building) for row in rows])
-        measured = np.zeros(len(rows))
+        measured, charging = np.zeros(len(rows)), np.zeros(len(rows)) if batteries is None else batteries.copy()
         for circuit_id, meters in self._totals.items():
             totals = watch.meters(meters, now)
             mine = [index for index, row in enumerate(rows) if row.circuit_id == circuit_id]
@@ -82,15 +86,16 @@ class Burdens:
             sure = shown - load[mine] @ most_a
             if circuit_id == CONNECTION:
                 other[mine] = np.maximum(sure, self._calm(now, shown - load[mine] @ drawn_a))
-                source = "measured"
+                source, charging[mine] = "measured", 0.0
                 building = Building(
                     max(0.0, _kw(totals.values(), voltage_v) - self._charging_kw(standings, drawn_a)), {}
                 )
             else:
                 noise = NOISE * self._fuses.ratings[mine]
-                other[mine] = np.where(sure > noise, sure, 0.0)
+                unexplained = sure - charging[mine]
+                other[mine] = np.where(unexplained > noise, unexplained, 0.0)
             measured[mine] = 1.0
-        return Burden(np.maximum(other, 0.0), measured, source, None if building is None else building.kw)
+        return Burden(np.maximum(other, 0.0), measured, source, None if building is None else building.kw, charging)
 
     def _building_now(
         self, watch: Watch, now: datetime, planned: Building | None, maximum_kw: float | None

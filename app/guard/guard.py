@@ -20,7 +20,7 @@ from app.dispatch.witness import drawn_current
 from app.errors import AppError
 from app.events import Event, Events, GuardChanged, MeterValuesReceived, SiteChanged, SiteMeasured, TransactionStopped
 from app.guard.picture import Picture
-from app.guard.post import Look, Post, Restrains
+from app.guard.post import BatteriesOf, Look, Post, Restrains
 from app.guard.residual import Residual
 from app.guard.watch import Sample
 from app.site import Site, evse_key, split_evse_key
@@ -45,7 +45,10 @@ class Guard:
         *,
         period_s: float = 2.0,
         give_back_s: float = 60.0,
+        batteries: BatteriesOf = lambda _: {},
     ) -> None:
+        """`batteries` says what those that are commanded may be charging with, of a site, kW by circuit."""
+        self._batteries = batteries
         self._restraint = restraint
         self._connector = connector
         self._store = store
@@ -193,7 +196,14 @@ class Guard:
         known = self._posts.get(site.id)
         if known is not None and known.site == site:
             return known
-        post = Post(site, self._restraint, self._clock, period=self._period, give_back_after=self._give_back_after)
+        post = Post(
+            site,
+            self._restraint,
+            self._clock,
+            period=self._period,
+            give_back_after=self._give_back_after,
+            batteries=self._batteries,
+        )
         if known is not None:
             post.succeed(known)
         return post

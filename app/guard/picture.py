@@ -46,7 +46,8 @@ def picture(
     counted_a = np.array([_counted(one, watch) for one in standings])
     free = np.array(can_be_lowered, dtype=bool)
     known = np.isfinite(burden.other)
-    room = fuses.ratings[known] - burden.other[known] - load[known][:, ~free] @ counted_a[~free]
+    burdened = burden.other[known] + burden.batteries[known]
+    room = fuses.ratings[known] - burdened - load[known][:, ~free] @ counted_a[~free]
     below = load[known][:, free]
     claims = [
         Claim(one.key, one.planned_a or 0.0, one.minimum_a, one.floor_a, one.rank)

@@ -1,14 +1,16 @@
 """The guard of one site: looks, decides, and keeps what it decided until it is so. No I/O but the sending itself."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+import numpy as np
 import structlog
 
 from app.clock import Clock
-from app.dispatch.fuses import Fuses, fuses_of
+from app.dispatch.fuses import Floats, Fuses, fuses_of, load_per_kw
 from app.dispatch.patience import Patience
 from app.dispatch.restraint import Building, Standing
 from app.errors import AppError
@@ -24,6 +26,7 @@ log = structlog.get_logger()
 ANSWERS_WITHIN = timedelta(seconds=5)  # a station that has not taken a lower limit by then counts with its old one
 
 State = Literal["watching", "limiting", "overloaded"]
+BatteriesOf = Callable[[Site], Mapping[str | None, float]]  # the most kW that they may charge with, by circuit
 
 
 class Restrains(Protocol):
@@ -57,9 +60,17 @@ class Post:
     """Where the guard stands: one site. `look` is called every period, and only ever takes microseconds."""
 
     def __init__(
-        self, site: Site, restraint: Restrains, clock: Clock, *, period: timedelta, give_back_after: timedelta
+        self,
+        site: Site,
+        restraint: Restrains,
+        clock: Clock,
+        *,
+        period: timedelta,
+        give_back_after: timedelta,
+        batteries: BatteriesOf = lambda _: {},
     ) -> None:
         self.site = site
+        self._batteries_of = batteries
         self.watch = Watch()
         self.maximum_kw: float | None = site.base_load.max_kw
         self.last: Look | None = None
@@ -94,6 +105,7 @@ class Post:
             now,
             planned=self._restraint.planned_building(self.site.id, now),
             maximum_kw=self.maximum_kw,
+            batteries=self._batteries(),
         )
         seen = picture(
             self._fuses,
@@ -109,6 +121,13 @@ class Post:
         self._persisting.note(self.burden.building_kw if is_measured else None, now)
         self.last = self._told(seen, standings, now)
         return self.last, seen
+
+    def _batteries(self) -> Floats:
+        """(fuse): what commanded batteries may be charging with now."""
+        total: Floats = np.zeros(len(self._fuses.rows))
+        for circuit_id, charge_kw in self._batteries_of(self.site).items():
+            total = total + charge_kw * load_per_kw(self.site, self._fuses.rows, circuit_id)
+        return total
 
     def _can_be_lowered(self, one: Standing, now: datetime) -> bool:
         """It takes limits, and does what it was told last, or is being told this moment."""

@@ -25,6 +25,7 @@ export const api = {
   logout: () => call("DELETE", "/session"),
   sites: () => call("GET", "/v1/sites"),
   now: (site) => call("GET", `/v1/sites/${id(site)}/now`),
+  actuators: (site) => call("GET", `/v1/sites/${id(site)}/actuators`),
   alarms: (site) => call("GET", `/v1/sites/${id(site)}/alarms?open=true`),
   wishes: (site) => call("GET", `/v1/sites/${id(site)}/sessions`),
   stations: (site) => call("GET", `/v1/charging-stations?site_id=${id(site)}`),

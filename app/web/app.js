@@ -13,7 +13,7 @@ const SIGNED_IN = "smartcharge-signed-in"; // the cookie itself is out of a scri
 const EVENTS = [
   "plan-made", "delivery-changed", "transaction-started", "transaction-stopped", "status-changed", "wish-changed",
   "meter-values-received", "readings-arrived", "station-connected", "station-disconnected", "site-changed",
-  "mode-changed", "alarm-changed", "overrides-changed",
+  "mode-changed", "alarm-changed", "overrides-changed", "actuator-changed",
 ];
 const REMAINDER_KWH = 0.5; // what minimum currents and steps may leave over all cars
 const KINDS = { request: "on request", nightly: "by the nightly run", replan: "automatically" };
@@ -94,15 +94,15 @@ async function refresh() {
   const mine = ++turn;
   const { id } = site;
   try {
-    const [now, plan, stations, transactions, wishes, certificate, alarms] = await Promise.all([
+    const [now, plan, stations, transactions, wishes, certificate, alarms, actuators] = await Promise.all([
       api.now(id), api.latestPlan(id), api.stations(id), api.transactions(id), api.wishes(id), api.certificate(id),
-      api.alarms(id),
+      api.alarms(id), api.actuators(id),
     ]);
     if (mine !== turn || site === null) return;
     get("clock").textContent = `${dayAndTime(now.at, site.time_zone)} · ${site.time_zone}`;
     showMode(get("mode"), get("mode-reason"), now.mode, now.at);
     showAlarms(get("alarms"), alarms, now.at);
-    showNow(now, plan);
+    showNow(now, plan, actuators);
     showStations(get("stations"), get("stations-summary"), site, { now, plan, stations, transactions, wishes });
     showCertificate(
       get("certificate-status"), get("certificate"), get("certificate-rests-on"), certificate, site.time_zone);
@@ -113,7 +113,7 @@ async function refresh() {
   }
 }
 
-function showNow(now, plan) {
+function showNow(now, plan, actuators) {
   const limit = site.connection.max_import_kw;
   const charging = now.evses.filter((evse) => evse.power.kw > 0.05).length;
   const planned = (series) => inPresentSlot(plan, now.at, series);
@@ -124,7 +124,23 @@ function showNow(now, plan) {
     card("PV", now.pv, planned((problem) => problem.pv_kw)),
     card(`Charging · ${charging} of ${now.evses.length}`, now.charging,
       planned((_, schedule) => schedule.import_kw.map((_slot, slot) => evses.reduce((sum, evse) => sum + evse.power_kw[slot], 0)))),
+    ...actuators.map((one) => actuatorCard(one, now.at)),
   );
+}
+
+// A battery charges where it is above 0; an inverter shows the most that it may feed. What it is told is its plan, clipped.
+function actuatorCard(one, now) {
+  const read = one.read_back;
+  const power = {
+    kw: read?.power_kw ?? read?.setpoint_kw ?? null,
+    source: one.state === "none" ? "read" : one.state,
+    age_s: read == null ? null : Math.max(0, (new Date(now) - new Date(read.at)) / 1000),
+  };
+  const soc = read?.soc == null ? "" : ` · ${Math.round(100 * read.soc)} %`;
+  const shown = card(one.id.replace("/", " ") + soc, power, one.wanted_kw);
+  shown.dataset.actuator = one.id;
+  if (one.reason != null) shown.title = one.reason;
+  return shown;
 }
 
 function inPresentSlot(plan, now, choose) {

@@ -7,6 +7,7 @@ They are what rounding to steps and a solver's own feasibility tolerance may lea
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from optimizer.domain import CONNECTION, PHASES, Evse, Phase, Problem, Schedule, Session
 
@@ -32,6 +33,7 @@ class Plan:
 
     problem: Problem
     schedule: Schedule
+    starts: Sequence[datetime]  # of each slot, and the end of the last
     hours: Sequence[float]  # per slot, what is left of it after `now`
     present: dict[str, dict[int, list[tuple[Session, float]]]]  # EVSE -> slot -> (session, hours present)
     draws: dict[str, list[Draw]]  # EVSE -> slots in which it draws
@@ -46,10 +48,12 @@ class Plan:
             for slot, hours in _presence(problem, session):
                 present[session.evse_id].setdefault(slot, []).append((session, hours))
         above = _above(problem)
+        starts = [problem.horizon.slot_start(slot) for slot in range(problem.horizon.slots + 1)]
         return cls(
             problem=problem,
             schedule=schedule,
-            hours=[_hours_left(problem, slot) for slot in range(problem.horizon.slots)],
+            starts=starts,
+            hours=[_hours_left(problem, opens, closes) for opens, closes in pairwise(starts)],
             present=present,
             draws={
                 evse.evse_id: list(_draws(problem, schedule, evse, present[evse.evse_id])) for evse in problem.evses
@@ -102,9 +106,7 @@ def _metered(
     return energy_kwh
 
 
-def _hours_left(problem: Problem, slot: int) -> float:
-    opens = problem.horizon.slot_start(slot)
-    closes = opens + timedelta(minutes=problem.horizon.slot_minutes)
+def _hours_left(problem: Problem, opens: datetime, closes: datetime) -> float:
     return max(0.0, (closes - max(opens, problem.horizon.first_moment)).total_seconds() / 3600)
 
 
@@ -205,13 +207,17 @@ def delivered_kwh(plan: Plan, session: Session, evse: Evse, before: datetime | N
     total_kwh = 0.0
     for slot, energy_kwh in metered_kwh(plan, session).items():
         counted_kwh = energy_kwh if energy_kwh >= 0 else energy_kwh / evse.efficiency**2
-        total_kwh += counted_kwh * (1.0 if before is None else _share_before(plan.problem, session, slot, before))
+        total_kwh += counted_kwh * (1.0 if before is None else _share_before(plan, session, slot, before))
     return total_kwh
 
 
-def _share_before(problem: Problem, session: Session, slot: int, before: datetime) -> float:
+def _share_before(plan: Plan, session: Session, slot: int, before: datetime) -> float:
     """The share of the vehicle's time in a slot that lies before a moment."""
-    horizon = problem.horizon
-    comes = max(session.arrival, horizon.first_moment, horizon.slot_start(slot))
-    goes = min(session.departure, horizon.slot_start(slot + 1))
+    opens, closes = plan.starts[slot], plan.starts[slot + 1]
+    if closes <= before:
+        return 1.0
+    if before <= opens:
+        return 0.0
+    comes = max(session.arrival, plan.problem.horizon.first_moment, opens)
+    goes = min(session.departure, closes)
     return max(0.0, min(1.0, (before - comes) / (goes - comes)))

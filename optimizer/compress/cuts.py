@@ -13,10 +13,11 @@ candidate is filled with the energy exactly, the cheapest segment first, 0 or at
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from optimizer.arrays import Floats, Ints
+from optimizer.arrays import Flags, Floats, Ints
 
 VALUES = 12  # of a kWh that are tried: more find nothing better (benchmarks/profile_compression.py)
 NOISE = 1e-9
@@ -64,7 +65,11 @@ def best_choice(view: View, budget: int) -> Choice:
 
 def cuts_below(plan: Floats, hours: Floats, budget: int) -> Ints:
     """The cuts that keep most energy when every segment is held at its lowest planned power. Both one entry a slot."""
-    return _partition(-(_lowest(plan) * _sums(hours))[None], budget)[0]
+    return _partition(_lost_below(plan, _sums(hours))[None], budget)[0]
+
+
+def _lost_below(plan: Floats, hours: Floats) -> Floats:
+    return -(_lowest(plan) * hours)
 
 
 def _best_below(view: View, most_kw: Floats, budget: int) -> Choice:
@@ -81,15 +86,13 @@ def _candidates(view: View, most_kw: Floats, budget: int) -> Iterator[Ints]:
     own = np.concatenate([[0], np.flatnonzero(np.abs(np.diff(view.plan_kw)) > NOISE) + 1])
     if own.size <= budget:
         yield own
-    yield cuts_below(np.maximum(view.plan_kw, 0.0), view.hours, budget)
     limit = _lowest(most_kw)
     limit[limit < _highest(view.least_kw) - NOISE] = 0.0
     hours = _sums(view.hours)
-    yield from _partition(-(limit * hours)[None], budget)
-    later = DELAY * view.hours * np.arange(view.hours.size)
-    money = view.money + later
+    money = view.money + DELAY * view.hours * np.arange(view.hours.size)
     loss = _sums(money) - _values(money, view.hours)[:, None, None] * hours
-    yield from _partition(np.minimum(0.0, limit * loss), budget)
+    as_planned = _lost_below(np.maximum(view.plan_kw, 0.0), hours)
+    yield from _partition(np.stack([as_planned, -(limit * hours), *np.minimum(0.0, limit * loss)]), budget)
 
 
 def _filled(view: View, most_kw: Floats, begins: Ints) -> Choice:
@@ -112,8 +115,7 @@ def _filled(view: View, most_kw: Floats, begins: Ints) -> Choice:
         more_kw = min(float(most[segment] - least[segment]), max(left_kwh, 0.0) / float(hours[segment]))
         level[segment] += more_kw
         left_kwh -= more_kw * float(hours[segment])
-    by_slot = np.repeat(level, np.diff(begins, append=view.hours.size))
-    raised_kw = float(np.maximum(by_slot - view.free_kw, 0.0).max(initial=0.0))
+    raised_kw = max(0.0, float((level - np.minimum.reduceat(view.free_kw, begins)).max()))
     cost = float(money @ level) + view.peak_price * raised_kw + view.unmet_price * max(left_kwh, 0.0)
     return Choice(begins, level, cost, max(left_kwh, 0.0))
 
@@ -138,16 +140,26 @@ def _values(money: Floats, hours: Floats) -> Floats:
     return np.append(prices + DELAY / 2, prices[-1] + 1.0)
 
 
+@lru_cache(maxsize=32)
+def _backwards(slots: int) -> Flags:
+    """(first, last): where the last comes before the first."""
+    return np.tri(slots, k=-1, dtype=np.bool_)
+
+
 def _sums(values: Floats) -> Floats:
     """(first, last): the sum from one slot to the other; nothing below the diagonal."""
     total = np.concatenate([[0.0], np.cumsum(values)])
-    return np.triu(total[None, 1:] - total[:-1, None])
+    sums: Floats = total[None, 1:] - total[:-1, None]
+    sums[_backwards(values.size)] = 0.0
+    return sums
 
 
 def _lowest(values: Floats) -> Floats:
     """(first, last): the lowest from one slot to the other; 0 below the diagonal."""
-    upper = np.where(np.tri(values.size, k=-1, dtype=np.bool_), np.inf, values[None])
-    return np.triu(np.minimum.accumulate(upper, axis=1))
+    lowest: Floats = np.where(_backwards(values.size), np.inf, values[None])
+    np.minimum.accumulate(lowest, axis=1, out=lowest)
+    lowest[_backwards(values.size)] = 0.0
+    return lowest
 
 
 def _highest(values: Floats) -> Floats:
@@ -157,18 +169,19 @@ def _highest(values: Floats) -> Floats:
 def _partition(loss: Floats, budget: int) -> list[Ints]:
     """For each of the losses (case, first, last) the beginnings of at most `budget` segments with the least total."""
     cases, slots, _ = loss.shape
-    loss = np.where(np.tri(slots, k=-1, dtype=np.bool_), np.inf, loss)
+    by_last = np.ascontiguousarray(np.where(_backwards(slots), np.inf, loss).transpose(0, 2, 1))  # argmin goes along it
+    reach, ends = np.empty_like(by_last), np.arange(cases * slots)
     best = np.full((cases, slots + 1), np.inf)
     best[:, 0] = 0.0
     back: list[Ints] = []
     total: list[Floats] = []
     for _ in range(min(budget, slots)):
-        reach = best[:, :-1, None] + loss  # one more segment from `first` to `last`
-        where = reach.argmin(axis=1)
-        best = np.full((cases, slots + 1), np.inf)
-        best[:, 1:] = np.take_along_axis(reach, where[:, None], axis=1)[:, 0]
+        np.add(best[:, None, :-1], by_last, out=reach)  # one more segment from `first` to `last`
+        where = reach.argmin(axis=2)
+        best[:, 0] = np.inf
+        best[:, 1:] = reach.reshape(-1, slots)[ends, where.ravel()].reshape(cases, slots)
         back.append(where)
-        total.append(best[:, -1])
+        total.append(best[:, -1].copy())
     segments = np.argmin(np.round(np.array(total), 12), axis=0)  # the fewest that are as good
     return [_begins(back, case, int(segments[case]), slots) for case in range(cases)]
 

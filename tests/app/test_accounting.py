@@ -1,6 +1,7 @@
 """What a charge cost, by the tariff of each slot, and what is not known of it."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,32 @@ async def test_a_record_is_made_again_soon_after_its_stop_and_seldom_later(store
             made.append(hour)
 
     assert made == [1, 2, 4, 8, 16, 32, 48]
+
+
+@pytest.mark.parametrize(("received_hours_after_the_stop", "made"), [(0, [1, 48]), (3, [1, 4, 48]), (20, [1, 32, 48])])
+async def test_a_record_is_made_again_between_the_first_and_the_last_look_only_if_something_came_late(
+    store: Store, received_hours_after_the_stop: int, made: list[int]
+) -> None:
+    await store.save_site(a_site())
+    cdr = await charged(store, {})
+    received_at = cdr.stop + timedelta(hours=received_hours_after_the_stop)
+    value = MeterValue("cs01", 1, START, "Power.Active.Import", 5_000, "W", cdr.transaction_id, received_at=received_at)
+    in_time = replace(value, at=START + MINUTE, received_at=START + MINUTE)
+    await store.add_meter_values([in_time])
+    seen = []
+    for hour in range(1, 60):
+        if hour == received_hours_after_the_stop + 1:
+            await store.add_meter_values([value])
+        wrong = replace((await store.cdrs())[0], peak_power_kw=-1.0)
+        await store.save_cdr(wrong, [])
+
+        now = cdr.stop + timedelta(hours=hour, minutes=1)
+        await settle_late(store, now, now - timedelta(hours=1))
+
+        if (await store.cdrs())[0].peak_power_kw != -1.0:
+            seen.append(hour)
+
+    assert seen == made
 
 
 async def test_a_stay_without_length_or_energy_costs_nothing(store: Store) -> None:

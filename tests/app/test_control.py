@@ -21,9 +21,11 @@ from app.events import (
     ReadingsArrived,
     StationBooted,
     StationConnected,
+    StatusChanged,
     TransactionStarted,
     WishChanged,
 )
+from app.gather.sessions import DECLINED_FOR
 from app.planning.planner import Kind
 from app.site import Site
 from tests.stores import a_store
@@ -127,6 +129,24 @@ async def test_a_row_of_cars_makes_one_plan(tmp_path: Path) -> None:
         await world.after(MINUTE)
 
         assert world.asked.planned == [("depot", START + 2 * SECOND)]
+
+
+async def test_the_room_of_a_car_that_is_full_goes_to_others_before_the_next_slot(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.events.publish(StatusChanged("cs01", 1, "SuspendedEV", START))
+
+        await world.after(5 * MINUTE)
+
+        assert world.asked.planned == [("depot", START + DECLINED_FOR + 2 * SECOND)]
+
+
+async def test_a_pause_of_the_station_s_own_making_makes_no_plan(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.events.publish(StatusChanged("cs01", 1, "SuspendedEVSE", START))
+
+        await world.after(5 * MINUTE)
+
+        assert world.asked.planned == []
 
 
 async def test_a_message_from_an_offline_queue_is_never_acted_upon(tmp_path: Path) -> None:
@@ -350,3 +370,11 @@ async def test_a_roof_away_from_the_plan_makes_another_every_five_minutes_at_mos
         await world.after(10 * MINUTE)
 
         assert world.asked.planned == [("depot", START + 2 * SECOND), ("depot", START + 7 * MINUTE + 2 * SECOND)]
+
+
+async def test_a_site_with_a_battery_to_command_is_planned_at_every_slot_though_no_car_is_there(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.control._actuated = lambda: {"office"}
+        await world.after(31 * MINUTE)
+
+        assert [(site, at.minute) for site, at in world.asked.planned] == [("office", 15), ("office", 30)]

@@ -50,6 +50,7 @@ def test_the_example_is_a_site() -> None:
         ("surprise", 1, "surprise", "not permitted"),
         ("time_zone", "Europe/Atlantis", "time_zone", "'Europe/Atlantis' is no IANA time zone"),
         ("time_zone", "../etc/passwd", "time_zone", "no IANA time zone"),
+        ("subdivision", "BY", "subdivision", "'BY' needs the site's country"),
         ("connection.max_import_kw", float("nan"), "connection.max_import_kw", "finite"),
         ("connection.max_import_kw", -1, "connection.max_import_kw", "greater than or equal to 0"),
         ("circuits.0.parent", "row", "", "closes a loop"),
@@ -81,6 +82,17 @@ def test_what_is_wrong_is_refused_with_its_path_and_the_reason(
         Site.model_validate(changed(path, value))
 
     assert where in {".".join(map(str, error["loc"])) for error in refused.value.errors()}
+
+
+def test_a_part_that_the_country_does_not_have_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(ValidationError, match=r"'CA' is no part of DE .* there is Augsburg, BB, BE, BW, BY") as refused:
+        Site.model_validate(DOCUMENT | {"country": "DE", "subdivision": "CA"})
+
+    assert refused.value.errors()[0]["loc"] == ("subdivision",)
+
+
+def test_a_country_and_its_part_are_a_calendar() -> None:
+    assert Site.model_validate(DOCUMENT | {"country": "US", "subdivision": "CA"}).subdivision == "CA"
 
 
 def test_pv_without_a_place_is_refused() -> None:
@@ -133,6 +145,26 @@ def test_a_document_survives_the_way_through_json() -> None:
     site = Site.model_validate(DOCUMENT)
 
     assert Site.model_validate_json(site.model_dump_json()) == site
+
+
+def test_a_copy_with_other_stations_finds_its_own_and_the_first_one_keeps_its() -> None:
+    site = Site.model_validate(DOCUMENT)
+    first = site.station("cs01")
+    other = Site.model_validate(changed("charging_stations", [STATION | {"id": "cs02"}]))
+
+    copied = site.model_copy(update={"charging_stations": other.charging_stations})
+
+    assert first is site.charging_stations[0]
+    assert (copied.station("cs01"), copied.station("cs02")) == (None, other.charging_stations[0])
+    assert (site.station("cs01"), site.station("cs02")) == (first, None)
+
+
+def test_a_site_that_was_asked_for_a_station_is_the_same_site() -> None:
+    asked, fresh = Site.model_validate(DOCUMENT), Site.model_validate(DOCUMENT)
+    asked.station("cs01")
+
+    assert asked == fresh
+    assert asked.model_dump() == fresh.model_dump()
 
 
 def test_a_key_names_its_evse() -> None:

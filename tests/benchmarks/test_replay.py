@@ -1,12 +1,14 @@
 """The replay on a made month of a few days: its ends hold every policy, and no policy sees what it may not."""
 
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import replace as replaced
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.replay_policies import Beliefs, Known, Policy, Stated, replay
+from benchmarks.replay_policies import Beliefs, Known, Policy, Present, Stated, Wanted, replay
 from benchmarks.replayed import Month, month_of, perfect_foresight, uncontrolled
 
 
@@ -70,3 +72,40 @@ def test_what_comes_later_changes_nothing_before(month: Month) -> None:
     two = replay(other, Beliefs(other, rows.iloc[:0], None, None))
 
     np.testing.assert_array_equal(one.power_kw[: 2 * 96], two.power_kw[: 2 * 96])
+
+
+def test_what_a_car_that_is_full_leaves_goes_to_the_others_within_the_quarter_hour() -> None:
+    """Two cars under a cap of one: the first is full after five minutes and noticed after three more."""
+    cars = pd.DataFrame(
+        {
+            "arrival": pd.Timestamp("2024-03-04 08:00", tz="UTC"),
+            "departure": pd.Timestamp("2024-03-04 08:15", tz="UTC"),
+            "energy_kwh": [0.5, 1.5],
+            "max_kw": 6.0,
+            "evse_id": ["e0", "e1"],
+            "requested_kwh": [10.0, 1.0],
+            "stated_departure": pd.Timestamp("2024-03-04 08:15", tz="UTC"),
+        }
+    )
+    month = month_of(cars, date(2024, 3, 4), date(2024, 3, 6), "UTC")
+
+    at_once = replay(month, Capped(month, 6.0), full_seen_h=0.05)
+    later = replay(month, Capped(month, 6.0), full_seen_h=0.25)
+
+    assert later.delivered_kwh.tolist() == pytest.approx([0.5, 0.0])
+    assert at_once.delivered_kwh.tolist() == pytest.approx([0.5, 6.0 * (0.25 - 0.5 / 6.0 - 0.05)], abs=1e-3)
+    assert at_once.power_kw.max() <= 6.0
+
+
+class Capped(Known):
+    """The first car wants all that there is, as far as anybody knows."""
+
+    def __init__(self, month: Month, cap_kw: float) -> None:
+        super().__init__(month)
+        self._month, self._cap_kw = month, cap_kw
+
+    def wants(self, now: datetime, present: Sequence[Present]) -> Wanted:
+        first, second = (min(one.car for one in present), max(one.car for one in present))
+        sessions = super().wants(now, present).sessions
+        greedy = [replaced(one, required_energy_kwh=10.0 if int(one.session_id) == 0 else 1.5) for one in sessions]
+        return Wanted(tuple(greedy[:1] if first != second else greedy), self._cap_kw, None)

@@ -261,3 +261,16 @@ async def sizes(page: Page, selector: str) -> list[tuple[float, float]]:
         selector, "paths => paths.map(path => [path.getBBox().width, path.getBBox().height])"
     )
     return [(width, height) for width, height in boxes]
+
+
+async def test_a_battery_is_shown_with_why_it_is_not_planned(tmp_path: Path, browsing: Browsing) -> None:
+    target = {"kind": "modbus", "host": "192.0.2.7"}
+    battery = {"id": "store", "capacity_kwh": 20, "max_charge_kw": 10, "max_discharge_kw": 10}
+    async with a_depot(tmp_path, batteries=[battery | {"actuator": {"target": target}}]) as depot:
+        await log_in(browsing.page, depot)
+
+        card = browsing.page.locator("[data-actuator='battery/store']")
+        await expect(card).to_contain_text("battery store", timeout=LIVE_MS)
+        await expect(card).to_contain_text("–")
+        await expect(card).to_have_attribute("title", "SMARTCHARGE_ACTUATOR_HOSTS does not name 192.0.2.7")
+        assert browsing.troubles == []

@@ -168,8 +168,8 @@ def test_without_history_the_standard_profile_has_the_energy_of_the_year() -> No
 
 
 def test_a_little_history_scales_the_standard_profile() -> None:
-    history = a_site(WEDNESDAY_NOON, days=7)
-    index = utc_index(at(WEDNESDAY_NOON), 15, 7 * 96)
+    history = a_site(WEDNESDAY_NOON, days=2)
+    index = utc_index(at(WEDNESDAY_NOON), 15, 2 * 96)
 
     result = forecast(history, index)
 
@@ -177,11 +177,14 @@ def test_a_little_history_scales_the_standard_profile() -> None:
     assert result.provenance.estimated
 
 
-def test_thirteen_days_are_too_few_and_fourteen_are_enough() -> None:
-    index = utc_index(at(WEDNESDAY_NOON), 15, 96)
+@pytest.mark.parametrize(
+    ("days", "source"), [(2.9, "bdew-g25"), (3, "first-days"), (13.9, "first-days"), (14, "own-history")]
+)
+def test_a_standard_profile_serves_for_three_days_and_few_days_for_a_fortnight(days: float, source: str) -> None:
+    result = forecast(a_site(WEDNESDAY_NOON, days=days), utc_index(at(WEDNESDAY_NOON), 15, 96))
 
-    assert forecast(a_site(WEDNESDAY_NOON, days=13.9), index).provenance.source == "bdew-g25"
-    assert forecast(a_site(WEDNESDAY_NOON, days=14), index).provenance.source == "own-history"
+    assert result.provenance.source == source
+    assert result.provenance.estimated is (source != "own-history")
 
 
 def test_neither_history_nor_the_energy_of_a_year_is_an_error() -> None:

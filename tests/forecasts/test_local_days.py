@@ -61,5 +61,12 @@ def test_a_weekend_is_off_without_any_country() -> None:
 
 
 def test_a_country_without_a_calendar_is_named() -> None:
-    with pytest.raises(SeriesError, match="XX has no calendar"):
+    with pytest.raises(SeriesError, match="'XX' has no calendar"):
         is_holiday(np.array(["2026-10-03"], dtype="datetime64[D]"), "XX")
+
+
+def test_a_part_that_a_country_does_not_have_is_named_with_those_that_it_has() -> None:
+    with pytest.raises(SeriesError, match=r"subdivision 'CA' is no part of DE .* BB, BE, BW, BY") as refused:
+        is_holiday(np.array(["2026-10-03"], dtype="datetime64[D]"), "DE", "CA")
+
+    assert refused.value.field == "subdivision"

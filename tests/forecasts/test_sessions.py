@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from forecasts.arrivals import expected_arrivals
 from forecasts.errors import SeriesError
-from forecasts.sessions import Arrived, SessionModel, weighted_quantile
+from forecasts.sessions import OPEN_NEED_KWH, Arrived, SessionModel, weighted_quantile
 
 MONDAY = datetime(2024, 3, 4, 8, 0, tzinfo=UTC)
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "acn_jpl_2019-09_4weeks.csv"
@@ -123,6 +123,24 @@ def test_a_car_that_is_still_there_is_never_believed_to_leave_earlier_than_befor
     after = belief.given(belief.arrival + timedelta(hours=second)).stay_quantile_h(0.5)
 
     assert after >= before - 1e-9
+
+
+@given(st.floats(0.0, 200.0), st.floats(0.0, 30.0))
+@settings(max_examples=40, deadline=None)
+def test_a_car_that_still_draws_is_never_written_off(taken_kwh: float, elapsed_h: float) -> None:
+    now = MONDAY + timedelta(days=14, hours=elapsed_h)
+    belief = model(WORKDAYS).belief(Arrived(MONDAY + timedelta(days=14))).given(now, taken_kwh)
+
+    found = belief.outcomes(8, taken_kwh=taken_kwh)
+
+    assert max(one.energy_kwh for one in found) >= taken_kwh + OPEN_NEED_KWH - 1e-9
+    assert [one.departure for one in found] == [one.departure for one in belief.outcomes(8)]
+
+
+def test_what_is_believed_to_be_taken_anyway_is_left_as_it_is() -> None:
+    belief = model(WORKDAYS).belief(Arrived(MONDAY + timedelta(days=14)))
+
+    assert belief.outcomes(8, taken_kwh=3.0) == belief.outcomes(8)
 
 
 def test_as_many_are_expected_as_came_on_days_of_the_same_type() -> None:

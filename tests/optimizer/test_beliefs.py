@@ -1,15 +1,18 @@
 """What a plan does with a belief, a floor, and a vehicle that may not come. Slots are hours, 11.04 kW each."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from optimizer.check import violations
 from optimizer.domain import Circuit, Problem, Scenario, Session, VehicleToGrid
 from optimizer.errors import InvalidProblemError
 from optimizer.solve import solve
-from tests.optimizer.builders import START, a_problem, a_session, an_evse
+from tests.optimizer.builders import START, a_problem, a_session, an_evse, problems
 
 FULL_HOUR_KWH = 11.04
 
@@ -155,6 +158,48 @@ def test_a_floor_counts_only_what_comes_before_its_moment_within_a_slot() -> Non
 
     assert schedule.power_kw["evse-1"][0] == pytest.approx(8, abs=0.07)
     assert schedule.sessions["tx-1"].floor_unmet_kwh < 0.01
+
+
+def test_a_floor_a_second_away_is_not_bought_with_more_than_the_vehicle_needs() -> None:
+    """1.4 s of a slot of half an hour: the steps that bring the floor there bring far more by the slot's end."""
+    now = START + timedelta(minutes=12, seconds=11)
+    session = a_session(
+        hours=2.034, required_energy_kwh=3.3, floor_energy_kwh=0.33, floor_by=now + timedelta(seconds=1.4)
+    )
+    problem = a_problem(
+        prices=[0.0] * 4,
+        slot_minutes=30,
+        now=now,
+        evses=[an_evse(max_current_a=10)],
+        sessions=[session],
+    )
+
+    schedule = solve(problem)
+
+    assert violations(problem, schedule).caused == ()
+    assert schedule.unmet_kwh <= 0.01
+
+
+@st.composite
+def sites_with_floors(draw: st.DrawFn) -> Problem:
+    """Floors of any share of the need, at any moment of the stay, or seconds from now."""
+    problem = draw(problems(max_slots=8, max_evses=2))
+    now = problem.horizon.now or problem.horizon.start
+    sessions = []
+    for session in problem.sessions:
+        share = draw(st.sampled_from((None, 0.1, 0.3, 0.6, 0.9, 1.0)))
+        soon = min(max(now, session.arrival) + timedelta(seconds=draw(st.integers(1, 9))), session.departure)
+        by = soon if share is None else session.arrival + (session.departure - session.arrival) * share
+        owed_kwh = session.required_energy_kwh * draw(st.sampled_from((0.1, 0.5, 0.9, 1.0)))
+        floor = {"floor_energy_kwh": owed_kwh, "floor_by": by} if owed_kwh > 0 else {}
+        sessions.append(replace(session, **floor))  # type: ignore[arg-type]  # names of a session
+    return replace(problem, sessions=tuple(sessions))
+
+
+@given(sites_with_floors())
+@settings(deadline=None, max_examples=60)  # shared cores
+def test_no_floor_makes_a_plan_that_breaks_a_rule(problem: Problem) -> None:
+    assert violations(problem, solve(problem)).caused == ()
 
 
 def two_at_one_fuse(first: Session, second: Session) -> Problem:

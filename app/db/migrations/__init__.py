@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from app.crash_points import crash_point
 from app.errors import StoreUnavailableError
 
-HEAD = "0007"
+HEAD = "0008"
 FOLDER = Path(__file__).parent
 ADVISORY_LOCK = 0x5C4A26E1  # a number of our own: two services that start at once migrate in turn
 

@@ -25,7 +25,7 @@ from app.csms.remote.signatures import SIGNATURE_HEADER, TIMESTAMP_HEADER, verif
 from app.db.operating_records import Alarm
 from app.db.records import Plan, Reading, Wish
 from app.db.store import Store
-from app.events import Events, ObedienceChanged, PlanMade, TransactionStopped
+from app.events import ActuatorChanged, Events, ObedienceChanged, PlanMade, TransactionStopped
 from app.modes import Modes
 from app.site import Site
 from tests.app.db.builders import a_site
@@ -404,3 +404,24 @@ async def test_a_target_hears_of_its_own_sites_and_kinds_alone(tmp_path: Path) -
 def test_a_target_that_cannot_be_reached_safely_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         AlarmTarget.model_validate({"name": "ops"} | wrong)
+
+
+async def test_a_battery_that_ignores_its_commands_is_told_of_until_it_follows(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        for state, detail in (
+            ("sent", None),
+            ("unknown", "it was not reached"),
+            ("ignored", "holds 3 kW"),
+            ("sent", None),
+            ("ignored", "holds 3 kW"),
+        ):
+            world.events.publish(ActuatorChanged("depot", "battery/store", state, detail, world.clock.now()))
+        await world.settle(seconds=1)
+        raised = await world.told()
+        [alarm] = await world.store.alarms("depot")
+        world.events.publish(ActuatorChanged("depot", "battery/store", "verified", None, world.clock.now()))
+        await world.settle(seconds=1)
+
+        assert raised == [("actuator", "battery/store", True)]
+        assert alarm.detail == "battery/store: ignored, holds 3 kW"
+        assert await world.told() == [("actuator", "battery/store", False)]

@@ -77,6 +77,12 @@ def test_from_and_to_are_local_days_half_open(capsys: pytest.CaptureFixture[str]
         ("2026-01-01T00:00:00Z,5\n2026-01-01T01:00:00Z,-3\n", "-3 at 2026-01-01T01:00:00+00:00 is negative"),
         ("2026-01-01T00:00:00Z,\n", "holds nothing but gaps"),
         ("", "has no rows"),
+        ("2026-01-01T00:00:00Z,1,5\n", "load.csv, line 2: has more values than the first line has columns: ['5']"),
+        ("0001-01-01T00:00:00+02:00,5\n", "is not within the years 1970 to 2200"),
+        ("1999-01-01T00:00:00Z,5\n2026-01-01T00:00:00Z,5\n", "is 27 years after 1999-01-01T00:00:00+00:00"),
+        ("2026-01-01T00:00:00Z,1e300\n", "kw: '1e300' is too large to be meant"),
+        ("2026-01-01T00:00:00Z,5\n2026-01-01T00:00:10Z,5\n2026-01-02T00:00:00Z,5\n", "has a step of 10 s"),
+        ("2026-01-01T00:00:00Z,5\n2026-01-01T01:00:00Z,6\n", "holds nothing to score"),
     ],
 )
 def test_input_that_cannot_be_meant_is_named(capsys: pytest.CaptureFixture[str], rows: str, said: str) -> None:
@@ -84,6 +90,35 @@ def test_input_that_cannot_be_meant_is_named(capsys: pytest.CaptureFixture[str],
 
     assert (status, out) == (2, "")
     assert said in err
+
+
+def test_an_hour_that_comes_a_third_time_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, a_file("2026-10-25T02:00:00,5\n" * 3), "--timezone", BERLIN)
+
+    assert status == 2
+    assert "line 4: time: 2026-10-25T01:00:00+00:00 was there before, in load.csv, line 3" in err
+
+
+def test_a_part_that_the_country_does_not_have_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, an_office(24), "--timezone", BERLIN, "--country", "DE", "--subdivision", "CA")
+
+    assert status == 2
+    assert "subdivision: 'CA' is no part of DE" in err
+
+
+def test_the_order_of_rows_and_days_far_outside_the_file_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = an_office(9).read_text("utf-8").splitlines()
+    Path("back.csv").write_text("\n".join([rows[0], *reversed(rows[1:])]) + "\n", "utf-8")
+
+    found = [
+        json.loads(run(capsys, name, "--timezone", BERLIN, *days, "--json")[1])["scores"]
+        for name, days in (
+            ("office.csv", ("--from", "2026-06-07")),
+            ("back.csv", ("--from", "0001-01-01", "--to", "9999-12-31")),
+        )
+    ]
+
+    assert found[0] == found[1]
 
 
 def test_a_local_time_that_never_was_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,8 @@ def test_a_column_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -
         ({"ghi": 3000.0}, "ghi: 3000 W/m² at"),
         ({"ghi": [-40.0] + [500.0] * 791}, "ghi: -40 at"),
         ({"kw": [-4.0] + [5.0] * 791}, "kw: -4 at"),
+        ({"kw": 4000.0}, "is it W? There is --unit"),
+        ({"temp_air": 293.0}, "temp_air: 293 at"),
     ],
 )
 def test_what_no_sun_and_no_roof_can_do_is_refused(

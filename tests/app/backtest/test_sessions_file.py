@@ -80,6 +80,11 @@ def test_the_page_shows_how_the_belief_sharpens(capsys: pytest.CaptureFixture[st
         ("1,e,,2026-03-01 08:00,2026-03-01 17:00,-5,,,", "energy_kwh"),
         ("1,e,,,2026-03-01 17:00,5,,,", "arrival"),
         ("1,e,,today,2026-03-01 17:00,5,,,", "today"),
+        ("1,e,,0001-01-01 00:00+05:00,2026-03-01 17:00,5,,,", "is not within the years 1970 to 2200"),
+        ("1,e,,2020-03-01 08:00,2026-03-01 17:00,5,,,", "2191 days after the arrival"),
+        ("1,e,,2026-03-01 08:00,2026-03-01 17:00,12000,,,", "is it Wh?"),
+        ("1,e,,2026-03-01 08:00,2026-03-01 17:00,5,5,,,", "more values than the first line has columns"),
+        ("1,e,,2026-03-01 08:00", "departure"),
     ],
 )
 def test_a_row_that_cannot_be_meant_is_named(capsys: pytest.CaptureFixture[str], row: str, named: str) -> None:
@@ -89,6 +94,29 @@ def test_a_row_that_cannot_be_meant_is_named(capsys: pytest.CaptureFixture[str],
 
     assert status == 2
     assert named in err
+    assert "wrong.csv, line 2" in err
+
+
+def test_a_moment_that_the_clock_never_showed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("spring.csv").write_text(HEAD + "1,e,,2026-03-29 02:30,2026-03-29 12:00,5,,,\n", "utf-8")
+
+    status, _, err = run(capsys, "spring.csv", "--timezone", "Europe/Berlin")
+
+    assert status == 2
+    assert "'2026-03-29 02:30' does not exist in Europe/Berlin" in err
+
+
+def test_days_far_outside_the_file_are_no_work(capsys: pytest.CaptureFixture[str]) -> None:
+    found = scores(capsys, a_home(12), "--timezone", "UTC", "--from", "0001-01-01", "--to", "9999-12-31")
+
+    assert found[0, "similar sessions"]["sessions"] == 24
+
+
+def test_a_part_that_the_country_does_not_have_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, a_home(12), "--timezone", "UTC", "--country", "DE", "--subdivision", "CA")
+
+    assert status == 2
+    assert "subdivision: 'CA' is no part of DE" in err
 
 
 def test_a_clock_that_nobody_named_and_a_session_said_twice_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.backtest_site import backtest_site
+from app.backtest.site import backtest_site
 from app.clock import SteppedClock
 from app.db.records import Reading, StoredSeries
 from app.db.store import Store
@@ -101,7 +101,7 @@ async def test_days_that_have_nothing_are_refused(tmp_path: Path) -> None:
     async with a_store(SteppedClock(NOW), directory=tmp_path) as store:
         await store.save_site(DEPOT)
 
-        with pytest.raises(InvalidInputError, match="neither base load nor PV measured"):
+        with pytest.raises(InvalidInputError, match="no base load, PV or session measured"):
             await backtest_site(store, DEPOT, NOW)
         with pytest.raises(InvalidInputError, match="2026-06-05 to 2026-06-01 are not 1 to 366 days"):
             await backtest_site(store, DEPOT, NOW, first_day=NOW.date() + timedelta(days=4))
@@ -127,7 +127,7 @@ async def test_a_site_without_measurements_says_so() -> None:
         reply = await api.client.get("/v1/sites/depot/forecast-quality")
 
     assert reply.status_code == 422
-    assert "neither base load nor PV measured" in reply.text
+    assert "no base load, PV or session measured" in reply.text
 
 
 def test_an_unknown_site_is_one_line(
@@ -144,7 +144,7 @@ def test_an_unknown_site_is_one_line(
 
 
 def test_json_of_scores_has_null_where_nothing_is_known() -> None:
-    from app.backtest_report import Backtest, Column
+    from app.backtest.report import Backtest, Column
 
     result = Backtest("load", "x", {}, (Column("skill", "Skill"),), [{"skill": float("nan")}])
 

@@ -256,3 +256,40 @@ def test_a_week_repeats_itself_after_seven_days() -> None:
 
     found = [composite_at([week], monday + number * day + timedelta(hours=12)) for number in range(14)]
     assert found == [16.0] * 5 + [32.0] * 2 + [16.0] * 5 + [32.0] * 2
+
+
+@given(
+    limits=st.lists(st.integers(0, 32).map(float), min_size=1, max_size=6),
+    first_s=st.sampled_from([0, 600]),
+    duration_s=st.none() | st.integers(1, 20_000),
+    valid_from_s=st.none() | st.integers(-4_000, 12_000),
+    valid_to_s=st.none() | st.integers(-4_000, 12_000),
+    window_s=st.tuples(st.integers(-8_000, 16_000), st.integers(1, 16_000)),
+    look_s=st.floats(0, 0.999),
+)
+def test_the_curve_of_a_profile_is_its_limit_at_every_moment(
+    limits: list[float],
+    first_s: int,
+    duration_s: int | None,
+    valid_from_s: int | None,
+    valid_to_s: int | None,
+    window_s: tuple[int, int],
+    look_s: float,
+) -> None:
+    def moment(seconds: int | None) -> datetime | None:
+        return None if seconds is None else START + timedelta(seconds=seconds)
+
+    periods = tuple(Period(first_s + 1800 * number, limit) for number, limit in enumerate(limits))
+    profile = replace(
+        a_profile(1, duration_s=duration_s, valid_from=moment(valid_from_s), valid_to=moment(valid_to_s)),
+        periods=periods,
+    )
+    start = START + timedelta(seconds=window_s[0])
+    length = timedelta(seconds=window_s[1])
+    at = start + length * look_s
+
+    curve = composite([profile], start, start + length, otherwise_a=99.0)
+
+    limit_a = composite_at([profile], at)
+    assert curve.at(at) == (99.0 if limit_a is None else limit_a)
+    assert (curve.start, curve.end) == (start, start + length)

@@ -1,11 +1,12 @@
 """Sites, stations and EVSE statuses in the store."""
 
+import asyncio
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from app.clock import SteppedClock
-from app.db.records import EvseStatus
+from app.db.records import EvseStatus, Station
 from app.db.store import Store
 from app.errors import ConflictError, InvalidInputError, NotFoundError
 from tests.app.db.builders import NOON, a_site, a_start, at
@@ -33,6 +34,29 @@ async def test_a_second_site_of_the_same_id_replaces_the_first(store: Store) -> 
     await store.save_site(a_site(name="Bus depot"))
 
     assert (await store.site("depot")).name == "Bus depot"
+
+
+async def test_a_document_that_did_not_change_is_parsed_once(store: Store) -> None:
+    await store.save_site(a_site())
+    first = await store.site("depot")
+
+    assert await store.site("depot") is first
+    assert (await store.sites())[0] is first
+
+    await store.save_site(a_site().model_copy(update={"name": "Another"}))
+    assert (await store.site("depot")).name == "Another"
+
+
+async def test_many_stations_are_asked_for_at_once_and_each_has_its_own_answer(store: Store) -> None:
+    await store.save_site(a_site())
+
+    known, unknown, again = await asyncio.gather(
+        store.station("cs01"), store.station("nobody"), store.station("cs01"), return_exceptions=True
+    )
+
+    assert isinstance(unknown, NotFoundError)
+    assert isinstance(known, Station)
+    assert (known.station_id, again) == ("cs01", known)
 
 
 async def test_a_site_that_exists_is_kept_when_asked_not_to_replace_it(store: Store) -> None:

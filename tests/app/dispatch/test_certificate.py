@@ -122,3 +122,39 @@ async def test_evses_of_one_station_with_different_fallbacks_hold_them_side_by_s
 
     assert [world.station(1).limit_a(evse_id, START) for evse_id in (1, 2)] == [6, 0]
     assert (await certificate_of(world)).fallback_a == {"cs1/1": 6.0, "cs1/2": 0.0}
+
+
+def with_battery(world: World, on_loss: str) -> Site:
+    target = {"kind": "modbus", "host": "inverter.lan"}
+    battery = {
+        "id": "store",
+        "circuit": "fuse",
+        "capacity_kwh": 20,
+        "max_charge_kw": 6.9,
+        "max_discharge_kw": 6.9,
+        "actuator": {"target": target, "on_loss": on_loss, "valid_s": 120},
+    }
+    return Site.model_validate(world.site.model_dump(mode="json") | {"batteries": [battery]})
+
+
+async def test_a_battery_that_is_idle_when_nobody_commands_it_takes_nothing_from_the_fuse() -> None:
+    world = await a_prepared_world(2)
+    world.site = with_battery(world, "idle")
+
+    certificate = await certificate_of(world)
+
+    assert certificate.holds
+    assert certificate.fuses[0].base == 0.0
+    assert "batteries are on their own by their own timers, so long after their last command: store 120 s" in (
+        certificate.assumptions
+    )
+
+
+async def test_a_battery_with_controls_of_its_own_counts_with_all_it_can_charge() -> None:
+    world = await a_prepared_world(2)
+    world.site = with_battery(world, "own_control")
+
+    certificate = await certificate_of(world)
+
+    assert certificate.fuses[0].base == 10.0  # 6.9 kW on three phases
+    assert certificate.fuses[0].margin == FUSE_A - 12 - 10

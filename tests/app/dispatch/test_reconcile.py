@@ -1,8 +1,12 @@
 """What stations should hold against what they do, every half minute."""
 
+import asyncio
+
 import pytest
 
+from app.dispatch import guarantee
 from app.dispatch.budget import AT_ONCE
+from app.dispatch.fuses import Fuses, fuses_of
 from app.site import Site
 from tests.app.dispatch.world import START, World, a_world
 
@@ -110,3 +114,33 @@ async def test_who_was_written_to_too_often_is_lowered_at_once_and_raised_later(
     assert deliveries[1].state == expected
     world.pass_time(hours=1)
     assert (await world.send({1: 20}))[1].state == "applied"
+
+
+async def test_the_fuses_of_a_site_are_worked_out_once_however_many_stations_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worked_out = []
+
+    def counted(site: Site, max_base_load_kw: float | None) -> Fuses:
+        worked_out.append(site.id)
+        return fuses_of(site, max_base_load_kw)
+
+    monkeypatch.setattr(guarantee, "fuses_of", counted)
+    world = a_world(5, fallback_a=6)
+
+    for number in range(1, 6):
+        await world.dispatcher.prepare(world.site, f"cs{number}")
+    await world.dispatcher.reconcile(world.site)
+
+    assert len(worked_out) == 1
+    assert {world.station(number).limit_a(1, START) for number in range(1, 6)} == {6}
+
+
+async def test_a_station_that_is_being_prepared_is_not_prepared_once_more_by_the_look_that_found_it_was_not() -> None:
+    world = a_world(1, fallback_a=6)
+
+    await asyncio.gather(world.dispatcher.prepare(world.site, "cs1"), world.dispatcher.reconcile(world.site))
+
+    assert [call for call in world.connector.calls if call.startswith("SetChargingProfile")] == [
+        "SetChargingProfile cs1"
+    ]

@@ -1,5 +1,6 @@
 """Meters that show something else than was forecast."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -107,3 +108,21 @@ def test_a_plan_says_what_its_meters_are_away_from() -> None:
     assert away_from(a_plan(), SITE, shown, NOW) == {"base_load": {"measured_kw": 40.0, "expected_kw": 20.0}}
     assert away_from(a_plan(), SITE, shown, NOW + timedelta(minutes=10)) == {}
     assert away_from(a_plan(), SITE, readings(building=40.0), NOW + timedelta(hours=3)) == {}
+
+
+def test_a_roof_that_is_curtailed_says_nothing_of_the_sun() -> None:
+    shown = readings(east=1.0, west=1.0)
+
+    free = as_metered(signals(pv_kw=20.0), SITE, shown, NOW)
+    curtailed = as_metered(signals(pv_kw=20.0), SITE, shown, NOW, is_curtailed=True)
+
+    assert free.pv_kw[0] == 2.0
+    assert curtailed.pv_kw[0] == 20.0
+
+
+def test_a_plan_that_curtails_expects_no_more_of_the_roofs_meter() -> None:
+    shown, plan = readings(building=20.0, east=1.0, west=1.0), a_plan()
+    curtailing = replace(plan, schedule={"curtail_kw": [8.0] * 6})
+
+    assert "pv" in away_from(plan, SITE, shown, NOW)
+    assert away_from(curtailing, SITE, shown, NOW) == {}

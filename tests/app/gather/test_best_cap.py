@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.gather.best_cap import best_cap_kw, share_per_kw
+from app.gather.best_cap import best_cap_kw, equal_shares, share_per_kw
 from app.gather.expected_peak import Stay
 
 START = datetime(2024, 3, 4, tzinfo=UTC)
@@ -42,6 +45,32 @@ def test_what_costs_more_than_it_serves_is_left_unmet() -> None:
 
     assert cap(hurried, price_per_kw=0.01) >= 8.0
     assert cap(hurried, price_per_kw=50.0, unmet=1.0) < 1.0
+
+
+def test_who_wants_little_leaves_its_part_to_the_others() -> None:
+    wanted_kw = np.array([[2.0, 2.0, 2.0], [7.0, 7.0, 7.0], [7.0, 7.0, 7.0]])
+
+    drawn_kw = equal_shares(wanted_kw, np.array([3.0, 10.0, 100.0]))
+
+    assert drawn_kw.T.tolist() == [[1.0, 1.0, 1.0], [2.0, 4.0, 4.0], [2.0, 7.0, 7.0]]
+
+
+@given(
+    st.lists(st.floats(0.0, 50.0), min_size=1, max_size=8),
+    st.lists(st.floats(0.0, 300.0), min_size=1, max_size=4),
+)
+def test_equal_shares_use_up_the_room_and_no_two_that_want_more_differ(wanted: list[float], room: list[float]) -> None:
+    wanted_kw, room_kw = np.repeat(np.array(wanted)[:, None], len(room), axis=1), np.array(room)
+
+    drawn_kw = equal_shares(wanted_kw, room_kw)
+
+    assert (drawn_kw >= 0).all()
+    assert (drawn_kw <= wanted_kw).all()
+    np.testing.assert_allclose(drawn_kw.sum(axis=0), np.minimum(room_kw, wanted_kw.sum(axis=0)), atol=1e-9)
+    for shares_kw, wants_kw in zip(drawn_kw.T, wanted_kw.T, strict=True):
+        left_wanting = shares_kw[shares_kw < wants_kw - 1e-9]
+        assert np.ptp(left_wanting) <= 1e-9 if left_wanting.size else True
+        assert not left_wanting.size or left_wanting.min() >= shares_kw.max() - 1e-9
 
 
 def test_base_load_is_part_of_the_cap() -> None:

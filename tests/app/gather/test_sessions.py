@@ -193,7 +193,7 @@ def test_a_car_that_takes_nothing_of_what_it_is_offered_leaves_its_room_to_other
 
     assert session.required_energy_kwh == 2.0
     assert declines_energy(paused, transaction, NOW)
-    assert not declines_energy(paused, transaction, NOW - timedelta(minutes=10))
+    assert not declines_energy(paused, transaction, NOW - timedelta(minutes=13))
     assert not declines_energy(replace(paused, status="SuspendedEVSE"), transaction, NOW)
     assert not declines_energy(paused, a_transaction(started_at=NOW), NOW)
     assert not declines_energy(None, transaction, NOW)

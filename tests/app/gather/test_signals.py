@@ -87,6 +87,17 @@ async def test_a_slot_of_five_minutes_is_forecast_from_quarters_of_an_hour(store
     assert result.base_load_kw == pytest.approx([40.0] * 24)
 
 
+async def test_a_holiday_of_a_part_of_the_country_is_a_day_off_there(store: Store) -> None:
+    noon = datetime(2026, 6, 4, 10, 0, tzinfo=UTC)  # Corpus Christi
+
+    async def load_kw(subdivision: str) -> float:
+        site = a_site(country="DE", subdivision=subdivision)
+        said = await SignalSource(store, History(store)).of(site, Horizon(noon, 15, 4, noon), noon)
+        return said.base_load_kw[0]
+
+    assert await load_kw("BY") < 0.7 * await load_kw("BE")
+
+
 async def test_an_uploaded_base_load_brings_its_own_margin(store: Store) -> None:
     await measured(store, 28)
 

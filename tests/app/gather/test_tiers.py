@@ -111,6 +111,18 @@ def test_a_demand_charge_of_weekdays_rests_on_a_holiday() -> None:
     assert active.to_list() == [True] * 24 + [False] * 24
 
 
+@pytest.mark.parametrize(("subdivision", "price"), [("BY", 0.1), ("BE", 0.3), (None, 0.3)])
+async def test_a_tariff_knows_the_holidays_of_its_part_of_the_country(
+    store: Store, subdivision: str | None, price: float
+) -> None:
+    site = a_site(WEEK, country="DE", subdivision=subdivision)
+    corpus_christi = utc_index(datetime(2026, 6, 4, 10, tzinfo=UTC), 60, 1)
+
+    priced = await PriceSource(store).of(site, corpus_christi, NOW)
+
+    assert priced.import_price_per_kwh == (price,)
+
+
 def ratcheted(**changed: Any) -> Site:
     charge = {"price_per_kw": 9.5, "ratchet_share": 0.8} | changed
     return a_site({"kind": "fixed", "price_per_kwh": 0.2, "demand_charges": [charge]})

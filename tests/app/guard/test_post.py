@@ -54,12 +54,19 @@ class Watched:
         return [station.limit_a(1, self.world.clock.now()) for station in self.world.connector.stations.values()]
 
 
-async def a_watched_site(currents_a: Sequence[float], **site_has: Any) -> Watched:
+async def a_watched_site(
+    currents_a: Sequence[float], *, batteries_kw: dict[str | None, float] | None = None, **site_has: Any
+) -> Watched:
     """Stations under a fuse of 32 A, with a plan that gives them `currents_a` for two hours."""
     has = {"connection": {"max_current_a": 40}, "meters": [BUILDING]} | site_has
     world = a_world(len(currents_a), site_has=has)
     post = Post(
-        world.site, world.dispatcher.restraint, world.clock, period=PERIOD, give_back_after=timedelta(seconds=60)
+        world.site,
+        world.dispatcher.restraint,
+        world.clock,
+        period=PERIOD,
+        give_back_after=timedelta(seconds=60),
+        batteries=lambda _: batteries_kw or {},
     )
     for station in world.site.charging_stations:
         await world.dispatcher.prepare(world.site, station.id)
@@ -348,3 +355,36 @@ async def test_an_evse_at_which_nobody_stands_takes_nothing_from_the_others_unti
     assert alone.ceilings_a == {}
     assert together.ceilings_a == {}  # 14 A and the fallback of 6 A are just what fits
     assert watched.post.watch.recent_a("cs2/1") == 6
+
+
+async def test_what_a_battery_may_be_charging_with_is_not_there_for_cars() -> None:
+    watched = await a_watched_site([16, 16], batteries_kw={None: 6.9})  # 10 A
+    watched.meters["building"] = 10.0
+
+    await watched.look()
+
+    assert watched.held_a() == pytest.approx([10, 10], abs=0.1)  # of 40 A
+
+
+async def test_a_battery_on_a_circuit_of_evses_is_explained_and_nobody_is_suspected() -> None:
+    watched = await a_watched_site([11, 11], batteries_kw={"fuse": 6.9}, meters=[BUILDING, FEEDER])
+    watched.sample(1, 11.0)
+    watched.sample(2, 11.0)
+    watched.meters = {"building": 5.0, "feeder": 32.0}
+
+    look = await watched.looks(seconds=20)
+
+    assert watched.held_a() == pytest.approx([11, 11], abs=0.1)
+    assert look.state == "watching"
+    assert watched.post.residual().unexplained == {}
+
+
+async def test_a_grid_meter_shows_the_battery_already() -> None:
+    watched = await a_watched_site([16, 16], batteries_kw={None: 6.9}, meters=[GRID])
+    watched.sample(1, 16.0)
+    watched.sample(2, 16.0)
+    watched.meters = {"grid": 39.0}
+
+    look = await watched.looks(seconds=10)
+
+    assert look.state == "watching"

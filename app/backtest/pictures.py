@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app.backtest_report import Picture
+from app.backtest.report import Picture
 from forecasts.backtest import REFERENCE, Backtested
 
 SHOWN_DAYS = 10

@@ -43,30 +43,17 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Backtest:
-    """One back-test, ready to be shown. `about` says what was scored and how; `rows` have a value for each column."""
+class Scores:
+    """A table of scores beside the first: `key` in the JSON, `title` for people; `rows` as in `Backtest`."""
 
-    subject: str
+    key: str
     title: str
-    about: Mapping[str, str | int | float | None]
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
-    pictures: Sequence[Picture] = ()
-    notes: Sequence[str] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that `--json` prints and the API answers with: NaN is null."""
-        return {
-            "subject": self.subject,
-            "title": self.title,
-            "about": dict(self.about),
-            "scores": [{column.key: _plain(row.get(column.key)) for column in self.columns} for row in self.rows],
-            "notes": list(self.notes),
-        }
-
-    def as_text(self) -> str:
-        """`as_json` on lines."""
-        return json.dumps(self.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
+    def as_json(self) -> list[dict[str, Any]]:
+        """NaN is null."""
+        return [{column.key: _plain(row.get(column.key)) for column in self.columns} for row in self.rows]
 
     def as_table(self) -> Table:
         """For a terminal."""
@@ -78,13 +65,8 @@ class Backtest:
             table.add_row(*(escape_markup(column.shown(_plain(row.get(column.key)))) for column in self.columns))
         return table
 
-    def as_page(self) -> str:
-        """One HTML file with everything in it, plotly's script too."""
-        script = (files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
-        about = "".join(
-            f"<dt>{escape(str(name))}</dt><dd>{escape(Column('', '').shown(value))}</dd>"
-            for name, value in self.about.items()
-        )
+    def as_html(self) -> str:
+        """A table element."""
         head = "".join(f"<th>{escape(column.label)}</th>" for column in self.columns)
         body = "".join(
             "<tr>"
@@ -92,12 +74,65 @@ class Backtest:
             + "</tr>"
             for row in self.rows
         )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """One back-test, ready to be shown. `about` says what was scored and how; `rows` have a value for each column.
+
+    `more` are tables of other columns, each with a key of its own in the JSON; `scores` is that of the first.
+    """
+
+    subject: str
+    title: str
+    about: Mapping[str, str | int | float | None]
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    pictures: Sequence[Picture] = ()
+    notes: Sequence[str] = ()
+    more: Sequence[Scores] = ()
+
+    @property
+    def tables(self) -> list[Scores]:
+        """Those that have rows, in the order in which they are shown."""
+        return [table for table in (self._first, *self.more) if table.rows]
+
+    @property
+    def _first(self) -> Scores:
+        return Scores("scores", self.title, self.columns, self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `--json` prints and the API answers with: NaN is null."""
+        return {
+            "subject": self.subject,
+            "title": self.title,
+            "about": dict(self.about),
+            **{table.key: table.as_json() for table in (self._first, *self.more)},
+            "notes": list(self.notes),
+        }
+
+    def as_text(self) -> str:
+        """`as_json` on lines."""
+        return json.dumps(self.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def as_page(self) -> str:
+        """One HTML file with everything in it, plotly's script too."""
+        script = (files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
+        about = "".join(
+            f"<dt>{escape(str(name))}</dt><dd>{escape(Column('', '').shown(value))}</dd>"
+            for name, value in self.about.items()
+        )
+        tables = "\n".join(
+            ("" if table.title == self.title else f"<h2>{escape(table.title)}</h2>") + table.as_html()
+            for table in self.tables
+        )
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         drawn = "".join(_drawn(number, picture) for number, picture in enumerate(self.pictures))
         return (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(self.title)}</title>'
             f"<style>{_STYLE}</style><script>{script}</script></head>\n<body><h1>{escape(self.title)}</h1>"
-            f"<dl>{about}</dl>\n<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}\n{drawn}"
+            f"<dl>{about}</dl>\n{tables}{notes}\n{drawn}"
             "</body></html>\n"
         )
 

@@ -10,11 +10,14 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from app.backtest_file import zone_of
-from app.backtest_load import COLUMNS, Place, score_load
-from app.backtest_pictures import pictures_of, rows_of
-from app.backtest_pv import Roof, score_pv
-from app.backtest_report import Backtest, Column, Picture
+from app.backtest.file import zone_of
+from app.backtest.load import COLUMNS, Place, score_load
+from app.backtest.pictures import pictures_of, rows_of
+from app.backtest.pv import Roof, score_pv
+from app.backtest.report import Backtest, Column, Picture, Scores
+from app.backtest.sessions import COLUMNS as SESSION_COLUMNS
+from app.backtest.sessions import LEAST_KWH, picture_of
+from app.backtest.site_sessions import sessions_of
 from app.db.store import Store
 from app.errors import InvalidInputError
 from app.gather.history import History, pv_arrays
@@ -59,7 +62,7 @@ async def backtest_site(
     with_trees: bool = True,
     progress: Progress = no_progress,
 ) -> Backtest:
-    """Score the base load, and the PV where it is metered, on local days [first_day, end_day), by default the last 28.
+    """Score base load, PV and sessions, what there is of them, on local days [first_day, end_day), by default 28.
 
     The present day is never scored. The weather of a site is the last that was stored for each slot. Raises
     `InvalidInputError` when the days cannot be meant or nothing was measured in them.
@@ -71,8 +74,9 @@ async def backtest_site(
     if not 0 < len(days) <= MOST_DAYS:
         raise InvalidInputError("from", f"{start} to {end} are not 1 to {MOST_DAYS} days before today")
     measured = await _measured(store, site, _midnight(start, zone) - KNOWN, _midnight(end, zone))
+    sessions = await sessions_of(store, site, _midnight(start, zone), _midnight(end, zone))
 
-    def work() -> tuple[list[Mapping[str, Any]], list[Picture]]:
+    def work() -> tuple[list[Mapping[str, Any]], list[dict[str, Any]], list[Picture]]:
         rows: list[Mapping[str, Any]] = []
         pictures: list[Picture] = []
 
@@ -81,25 +85,32 @@ async def backtest_site(
             pictures.extend(pictures_of(result, f"{signal}: "))
 
         if measured.load_kw.notna().any():
-            place = Place(str(zone), site.country)
+            place = Place(str(zone), site.country, site.subdivision)
             known = measured.load_kw
             add("base load", score_load(known, place, days, horizons, progress, with_trees=with_trees)[0])
         if measured.pv_kw.notna().any() and site.latitude is not None and site.longitude is not None:
             roof = Roof(site.latitude, site.longitude, tuple(pv_arrays(site)))
             add("PV", score_pv(measured.pv_kw, roof, measured.weather, str(zone), days, horizons, progress)[0])
-        return rows, pictures
+        stays = sessions.scores(days, str(zone), progress)
+        if stays:
+            pictures.append(picture_of(stays, "sessions: "))
+        return rows, stays, pictures
 
-    rows, pictures = await asyncio.to_thread(work)
-    if not any(row["slots"] for row in rows):
-        raise InvalidInputError("site", f"{site.id!r} has neither base load nor PV measured from {start} to {end}")
+    rows, stays, pictures = await asyncio.to_thread(work)
+    if not stays and not any(row["slots"] for row in rows):
+        raise InvalidInputError("site", f"{site.id!r} has no base load, PV or session measured from {start} to {end}")
     about: dict[str, str | int | float | None] = {
         "site": site.id,
         "time zone": str(zone),
         "scored": f"{days[0]} to {days[-1]}",
         "issued": "at 12:00 for whole days, at 6, 9, 12, 15 and 18 o'clock for hours; with what was measured by then",
         "PV is scored": "in daylight, as a share of the 99.5 percentile of power",
+        "sessions are scored": f"from {LEAST_KWH} kWh, with what was said and measured of them by then",
     }
-    return Backtest("site", f"Forecasts of {site.name}", about, SITE_COLUMNS, rows, pictures)
+    more = (
+        Scores("sessions", "Sessions: stay and energy, believed so many hours after plug-in", SESSION_COLUMNS, stays),
+    )
+    return Backtest("site", f"Forecasts of {site.name}", about, SITE_COLUMNS, rows, pictures, more=more)
 
 
 async def _measured(store: Store, site: Site, start: datetime, end: datetime) -> _Measured:

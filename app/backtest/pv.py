@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from app.backtest_file import not_negative, read_columns
-from app.backtest_load import COLUMNS, scored_days
-from app.backtest_pictures import pictures_of, rows_of
-from app.backtest_report import Backtest
+from app.backtest.file import not_negative, read_columns
+from app.backtest.load import COLUMNS, require_scores, scored_days
+from app.backtest.pictures import pictures_of, rows_of
+from app.backtest.report import Backtest
 from app.errors import InvalidInputError
 from app.imports.rows import Progress, no_progress
 from forecasts.backtest import INTRADAY, Backtested, Horizon, Model, backtest_horizons
@@ -23,6 +23,8 @@ from forecasts.pv_weather import Weather, pv_from_weather
 HORIZONS = (Horizon.day(1), Horizon.day(2), *INTRADAY)
 KNOWN_DAYS = 30
 MOST_GHI_W_M2 = 2000.0  # above what reaches the atmosphere
+MOST_OF_PEAK = 5.0  # a nameplate may be guessed, but not like that
+COLDEST_DEG_C, HOTTEST_DEG_C = -95.0, 65.0  # a little beyond what was ever measured
 UNITS = {"kW": 1.0, "W": 1e-3}
 PV_COLUMNS = tuple(
     replace(column, label="nRMSE", key="nrmse", percent=True) if column.key == "rmse" else column for column in COLUMNS
@@ -89,11 +91,27 @@ def backtest_pv_file(
     if (ghi > MOST_GHI_W_M2).any():
         at = ghi[ghi > MOST_GHI_W_M2].index[0]
         raise InvalidInputError("ghi", f"{ghi[at]:g} W/m² at {at.isoformat()} is more than the sun has")
+    air = table["temp_air"]
+    wrong = air[(air < COLDEST_DEG_C) | (air > HOTTEST_DEG_C)]
+    if len(wrong):
+        raise InvalidInputError(
+            "temp_air", f"{wrong.iloc[0]:g} at {wrong.index[0].isoformat()} is no air temperature in degrees Celsius"
+        )
     power_kw = power_kw * UNITS[unit]
+    peak_kw = sum(array.peak_kw for array in roof.arrays)
+    if power_kw.max() > MOST_OF_PEAK * peak_kw:
+        at = power_kw.index[int(power_kw.argmax())]
+        raise InvalidInputError(
+            value_column, f"{power_kw.max():g} kW at {at.isoformat()} of {peak_kw:g} kWp: is it W? There is --unit"
+        )
     weather = Weather(ghi, table["temp_air"])
     zone = time_zone or "UTC"
     days = scored_days(power_kw, zone, first_day, end_day, KNOWN_DAYS)
-    result, top_kw = score_pv(power_kw, roof, weather, zone, days, HORIZONS, progress)
+    try:
+        result, top_kw = score_pv(power_kw, roof, weather, zone, days, HORIZONS, progress)
+    except SeriesError as error:
+        raise InvalidInputError("file", str(error)) from error
+    require_scores(result, days)
     about: dict[str, str | int | float | None] = {
         "file": file.name,
         "time zone": zone,

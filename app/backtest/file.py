@@ -5,9 +5,10 @@ the line and the value: scores of a file that was half understood would be belie
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from pathlib import Path
+from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -15,6 +16,9 @@ import pandas as pd
 from app.errors import InvalidInputError
 from app.imports.rows import Skipped, read_rows
 
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+LONGEST = timedelta(days=20 * 366)  # beyond, a year is a slip of the pen
+LARGEST = 1e9  # kW, or W/m²: no site, and no sun
 NOISE_SHARE = 0.01  # of the highest value: what a meter shows below zero when nothing flows
 
 
@@ -34,7 +38,9 @@ def read_columns(
     skipped = Skipped()
     stamps: dict[datetime, str] = {}
     values: dict[str, list[float]] = {name: [] for name in names}
-    for place, row in read_rows(path, skipped):
+    for line, row in read_rows(path, skipped):
+        place = f"{path.name}, {line}"
+        refuse_surplus(row, place)
         for name in (time_column, *names):
             if name not in row:
                 raise InvalidInputError("file", f"{place}: has no column {name!r}, only {sorted(map(str, row))}")
@@ -48,8 +54,21 @@ def read_columns(
         raise InvalidInputError("file", f"{str(path)!r}: {skipped.quotes[0]}")
     if not stamps:
         raise InvalidInputError("file", f"{str(path)!r} has no rows")
+    first, last = min(stamps), max(stamps)
+    if last - first > LONGEST:
+        raise InvalidInputError(
+            f"{stamps[last]}: {time_column}",
+            f"{last.isoformat()} is {(last - first).days // 365} years after {first.isoformat()}, in {stamps[first]}",
+        )
     index = pd.DatetimeIndex(list(stamps), name="time")
     return pd.DataFrame(values, index=index, dtype="float64").sort_index()
+
+
+def refuse_surplus(row: Mapping[str, object], place: str) -> None:
+    """A row of CSV with more values than columns was meant otherwise: a decimal comma, or a row of another table."""
+    surplus = cast("Mapping[str | None, object]", row).get(None)
+    if surplus is not None:
+        raise InvalidInputError("file", f"{place}: has more values than the first line has columns: {surplus!r}")
 
 
 def not_negative(values: pd.Series, column: str, why: str) -> tuple[pd.Series, int]:
@@ -61,6 +80,11 @@ def not_negative(values: pd.Series, column: str, why: str) -> tuple[pd.Series, i
             column, f"{wrong.iloc[0]:g} at {wrong.index[0].isoformat()} is negative ({len(wrong)} such rows): {why}"
         )
     return values.clip(lower=0.0), int((values < 0).sum())
+
+
+def holidays_in(country: str | None, subdivision: str | None) -> str:
+    """For a report: whose holidays are days off."""
+    return "none" if country is None else "-".join(filter(None, (country, subdivision)))
 
 
 def zone_of(time_zone: str | None) -> ZoneInfo | None:
@@ -76,6 +100,8 @@ def _moment(raw: object, zone: ZoneInfo | None, before: Mapping[datetime, str], 
         moment = raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw).strip())
     except ValueError as error:
         raise InvalidInputError(where, f"{raw!r} is no ISO 8601 time") from error
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise InvalidInputError(where, f"{str(raw)!r} is not within the years {FIRST_YEAR} to {LAST_YEAR}")
     if moment.tzinfo is not None:
         return moment.astimezone(UTC)
     if zone is None:
@@ -96,4 +122,6 @@ def _number(raw: object, where: str) -> float:
         raise InvalidInputError(where, f"{raw!r} is not a number") from error
     if not isfinite(number):
         raise InvalidInputError(where, f"{raw!r} is not a finite number")
+    if abs(number) > LARGEST:
+        raise InvalidInputError(where, f"{raw!r} is too large to be meant")
     return number

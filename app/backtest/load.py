@@ -8,9 +8,9 @@ from time import perf_counter
 
 import pandas as pd
 
-from app.backtest_file import not_negative, read_columns
-from app.backtest_pictures import pictures_of, rows_of
-from app.backtest_report import Backtest, Column
+from app.backtest.file import holidays_in, not_negative, read_columns
+from app.backtest.pictures import pictures_of, rows_of
+from app.backtest.report import Backtest, Column
 from app.errors import InvalidInputError
 from app.imports.rows import Progress, no_progress
 from forecasts.backtest import INTRADAY, Backtested, Horizon, Model, backtest_horizons
@@ -84,11 +84,12 @@ def backtest_load(
     days = scored_days(load_kw, time_zone, first_day, end_day)
     place = Place(time_zone, country, subdivision)
     result, trees = score_load(load_kw, place, days, HORIZONS, progress)
+    require_scores(result, days)
     notes = [] if trees else ["Without boosted trees: pip install 'smartcharge[ml]' adds them."]
     said: dict[str, str | int | float | None] = {
         "file": name,
         "time zone": time_zone,
-        "holidays": "none" if country is None else "-".join(filter(None, (country, subdivision))),
+        "holidays": holidays_in(country, subdivision),
         "scored": f"{days[0]} to {days[-1]}",
         "issued": "at 12:00 for whole days, at 6, 9, 12, 15 and 18 o'clock for hours; with what was measured by then",
         **(about or {}),
@@ -122,8 +123,18 @@ def score_load(
             models, load_kw, time_zone=place.time_zone, days=days, horizons=horizons, progress=progress
         )
     except SeriesError as error:
+        if error.field in ("country", "subdivision"):
+            raise InvalidInputError(error.field, error.message) from error
         raise InvalidInputError("file", str(error)) from error
     return result, trees
+
+
+def require_scores(result: Backtested, days: Sequence[date]) -> None:
+    """Raises `InvalidInputError` where not one forecast met a measurement."""
+    if not result.table["slots"].any():
+        raise InvalidInputError(
+            "file", f"holds nothing to score from {days[0]} to {days[-1]}: too little is known before"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +206,7 @@ def scored_days(
     span = (last - begin).days
     least = min(known, max(span // 2, min(LEAST_DAYS, span - 1)))
     start = begin + timedelta(days=least) if first_day is None else first_day.date()
+    start = max(start, begin)
     end = last + timedelta(days=1) if end_day is None else min(end_day.date(), last + timedelta(days=1))
     days = [start + timedelta(days=n) for n in range((end - start).days)]
     if not days:

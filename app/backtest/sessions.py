@@ -1,24 +1,27 @@
 """`smartcharge backtest sessions`: beliefs about stays and energy on a plain file of sessions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from math import isfinite
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from app.backtest_file import zone_of
-from app.backtest_report import Backtest, Column, Picture
+from app.backtest.file import FIRST_YEAR, LARGEST, LAST_YEAR, holidays_in, refuse_surplus, zone_of
+from app.backtest.report import Backtest, Column, Picture
 from app.errors import InvalidInputError
-from app.imports.rows import Skipped, read_rows
+from app.imports.rows import Progress, Skipped, no_progress, read_rows
+from forecasts.errors import SeriesError
 from forecasts.local_days import local_dates
-from forecasts.session_backtest import SIMILAR, session_scores
+from forecasts.session_backtest import SIMILAR, Place, session_scores
 
 Known = TypeVar("Known", datetime, float)
 NEEDED = ("arrival", "departure", "energy_kwh")
 LEAST_KWH = 0.3  # who takes less was not charging
+MOST_KW = 1000.0  # as mean over a stay: what the largest chargers of lorries deliver
+LONGEST_STAY = timedelta(days=366)
 USUAL_KW = 7.4  # where a file does not say what car and EVSE can do
 KNOWN_DAYS = 21
 TOTALS_ONLY = (
@@ -41,29 +44,44 @@ COLUMNS = (
 
 
 def backtest_sessions_file(
-    file: Path, time_zone: str | None, first_day: datetime | None = None, end_day: datetime | None = None
+    file: Path,
+    time_zone: str | None,
+    first_day: datetime | None = None,
+    end_day: datetime | None = None,
+    country: str | None = None,
+    subdivision: str | None = None,
+    progress: Progress = no_progress,
 ) -> Backtest:
     """Raises `InvalidInputError` for a file that cannot be meant, and where no session is left to score."""
     sessions, short = read_sessions(file, time_zone)
-    zone = time_zone or "UTC"
-    dates = local_dates(pd.DatetimeIndex(sessions["arrival"]), zone)
+    place = Place(time_zone or "UTC", country, subdivision)
+    dates = local_dates(pd.DatetimeIndex(sessions["arrival"]), place.time_zone)
     begin, last = dates.min().item(), dates.max().item()
     start = begin + timedelta(days=min(KNOWN_DAYS, (last - begin).days // 2)) if first_day is None else first_day.date()
     end = last + timedelta(days=1) if end_day is None else end_day.date()
+    start, end = max(start, begin), min(end, last + timedelta(days=1))
     days = [start + timedelta(days=n) for n in range((end - start).days)]
-    table = session_scores(sessions, time_zone=zone, days=days)
+    try:
+        table = session_scores(sessions, place=place, days=days, progress=progress)
+    except SeriesError as error:
+        raise InvalidInputError(error.field, error.message) from error
     if table.empty:
         raise InvalidInputError("from", f"leaves no session to score: the file reaches from {begin} to {last}")
-    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    rows = rows_of(table)
     return Backtest(
         "sessions",
         f"Sessions of {file.name}",
-        _about(file, zone, sessions, short, days),
+        _about(file, place, sessions, short, days),
         COLUMNS,
         rows,
-        (_picture(rows),),
+        (picture_of(rows),),
         (TOTALS_ONLY,),
     )
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of `session_scores`, for a report."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def read_sessions(file: Path, time_zone: str | None) -> tuple[pd.DataFrame, int]:
@@ -74,10 +92,12 @@ def read_sessions(file: Path, time_zone: str | None) -> tuple[pd.DataFrame, int]
     """
     zone, skipped = zone_of(time_zone), Skipped()
     rows, seen, short = [], dict[str, str](), 0
-    for place, row in read_rows(file, skipped):
+    for line, row in read_rows(file, skipped):
+        place = f"{file.name}, {line}"
+        refuse_surplus(row, place)
         missing = [name for name in NEEDED if name not in row]
         if missing:
-            raise InvalidInputError("file", f"has no column {missing[0]!r}, only {sorted(map(str, row))}")
+            raise InvalidInputError("file", f"{place}: has no column {missing[0]!r}, only {sorted(map(str, row))}")
         if (number := _text(row, "session_id")) is not None:
             if number in seen:
                 raise InvalidInputError(f"{place}: session_id", f"{number!r} was there before, in {seen[number]}")
@@ -86,6 +106,13 @@ def read_sessions(file: Path, time_zone: str | None) -> tuple[pd.DataFrame, int]
         energy_kwh = _required(_number(row, "energy_kwh", place), "energy_kwh", place)
         if departure <= arrival:
             raise InvalidInputError(f"{place}: departure", f"{departure.isoformat()} is not after the arrival")
+        if departure - arrival > LONGEST_STAY:
+            days = (departure - arrival).days
+            raise InvalidInputError(f"{place}: departure", f"{departure.isoformat()} is {days} days after the arrival")
+        if energy_kwh > MOST_KW * ((departure - arrival) / timedelta(hours=1)):
+            raise InvalidInputError(
+                f"{place}: energy_kwh", f"{energy_kwh:g} is more than {MOST_KW:g} kW throughout: is it Wh?"
+            )
         if energy_kwh < LEAST_KWH:
             short += 1
             continue
@@ -123,12 +150,19 @@ def _moment(row: Mapping[str, object], name: str, zone: ZoneInfo | None, place: 
             moment = datetime.fromisoformat(text)
         except ValueError as error:
             raise InvalidInputError(f"{place}: {name}", f"{raw!r} is no ISO 8601 time") from error
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise InvalidInputError(f"{place}: {name}", f"{str(raw)!r} is not within the years {FIRST_YEAR} to {LAST_YEAR}")
     if moment.tzinfo is None:
         if zone is None:
             raise InvalidInputError(
                 f"{place}: {name}", f"{str(raw)!r} has no offset: say which clock it is with --timezone"
             )
-        moment = moment.replace(tzinfo=zone)
+        first, second = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        if first > second:  # skipped in spring
+            raise InvalidInputError(
+                f"{place}: {name}", f"{str(raw)!r} does not exist in {zone}: the clock was put forward"
+            )
+        return first
     return moment.astimezone(UTC)
 
 
@@ -140,8 +174,8 @@ def _number(row: Mapping[str, object], name: str, place: str) -> float | None:
         number = float(text)
     except ValueError as error:
         raise InvalidInputError(f"{place}: {name}", f"{row[name]!r} is not a number") from error
-    if not isfinite(number) or number < 0:
-        raise InvalidInputError(f"{place}: {name}", f"{row[name]!r} is not a number of at least 0")
+    if not isfinite(number) or not 0 <= number <= LARGEST:
+        raise InvalidInputError(f"{place}: {name}", f"{row[name]!r} is not a number of at least 0 that can be meant")
     return number
 
 
@@ -158,11 +192,12 @@ def _required(value: Known | None, name: str, place: str) -> Known:
 
 
 def _about(
-    file: Path, zone: str, sessions: pd.DataFrame, short: int, days: list[date]
+    file: Path, place: Place, sessions: pd.DataFrame, short: int, days: list[date]
 ) -> dict[str, str | int | float | None]:
     return {
         "file": file.name,
-        "time zone": zone,
+        "time zone": place.time_zone,
+        "holidays": holidays_in(place.country, place.subdivision),
         "sessions": len(sessions),
         f"left out, below {LEAST_KWH} kWh": short,
         "drivers known": int(sessions["user_id"].nunique()),
@@ -171,11 +206,12 @@ def _about(
     }
 
 
-def _picture(rows: list[dict[str, object]]) -> Picture:
+def picture_of(rows: Sequence[Mapping[str, Any]], about: str = "") -> Picture:
+    """How much less the belief misses, the longer a car is there."""
     own = [row for row in rows if row["model"] == SIMILAR]
     hours = [row["hour"] for row in own]
     return Picture(
-        "How the belief sharpens while a car stays",
+        f"{about}how the belief sharpens while a car stays" if about else "How the belief sharpens while a car stays",
         [
             {"x": hours, "y": [row["stay_pinball_h"] for row in own], "name": "stay, h", "mode": "lines+markers"},
             {

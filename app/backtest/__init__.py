@@ -1,0 +1,1 @@
+"""Forecasts on what has been: every model, every horizon, issued with what was known then."""
