@@ -66,6 +66,7 @@ def a_short_night(stations: Sequence[str] = ("cs01", "cs02", "cs03", "cs04")) ->
     document["circuits"][0]["max_current_a"] = 32
     document["connection"]["max_import_kw"] = 42
     document["base_load"]["max_kw"] = 29
+    document["session_defaults"]["wishes_bind"] = True  # nobody has a history here that could be believed
     site = Site.model_validate(document)
     visits = []
     for number, station in enumerate(stations):
