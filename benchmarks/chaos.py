@@ -2,7 +2,7 @@
 
     python benchmarks/chaos.py
 
-Two to three minutes on a machine that does nothing else: the fuse guard looks at every circuit every five simulated
+Two minutes on a machine that does nothing else: the fuse guard looks at every circuit every five simulated
 seconds of a whole day. The yardstick is one program over the day as it happened (app/demo/promises.py), in which no
 fault of a station hinders anybody: whoever knew of it could have told the station in time.
 """
