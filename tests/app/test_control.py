@@ -143,15 +143,15 @@ async def test_the_room_of_a_car_that_is_full_goes_to_others_before_the_next_slo
 
 async def test_a_full_car_that_every_plan_offers_a_little_makes_one_plan_a_stay(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world:
-        for _ in range(3):
+        for pause in range(3):
             world.events.publish(StatusChanged("cs01", 1, "SuspendedEV", START))
             world.events.publish(StatusChanged("cs01", 1, "Charging", START))
-            await world.after(4 * MINUTE)
+            await world.after(4 * (pause + 1) * MINUTE)
         planned = list(world.asked.planned)
         world.events.publish(TransactionStopped("cs01", 1, 1, START, live=False))
         world.events.publish(StatusChanged("cs01", 1, "SuspendedEV", START))
 
-        await world.after(4 * MINUTE)
+        await world.after(16 * MINUTE)
 
         assert len(planned) == 1
         assert len(world.asked.planned) == 2
