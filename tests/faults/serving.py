@@ -42,7 +42,9 @@ def run_command(arguments: list[str], environment: Mapping[str, str], log: str) 
     os.dup2(file, 2)
     for name in [name for name in os.environ if name.startswith("SMARTCHARGE_")]:
         del os.environ[name]
-    os.environ.update(environment)
+    os.environ.update(
+        {"SMARTCHARGE_SOLVE_WORKERS": "thread"} | environment
+    )  # a daemon may have no processes of its own
     main(arguments)
 
 

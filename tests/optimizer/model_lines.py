@@ -136,7 +136,7 @@ app/test_problem_json.py::test_writes_violations_with_their_place
 
 what was assumed; the file of a problem that used up its time limit
 test_solve.py::test_a_missing_high_base_load_is_replaced_and_named
-app/test_solving.py::test_a_problem_that_uses_up_its_time_limit_is_kept_and_the_warning_names_the_file
+app/planning/test_solving.py::test_a_problem_that_uses_up_its_time_limit_is_kept_and_the_warning_names_the_file
 
 `timing_ms`
 test_optimise.py::test_charges_in_the_cheapest_slot_and_says_what_it_saves
@@ -146,7 +146,7 @@ app/api/test_optimize.py::test_without_being_asked_there_are_no_reasons
 
 Left out: the first two. Other names are refused.
 test_optimise.py::test_charges_in_the_cheapest_slot_and_says_what_it_saves
-app/test_solving.py::test_a_baseline_that_nobody_knows_is_refused_by_name
+app/planning/test_solving.py::test_a_baseline_that_nobody_knows_is_refused_by_name
 app/api/test_optimize.py::test_baselines_are_those_that_were_asked_for
 
 full power on arrival | ignored, and what they break is listed
@@ -166,19 +166,19 @@ who has least time to spare goes first
 test_baseline.py::test_least_laxity_first_serves_who_can_wait_least
 
 the best plan, had it been certain that base load and PV come as expected
-app/test_solving.py::test_perfect_foresight_serves_what_a_plan_that_keeps_room_for_doubt_cannot
-app/test_solving.py::test_without_any_doubt_perfect_foresight_is_the_plan_itself
+app/planning/test_solving.py::test_perfect_foresight_serves_what_a_plan_that_keeps_room_for_doubt_cannot
+app/planning/test_solving.py::test_without_any_doubt_perfect_foresight_is_the_plan_itself
 
 beside beliefs and probabilities below 1 it is refused
-app/test_solving.py::test_who_may_or_may_not_come_leaves_no_perfect_foresight
+app/planning/test_solving.py::test_who_may_or_may_not_come_leaves_no_perfect_foresight
 app/api/test_optimize.py::test_foresight_of_who_may_not_come_is_refused
 
 The command prints words; with `--json` the whole answer
-app/test_cli_plan.py::test_reasons_are_words
-app/test_cli_plan.py::test_reasons_are_json_where_that_is_asked_for
+app/cli/test_plan.py::test_reasons_are_words
+app/cli/test_plan.py::test_reasons_are_json_where_that_is_asked_for
 
 every slot in which somebody is there
-app/test_explained.py::test_each_evse_and_slot_has_its_binding_rules_by_name_with_shadow_prices
+app/planning/test_explained.py::test_each_evse_and_slot_has_its_binding_rules_by_name_with_shadow_prices
 
 of the site's next kWh, demand charge and import limit included
 test_explain.py::test_a_demand_charge_spreads_its_price_over_the_hours_that_make_the_peak
@@ -194,7 +194,7 @@ who else would have the room
 test_explain.py::test_complementary_slackness_a_price_only_where_a_limit_holds
 
 where the energy of a slot that charges would go
-app/test_explained.py::test_each_slot_that_charges_names_the_slot_that_is_next_best
+app/planning/test_explained.py::test_each_slot_that_charges_names_the_slot_that_is_next_best
 
 the same as a sentence
 test_explain.py::test_says_in_words_why_it_charges_or_does_not
@@ -207,19 +207,19 @@ test_explain.py::test_the_next_best_slot_is_the_cheapest_that_is_not_used
 test_explain.py::test_a_full_circuit_is_not_the_next_best_slot
 
 limits of the whole site that cost money
-app/test_explained.py::test_of_many_binding_limits_the_dearest_are_shown
+app/planning/test_explained.py::test_of_many_binding_limits_the_dearest_are_shown
 
 wishes that were not met, the largest first
-app/test_explained.py::test_a_wish_that_is_not_met_comes_with_the_cheapest_remedy_that_was_verified
+app/planning/test_explained.py::test_a_wish_that_is_not_met_comes_with_the_cheapest_remedy_that_was_verified
 
 `unmet[].cheapest`, more in `others`
-app/test_explained.py::test_a_wish_that_is_not_met_comes_with_the_cheapest_remedy_that_was_verified
+app/planning/test_explained.py::test_a_wish_that_is_not_met_comes_with_the_cheapest_remedy_that_was_verified
 
 false: many go short, and nothing was sought for this one
-app/test_explained.py::test_beyond_the_wishes_that_are_looked_into_it_is_said_that_nothing_was_sought
+app/planning/test_explained.py::test_beyond_the_wishes_that_are_looked_into_it_is_said_that_nothing_was_sought
 
 how many are not shown
-app/test_explained.py::test_a_large_site_answers_with_those_who_go_short_first_and_counts_the_rest
+app/planning/test_explained.py::test_a_large_site_answers_with_those_who_go_short_first_and_counts_the_rest
 
 divided by the slot's hours, so that they are prices of a kWh
 test_explain.py::test_a_half_hour_costs_what_an_hour_costs
@@ -230,9 +230,9 @@ test_explain.py::test_half_an_hour_later_is_what_half_an_hour_of_energy_takes
 test_explain.py::test_names_the_circuit_that_needs_more_power_and_how_much
 
 Without it at most 4,000 slots are explained
-app/test_explained.py::test_the_documentation_knows_every_key_and_bound
-app/test_explained.py::test_on_a_very_large_site_remedies_are_sought_for_those_who_are_named
-app/test_explained.py::test_a_schedule_without_reasons_is_still_a_schedule_and_says_why
+app/planning/test_explained.py::test_the_documentation_knows_every_key_and_bound
+app/planning/test_explained.py::test_on_a_very_large_site_remedies_are_sought_for_those_who_are_named
+app/planning/test_explained.py::test_a_schedule_without_reasons_is_still_a_schedule_and_says_why
 
 each segment is at the lowest power that the plan has in it
 test_compress.py::test_never_more_periods_than_asked_and_every_rule_is_kept
@@ -241,7 +241,7 @@ test_compress.py::test_without_a_solver_every_segment_is_at_its_lowest_planned_p
 What is lost against the plan, in kWh and in money
 test_compress.py::test_with_as_many_periods_as_the_plan_has_nothing_is_lost
 test_compress.py::test_no_compression_undercuts_the_bound_of_the_program_over_slots
-app/test_few_periods.py::test_what_is_lost_is_kept_with_the_plan_and_said_where_it_is_much
+app/planning/test_few_periods.py::test_what_is_lost_is_kept_with_the_plan_and_said_where_it_is_much
 
 the common current of all who still need energy rises
 test_baseline.py::test_equal_share_gives_everybody_the_same_current
@@ -258,12 +258,12 @@ test_fallback.py::test_where_even_equal_share_is_refused_nobody_charges
 
 Each holds the newest 20, readable by the owner
 test_model_lines.py::test_the_document_knows_the_numbers_of_the_code
-app/test_timed_out.py::test_the_newest_are_kept_and_what_others_wrote_stays
-app/test_timed_out.py::test_only_the_owner_may_read_it
-app/test_timed_out.py::test_what_was_asked_in_passing_never_pushes_out_what_a_site_met
+app/planning/test_timed_out.py::test_the_newest_are_kept_and_what_others_wrote_stays
+app/planning/test_timed_out.py::test_only_the_owner_may_read_it
+app/planning/test_timed_out.py::test_what_was_asked_in_passing_never_pushes_out_what_a_site_met
 
 solves it again
-app/test_cli_plan.py::test_a_problem_from_standard_input_that_took_too_long_is_kept_and_solved_again
+app/cli/test_plan.py::test_a_problem_from_standard_input_that_took_too_long_is_kept_and_solved_again
 """
 
 LINES = read(ANSWERS) + read(RULES) + read(MATHEMATICS)
