@@ -42,9 +42,8 @@ def run_command(arguments: list[str], environment: Mapping[str, str], log: str) 
     os.dup2(file, 2)
     for name in [name for name in os.environ if name.startswith("SMARTCHARGE_")]:
         del os.environ[name]
-    os.environ.update(
-        {"SMARTCHARGE_SOLVE_WORKERS": "thread"} | environment
-    )  # a daemon may have no processes of its own
+    os.environ["SMARTCHARGE_SOLVE_WORKERS"] = "thread"  # a daemon may have no processes of its own
+    os.environ.update(environment)
     main(arguments)
 
 
