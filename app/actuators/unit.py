@@ -127,6 +127,8 @@ class Unit:
             return self._is_long_enough(wish, now) and (is_new or not waits)
         if self.state != "verified":
             return since >= TOLD_AGAIN_AFTER and self._is_long_enough(wish, now)
+        if (command.power_kw or 0.0) > 0 and command.valid_until - wish.until > timedelta(seconds=1):
+            return self._is_long_enough(wish, now)  # it would hold on where a newer plan gave the fuse to others
         is_half_over = since >= (command.valid_until - command.at) / 2
         return is_half_over and wish.until - command.valid_until > timedelta(seconds=1)
 

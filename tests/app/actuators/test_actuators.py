@@ -480,3 +480,63 @@ async def test_a_clock_that_is_set_leaves_the_device_commanded_and_what_it_may_h
 
         assert counted_kw == pytest.approx(5.0)
         assert world.unit.state == "verified"
+
+
+async def test_a_battery_that_made_room_does_not_take_it_back_while_evses_are_being_sent_the_plan() -> None:
+    async with a_world() as world:
+        await world.plan(8.0, 8.0)
+        problem = world.problem(2)
+        schedule = a_schedule(problem, {"store": (1.0, 1.0)}, (0.0, 0.0))
+        await world.actuators.make_room(world.site, "next", problem, schedule)
+        await world.pass_time(seconds=40)  # a station is slow to answer
+        meanwhile_kw = world.device.power_kw
+        world.actuators.let_go(world.site.id, "next")  # it was not sent after all
+        await world.pass_time(seconds=40)
+
+        assert meanwhile_kw == pytest.approx(1.0)
+        assert world.device.power_kw == pytest.approx(8.0)
+
+
+async def test_a_battery_that_the_coming_plan_does_not_have_charges_no_more_until_that_is_in_force() -> None:
+    async with a_world() as world:
+        await world.plan(2.0, 2.0)
+        problem = world.problem(2)
+        await world.actuators.make_room(world.site, "next", problem, a_schedule(problem, {}, (0.0, 0.0)))
+        await world.pass_time(seconds=40)
+
+        assert world.device.power_kw == 0.0
+
+
+async def test_a_command_that_would_outlast_what_a_new_plan_has_is_cut_short_at_once() -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0)
+        await world.pass_time(minutes=14)
+        await world.plan(5.0, 0.0)
+        await world.line.cut()
+        await world.pass_time(minutes=1)
+
+        assert world.device.power_kw is None
+
+
+async def test_a_device_that_answers_with_garbage_is_one_that_was_not_reached() -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0)
+        world.device.set_point(124, 16, 0x0200)  # WChaMax_SF: ten to the power of 512
+        await world.pass_time(seconds=30)
+        fleet = await world.fleet()
+
+        assert not fleet.batteries
+        assert "scale factor" in " ".join(fleet.warnings)
+
+
+async def test_a_site_that_another_service_has_put_into_shadow_is_sent_nothing_more() -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0)
+        world.site = world.site.model_copy(update={"mode": "shadow"})
+        await world.store.save_site(world.site)  # by another service: no event is heard here
+        await world.fleet()
+        await world.pass_time(seconds=1)
+        written = len(world.device.writes)
+        await world.pass_time(minutes=4)
+
+        assert len(world.device.writes) == written
