@@ -137,7 +137,8 @@ def _drawn_kw(units: Iterable[Unit], now: datetime) -> float:
         if unit.shown.power_kw is not None:
             total_kw += unit.shown.power_kw
         elif unit.shown.setpoint_kw is not None:
-            may_be_full = (unit.soc_now(now) or 1.0) > NEARLY_FULL
+            soc = unit.soc_now(now)
+            may_be_full = soc is None or soc > NEARLY_FULL
             total_kw += min(unit.shown.setpoint_kw, 0.0) if may_be_full else unit.shown.setpoint_kw
     return total_kw
 

@@ -98,7 +98,7 @@ class Post:
         if look is not None and look.state != "watching" and look.at >= plan.made_at:
             self._held_back = (plan.plan_id, "the fuse guard holds EVSEs below their plans")
         for limit in self._around.limits(self.site.id, now):
-            if limit.received_at > plan.made_at:
+            if limit.received_at > plan.known_at:
                 self._held_back = (plan.plan_id, f"a grid limit of {limit.max_kw:g} kW came after the plan")
         if self._held_back is not None and self._held_back[0] == plan.plan_id:
             return replace(wish, power_kw=0.0, reason=self._held_back[1])

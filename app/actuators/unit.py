@@ -127,10 +127,10 @@ class Unit:
             waits = _is_more(wish.power_kw, command.power_kw) and since < RAISED_AGAIN_AFTER
             is_new = wish.plan_id != self.last[1].plan_id
             return self._is_long_enough(wish, now) and (is_new or not waits)
-        if self.state != "verified":
-            return since >= TOLD_AGAIN_AFTER and self._is_long_enough(wish, now)
-        if (command.power_kw or 0.0) > 0 and command.valid_until - wish.until > timedelta(seconds=1):
-            return self._is_long_enough(wish, now)  # it would hold on where a newer plan gave the fuse to others
+        # It would hold on, should the link be lost, where a newer plan gave the fuse to others.
+        outlasts = (command.power_kw or 0.0) > 0 and command.valid_until - wish.until > timedelta(seconds=1)
+        if outlasts or self.state != "verified":
+            return (outlasts or since >= TOLD_AGAIN_AFTER) and self._is_long_enough(wish, now)
         is_half_over = since >= (command.valid_until - command.at) / 2
         return is_half_over and wish.until - command.valid_until > timedelta(seconds=1)
 

@@ -142,8 +142,6 @@ async def answering(body: str) -> AsyncIterator[str]:
 async def test_a_secret_that_cannot_be_read_is_no_reason_for_the_service_to_end(tmp_path: Any) -> None:
     (tmp_path / "ems").write_bytes(b"\xff\xfe")
     async with httpx.AsyncClient(trust_env=False) as client:
-        door = Access(
-            Settings(actuator_hosts=("ems.example",), actuator_secrets_dir=tmp_path), client, SystemClock()
-        )
+        door = Access(Settings(actuator_hosts=("ems.example",), actuator_secrets_dir=tmp_path), client, SystemClock())
         with pytest.raises(ActuatorError, match="the secret 'ems' cannot be read"):
             door.actuator(a_device(WEBHOOK))

@@ -313,6 +313,19 @@ async def test_a_grid_limit_that_the_plan_does_not_know_yet_stops_charging() -> 
         assert "grid limit of 4.2 kW" in (await world.commands())[-1].reason
 
 
+async def test_a_grid_limit_that_came_while_the_plan_was_made_stops_charging() -> None:
+    async with a_world() as world:
+        problem = world.problem(2)
+        await world.pass_time(seconds=5)
+        came = world.clock.now()
+        world.limits = [GridLimit("l", "depot", "dso", "1", "import", 4.2, came, None, came)]
+        await world.pass_time(seconds=5)
+        world.actuators.follow(world.site, "p", problem, a_schedule(problem, {"store": (5.0, 5.0)}, (0.0, 0.0)))
+        await world.pass_time(seconds=6)
+
+        assert world.device.power_kw == 0.0
+
+
 async def test_charging_keeps_to_what_evses_and_the_building_leave_of_the_connection() -> None:
     stations = [{"id": "cs01", "evses": [{"id": 1}]}]
     async with a_world(site={"charging_stations": stations}) as world:
@@ -454,7 +467,7 @@ async def test_a_service_that_ends_leaves_alone_what_another_one_commands() -> N
         assert world.device.power_kw == pytest.approx(5.0)
 
 
-@pytest.mark.parametrize(("soc_percent", "drawn_kw"), [(50, 5.0), (95, 0.0)])
+@pytest.mark.parametrize(("soc_percent", "drawn_kw"), [(0, 5.0), (50, 5.0), (95, 0.0)])
 async def test_a_battery_without_a_meter_is_believed_to_charge_unless_it_may_be_full(
     soc_percent: float, drawn_kw: float
 ) -> None:

@@ -180,7 +180,9 @@ async def test_a_device_that_counts_in_whole_percents_holds_what_it_was_told_wit
     assert most.setpoint_kw == pytest.approx(100.0)
 
 
-@pytest.mark.parametrize(("declined", "kind"), [("timer", RefusedError), ("rates", RefusedError), ("mode", ActuatorError)])
+@pytest.mark.parametrize(
+    ("declined", "kind"), [("timer", RefusedError), ("rates", RefusedError), ("mode", ActuatorError)]
+)
 async def test_what_declines_after_it_took_the_rates_may_hold_them(
     battery: tuple[SunSpecDevice, ModbusActuator], declined: str, kind: type[Exception]
 ) -> None:
