@@ -74,7 +74,8 @@ def fleet_of(site: Site, units: Mapping[str, Unit], now: datetime, end: datetime
         warnings.append(f"battery {document.id} is not planned: {why_not}")
         if unit is not None and site.mode == "optimised":
             charge_kw = unit.holding.most_charge_kw(unit.device, now, end)
-            reservations += _reserved(site, document, charge_kw)
+            shown_kw = None if unit.shown is None else unit.shown.power_kw  # that is taken off the building
+            reservations += _reserved(site, document, max(charge_kw, shown_kw or 0.0))
     warnings += _of_pv(site, units, now)
     return Fleet(
         tuple(batteries),

@@ -477,6 +477,18 @@ async def test_a_battery_without_a_meter_is_believed_to_charge_unless_it_may_be_
         assert (await world.fleet()).drawn_kw == pytest.approx(drawn_kw)
 
 
+async def test_a_battery_that_nobody_plans_is_reserved_with_what_its_own_meter_shows() -> None:
+    async with a_world() as world:
+        await world.plan(0.0, 0.0)
+        assert world.unit.shown is not None
+        world.unit.shown = replace(world.unit.shown, power_kw=6.9)
+        world.unit.soc = None
+        fleet = await world.fleet()
+
+        assert fleet.drawn_kw == pytest.approx(6.9)  # what is taken off the building
+        assert sum(fleet.reservations[0].current_a) * 0.23 == pytest.approx(6.9)
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 async def test_a_clock_that_is_set_leaves_the_device_commanded_and_what_it_may_hold_known(hours: int) -> None:
     async with a_world() as world:
