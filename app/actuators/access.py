@@ -51,7 +51,11 @@ class Access:
         return SocReader(source, self._client, None if secret is None else self._secret(secret))
 
     def _require_allowed(self, url: str) -> None:
-        self._require_allowed_host(urlsplit(url).hostname)
+        try:
+            host = urlsplit(url).hostname
+        except ValueError as error:
+            raise ActuatorError("its address is none") from error
+        self._require_allowed_host(host)
 
     def _require_allowed_host(self, host: str | None) -> None:
         if host is None or not is_allowed(host, self._settings.actuator_hosts):
@@ -62,8 +66,11 @@ class Access:
         if known is not None:
             return known.get_secret_value()
         folder = self._settings.actuator_secrets_dir
-        if folder is not None and (path := folder / name).is_file():
-            return path.read_text(encoding="utf-8").strip()
+        try:
+            if folder is not None and (path := folder / name).is_file():
+                return path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ActuatorError(f"the secret {name!r} cannot be read: {type(error).__name__}") from error
         raise ActuatorError(f"there is no secret {name!r} in the settings")
 
 

@@ -41,10 +41,13 @@ class Actuated:
         transactions: Mapping[str, Transaction],
     ) -> Sequence[Delivery]:
         """Raises as the dispatcher does: a plan that was overtaken commands no battery either."""
-        if not await self._actuators.make_room(site, plan_id, problem, schedule):
-            log.warning("plan not sent: a battery does not make room for it", site=site.id, plan=plan_id)
-            self._actuators.replan(site.id)
-            return ()
-        deliveries = await self._dispatcher.send(site, plan_id, problem, schedule, transactions)
-        self._actuators.follow(site, plan_id, problem, schedule)
-        return deliveries
+        try:
+            if not await self._actuators.make_room(site, plan_id, problem, schedule):
+                log.warning("plan not sent: a battery does not make room for it", site=site.id, plan=plan_id)
+                self._actuators.replan(site.id)
+                return ()
+            deliveries = await self._dispatcher.send(site, plan_id, problem, schedule, transactions)
+            self._actuators.follow(site, plan_id, problem, schedule)
+            return deliveries
+        finally:
+            self._actuators.let_go(site.id, plan_id)

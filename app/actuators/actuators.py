@@ -104,7 +104,9 @@ class Actuators:
 
     async def fleet(self, site: Site, end: datetime) -> Fleet:
         """What a plan of the site may count on until `end`, as its devices say now."""
-        now = self._clock.now()
+        now, post = self._clock.now(), self._posts.get(site.id)
+        if post is not None and post.site.mode != site.mode:  # another service was told, and this one heard nothing
+            self._changed.set()
         old = [  # who is not reached is tried all the time: no plan waits for it
             unit
             for unit in self.units(site.id)
@@ -124,7 +126,7 @@ class Actuators:
         post, now = self._posts.get(site.id), self._clock.now()
         if post is None or site.mode != "optimised":
             return True
-        plan = self._as_planned(site, plan_id, problem, schedule)
+        post.coming = plan = self._as_planned(site, plan_id, problem, schedule)
         lowering = []
         for unit in post.units.values():
             if unit.device.kind != "battery" or not plan.plans(unit.device.device_id, now):
@@ -141,8 +143,14 @@ class Actuators:
         post = self._posts.get(site.id)
         if post is None or site.mode != "optimised":
             return
-        post.plan = self._as_planned(site, plan_id, problem, schedule)
+        post.plan, post.coming = self._as_planned(site, plan_id, problem, schedule), None
         self._wake(site.id)
+
+    def let_go(self, site_id: str, plan_id: str) -> None:
+        """A plan that room was made for is not on its way any more."""
+        post = self._posts.get(site_id)
+        if post is not None and post.coming is not None and post.coming.plan_id == plan_id:
+            post.coming = None
 
     def _as_planned(self, site: Site, plan_id: str, problem: Problem, schedule: Schedule) -> SetPoints:
         return set_points(site, plan_id, self._clock.now(), problem, schedule)

@@ -74,7 +74,8 @@ def fleet_of(site: Site, units: Mapping[str, Unit], now: datetime, end: datetime
         warnings.append(f"battery {document.id} is not planned: {why_not}")
         if unit is not None and site.mode == "optimised":
             charge_kw = unit.holding.most_charge_kw(unit.device, now, end)
-            reservations += _reserved(site, document, charge_kw)
+            shown_kw = None if unit.shown is None else unit.shown.power_kw  # that is taken off the building
+            reservations += _reserved(site, document, max(charge_kw, shown_kw or 0.0))
     warnings += _of_pv(site, units, now)
     return Fleet(
         tuple(batteries),
@@ -137,7 +138,8 @@ def _drawn_kw(units: Iterable[Unit], now: datetime) -> float:
         if unit.shown.power_kw is not None:
             total_kw += unit.shown.power_kw
         elif unit.shown.setpoint_kw is not None:
-            may_be_full = (unit.soc_now(now) or 1.0) > NEARLY_FULL
+            soc = unit.soc_now(now)
+            may_be_full = soc is None or soc > NEARLY_FULL
             total_kw += min(unit.shown.setpoint_kw, 0.0) if may_be_full else unit.shown.setpoint_kw
     return total_kw
 

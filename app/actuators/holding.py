@@ -77,13 +77,14 @@ def restored(commands: Sequence[ActuatorCommand], now: datetime) -> Holding:
 
     What came before one that was verified is over. A device that nobody ever commanded is not known.
     """
-    told = []
+    told, looked_at = [], []
     for command in commands:
+        looked_at.append(command)  # one that was refused may have had its timer taken
         if command.state != "refused":
             told.append(command)
         if command.state == "verified":
             break
-    until = max((command.valid_until for command in told), default=now)
+    until = max((command.valid_until for command in looked_at), default=now)
     candidates = tuple(Held(command.power_kw, until) for command in told) if now < until else ()
     return Holding(candidates, is_known=bool(told))
 

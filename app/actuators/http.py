@@ -1,5 +1,7 @@
 """A device behind a webhook: commands are signed POSTs with an idempotency key, its state is a signed GET."""
 
+import asyncio
+
 import httpx
 
 from app.actuators.actuator import ActuatorError, Command, Kind, RefusedError, Shown
@@ -49,14 +51,17 @@ class HttpActuator:
         headers = headers | sign(self._secret, body, self._clock.now())
         said = b""
         try:
-            async with self._client.stream(
-                method,
-                url,
-                content=body or None,
-                headers=headers,
-                timeout=self._target.timeout_s,
-                follow_redirects=False,
-            ) as answer:
+            async with (
+                asyncio.timeout(self._target.timeout_s),  # httpx counts anew with each part of an answer
+                self._client.stream(
+                    method,
+                    url,
+                    content=body or None,
+                    headers=headers,
+                    timeout=self._target.timeout_s,
+                    follow_redirects=False,
+                ) as answer,
+            ):
                 if answer.is_client_error and method == "POST":
                     raise RefusedError(f"it answered {answer.status_code}")
                 if not answer.is_success:
@@ -65,6 +70,6 @@ class HttpActuator:
                     said += part
                     if len(said) > MOST_BYTES:
                         raise ActuatorError(f"it said more than {MOST_BYTES} bytes")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise ActuatorError(f"it was not reached: {type(error).__name__}") from error
         return said

@@ -8,6 +8,9 @@ from app.actuators.documents import ModbusTarget
 from app.actuators.sunspec import CONTROLS, POINTS, STORAGE, ControlsModel, StorageModel
 from app.meters.sunspec import BASES, END, MARKER, MOST_MODELS
 
+# Exceptions of the Modbus specification that are no refusal: still at it, and a gateway that heard nothing in time.
+UNDECIDED = {0x05, 0x0B}
+
 
 class ModbusActuator:
     """Keeps its connection; one that failed is opened anew by the next call."""
@@ -22,9 +25,17 @@ class ModbusActuator:
     async def command(self, command: Command) -> None:
         """Write it, and make sure that the device's own revert timer took the expiry."""
         model = await self._read()
-        for offset, registers in model.writes(command.power_kw, command.valid_s):
+        *before, last = model.writes(command.power_kw, command.valid_s)
+        for offset, registers in before:  # what declines these goes on with the power that it had
             await self._write(self._at[self._model] + offset, registers)
-        if command.power_kw is not None and not (await self._read()).keeps_timer(command.valid_s):
+        try:
+            await self._write(self._at[self._model] + last[0], last[1])
+            written = None if command.power_kw is None else await self._read()
+        except RefusedError as error:
+            if not before:
+                raise
+            raise ActuatorError(f"it took a part of it: {error}") from error  # the mode may have been on: it may hold
+        if written is not None and not written.keeps_timer(command.valid_s):
             release = model.writes(None, 0.0)
             for offset, registers in release:
                 await self._write(self._at[self._model] + offset, registers)
@@ -106,6 +117,8 @@ class ModbusActuator:
         except (ModbusException, OSError, TimeoutError) as error:
             await self.close()
             raise ActuatorError(f"it did not answer: {type(error).__name__}") from error
+        if answer.isError() and getattr(answer, "exception_code", None) in UNDECIDED:
+            raise ActuatorError(f"nobody knows what became of {what} at {address}: {answer}")
         if answer.isError():
             raise RefusedError(f"it declines {what} at {address}: {answer}")
         return answer

@@ -5,10 +5,14 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
+
 from app.actuators.actuator import ActuatorError, Command, Kind, Shown
 from app.actuators.documents import MqttTarget
 from app.actuators.state_json import MOST_BYTES, command_json, state_of
 from app.clock import Clock
+
+log = structlog.get_logger()
 
 KEEPALIVE_S = 15  # a broker that is gone is noticed within half as much again
 FRESH = timedelta(seconds=60)  # a state that came longer ago says nothing of now
@@ -26,6 +30,7 @@ class MqttActuator:
         self._names = (site_id, device_id, kind)
         self._client: Any = None  # aiomqtt is imported where it is used: an extra
         self._listening: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[None] | None = None
         self._news = asyncio.Condition()
         self._last: tuple[datetime, Shown | ActuatorError] | None = None
 
@@ -73,18 +78,17 @@ class MqttActuator:
             raise ActuatorError(f"the broker did not take it: {type(error).__name__}") from error
 
     async def _connect(self) -> None:
-        if self._listening is not None and not self._listening.done():
-            return
-        await self.close()
-        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._listening = asyncio.create_task(self._listen(ready), name="mqtt actuator")
-        await ready
+        if self._ready is None or self._listening is None or self._listening.done():
+            await self.close()
+            self._ready = asyncio.get_running_loop().create_future()
+            self._listening = asyncio.create_task(self._listen(self._ready), name="mqtt actuator")
+        await asyncio.shield(self._ready)  # who gives up waiting does not take it from the next
 
     async def _listen(self, ready: asyncio.Future[None]) -> None:
         try:
             import aiomqtt
         except ImportError:
-            ready.set_exception(ActuatorError("aiomqtt is not installed: pip install 'smartcharge[mqtt]'"))
+            _fail(ready, "aiomqtt is not installed: pip install 'smartcharge[mqtt]'")
             return
         target = self._target
         try:
@@ -102,10 +106,14 @@ class MqttActuator:
                 ready.set_result(None)
                 async for message in client.messages:
                     await self._hear(message.payload, is_retained=message.retain)
-        except aiomqtt.MqttError as error:
+        except Exception as error:  # a name that is none, TLS, a broker's nonsense: whoever waits must hear of it
             if not ready.done():
-                ready.set_exception(ActuatorError(f"the broker is not there: {type(error).__name__}"))
+                _fail(ready, f"the broker is not there: {type(error).__name__}")
+            elif not isinstance(error, aiomqtt.MqttError):
+                log.exception("mqtt actuator stopped listening")
         finally:
+            if not ready.done():
+                _fail(ready, "the connection was given up")
             self._last = None
             async with self._news:
                 self._news.notify_all()
@@ -125,3 +133,8 @@ class MqttActuator:
         self._last = (now, shown)
         async with self._news:
             self._news.notify_all()
+
+
+def _fail(ready: asyncio.Future[None], why: str) -> None:
+    ready.set_exception(ActuatorError(why))
+    ready.exception()  # seen, though whoever waited may have given up

@@ -36,6 +36,7 @@ class Post:
         self.site = site
         self.units = units
         self.plan: SetPoints | None = None
+        self.coming: SetPoints | None = None  # being sent to EVSEs: no battery takes back the room that it made
         self._around = around
         self._held_back: tuple[str, str] | None = None  # a plan, and why no battery charges while it is the newest
 
@@ -54,7 +55,14 @@ class Post:
             return Wish(None if planned_kw is None else _in_watts(planned_kw), until, "planned", plan.plan_id)
         planned_kw = _in_watts(min(max(planned_kw or 0.0, -device.max_discharge_kw), device.max_charge_kw))
         until = min(until, plan.falls_at(device.device_id, now))
-        wish = Wish(planned_kw, until, "planned", plan.plan_id)
+        reason = "planned"
+        if planned_kw > 0 and self.coming is not None:
+            coming_kw = self._coming_kw(self.coming, device.device_id, now)
+            if coming_kw < planned_kw:
+                planned_kw, reason = coming_kw, f"the plan {self.coming.plan_id} is being sent"
+            elif self.coming.plans(device.device_id, now):
+                until = min(until, self.coming.falls_at(device.device_id, now))
+        wish = Wish(planned_kw, until, reason, plan.plan_id)
         return wish if planned_kw <= 0 else self._clipped(unit, wish, plan, now)
 
     def wish_under(self, plan: SetPoints, unit: Unit, now: datetime) -> Wish | None:
@@ -64,6 +72,11 @@ class Post:
             return self.wish(unit, now)
         finally:
             self.plan = former
+
+    def _coming_kw(self, coming: SetPoints, device_id: str, now: datetime) -> float:
+        """The most that it may charge with under the plan that EVSEs are being sent; nothing where that has it not."""
+        planned_kw = coming.at(device_id, now) if coming.plans(device_id, now) else None
+        return _in_watts(max(planned_kw or 0.0, 0.0))
 
     def next_change(self, now: datetime) -> datetime | None:
         """When the plan has something else to say; None: it has no more to say."""
@@ -85,7 +98,7 @@ class Post:
         if look is not None and look.state != "watching" and look.at >= plan.made_at:
             self._held_back = (plan.plan_id, "the fuse guard holds EVSEs below their plans")
         for limit in self._around.limits(self.site.id, now):
-            if limit.received_at > plan.made_at:
+            if limit.received_at > plan.known_at:
                 self._held_back = (plan.plan_id, f"a grid limit of {limit.max_kw:g} kW came after the plan")
         if self._held_back is not None and self._held_back[0] == plan.plan_id:
             return replace(wish, power_kw=0.0, reason=self._held_back[1])

@@ -16,7 +16,10 @@ PowerSeries = tuple[float | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class SetPoints:
-    """What one plan says: by device kW per slot, as in `Command`. A device that is not there is not planned."""
+    """What one plan says: by device kW per slot, as in `Command`. A device that is not there is not planned.
+
+    `known_at` is the moment of what it was made from, `made_at` when it was sent: a solve lies between.
+    """
 
     plan_id: str
     made_at: datetime
@@ -25,6 +28,7 @@ class SetPoints:
     by_device: Mapping[str, PowerSeries]
     building_kw: tuple[float, ...]
     phase_share: tuple[float, float, float]
+    known_at: datetime
 
     @property
     def end(self) -> datetime:
@@ -85,4 +89,5 @@ def set_points(site: Site, plan_id: str, made_at: datetime, problem: Problem, sc
         by_device,
         tuple(problem.safe_base_load_kw),
         problem.base_load_phase_share,
+        known_at=min(problem.horizon.first_moment, made_at),
     )

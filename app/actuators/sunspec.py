@@ -33,6 +33,8 @@ Models = Mapping[int, Sequence[int]]
 
 _NO_INT16, _NO_UINT16 = 0x8000, 0xFFFF
 _LONGEST_S = 0xFFFE
+MOST_EXPONENT = 10
+FULL_PERCENT = 101.0  # rounding; what is more is no state of charge
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class StorageModel:
             into = _signed(self.registers[IN_W_RTE], self.registers[_IN_OUT_SF])
             share = 1.0 if into is None or not mode & 1 else into / 100
             setpoint_kw = share * most_kw
-        return Shown(setpoint_kw, soc=None if soc is None else min(soc / 100, 1.0))
+        return Shown(setpoint_kw, soc=None if soc is None or soc > FULL_PERCENT else min(soc / 100, 1.0))
 
     def keeps_timer(self, valid_s: float) -> bool:
         """Whether the revert timer took what was written: a device that has none would hold a command for ever."""
@@ -127,15 +129,23 @@ def _seconds(valid_s: float) -> int:
 
 def _rate(percent: float, exponent: int) -> int:
     """Rounded down: never more than was meant. A hair is left for floating point, far below any step."""
-    return floor(percent / 10.0 ** _as_int16(exponent) + 1e-6)
+    return floor(percent / _scale(exponent) + 1e-6)
 
 
 def _unsigned(value: int, exponent: int) -> float | None:
-    return None if value == _NO_UINT16 or exponent == _NO_INT16 else float(value * 10.0 ** _as_int16(exponent))
+    return None if value == _NO_UINT16 or exponent == _NO_INT16 else float(value * _scale(exponent))
 
 
 def _signed(value: int, exponent: int) -> float | None:
-    return None if _NO_INT16 in (value, exponent) else float(_as_int16(value) * 10.0 ** _as_int16(exponent))
+    return None if _NO_INT16 in (value, exponent) else float(_as_int16(value) * _scale(exponent))
+
+
+def _scale(exponent: int) -> float:
+    """Raises `ActuatorError` for what is no scale factor: SunSpec has them from -10 to 10."""
+    power = _as_int16(exponent)
+    if not -MOST_EXPONENT <= power <= MOST_EXPONENT:
+        raise ActuatorError(f"{power} is no scale factor")
+    return 10.0**power
 
 
 def _as_int16(register: int) -> int:

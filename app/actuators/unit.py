@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 import structlog
 
@@ -19,6 +19,8 @@ from app.db.store import Store
 from app.errors import AppError
 
 log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
 
 SAME_KW = 0.02  # a smaller difference is no reason for a command
 FOLLOWS_WITHIN = timedelta(seconds=5)  # what is read sooner speaks against nobody
@@ -125,8 +127,10 @@ class Unit:
             waits = _is_more(wish.power_kw, command.power_kw) and since < RAISED_AGAIN_AFTER
             is_new = wish.plan_id != self.last[1].plan_id
             return self._is_long_enough(wish, now) and (is_new or not waits)
-        if self.state != "verified":
-            return since >= TOLD_AGAIN_AFTER and self._is_long_enough(wish, now)
+        # It would hold on, should the link be lost, where a newer plan gave the fuse to others.
+        outlasts = (command.power_kw or 0.0) > 0 and command.valid_until - wish.until > timedelta(seconds=1)
+        if outlasts or self.state != "verified":
+            return (outlasts or since >= TOLD_AGAIN_AFTER) and self._is_long_enough(wish, now)
         is_half_over = since >= (command.valid_until - command.at) / 2
         return is_half_over and wish.until - command.valid_until > timedelta(seconds=1)
 
@@ -179,7 +183,7 @@ class Unit:
                     self._told_since = now
                 self.last, self.holding, self._tried_at = (command, wish), before.sent(command), now
                 try:
-                    await self._actuator.command(command)
+                    await self._asked(self._actuator.command(command))
                 except RefusedError as error:
                     self.last, self.holding = former, before.refused(command)
                     self._give_up("refused", str(error))
@@ -206,7 +210,7 @@ class Unit:
 
     async def _read(self) -> None:
         try:
-            shown = await self._actuator.shown()
+            shown = await self._asked(self._actuator.shown())
         except ActuatorError as error:
             self._not_reached(str(error))
             return
@@ -241,6 +245,16 @@ class Unit:
         else:
             self._become("sent", said)
 
+    async def _asked(self, answer: Awaitable[Answer]) -> Answer:
+        """Whatever goes wrong with one device is its own: no plan of its site may fail with it."""
+        try:
+            return await answer
+        except ActuatorError:
+            raise
+        except Exception as error:
+            log.exception("actuator failed", site=self.device.site_id, device=self.device.device_id)
+            raise ActuatorError(f"it was not understood: {type(error).__name__}") from error
+
     async def _is_overtaken(self, command: Command) -> bool:
         """Whether another service has told it something since."""
         device = self.device
@@ -257,7 +271,7 @@ class Unit:
                 self.soc = (shown.soc_at or now, shown.soc)
             return
         try:
-            self.soc = (now, await self._read_soc())
+            self.soc = (now, await self._asked(self._read_soc()))
         except ActuatorError as error:
             log.warning(
                 "state of charge not read", site=self.device.site_id, device=self.device.device_id, why=str(error)

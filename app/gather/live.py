@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from app.actuators.devices import is_planned
 from app.site import Site
 from optimizer.domain import Horizon, Reservation
 
@@ -44,6 +45,8 @@ def without_batteries(
     what they draw (charging positive); where there is none, or it is silent, `otherwise_kw` does.
     """
     if building_kw is None or any(meter.measures == "base_load" and meter.interval_s for meter in site.meters):
+        return building_kw
+    if not any(is_planned(battery) for battery in site.batteries):  # what it draws is base load, and nobody else's
         return building_kw
     meters = [meter.id for meter in site.meters if meter.measures == "battery"]
     is_known = bool(meters) and all(meter in latest and now - latest[meter][0] <= JUST_NOW for meter in meters)

@@ -27,6 +27,8 @@ class SunSpecDevice:
     registers: list[int]
     ignores: bool = False  # acknowledges what is written, and does nothing
     refuses: bool = False
+    refuses_at: int | None = None  # writes there, counted from `BASE`
+    refuses_with: int = FAILURE
     forgets_timer: bool = False
     writes: list[tuple[int, list[int]]] = field(default_factory=list)  # (address, registers), as they came
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -66,8 +68,8 @@ class SunSpecDevice:
             return struct.pack(">BB", function, 2 * count) + struct.pack(
                 f">{count}H", *self.registers[first : first + count]
             )
-        if self.refuses:
-            return bytes([function | 0x80, FAILURE])
+        if self.refuses or first == self.refuses_at:
+            return bytes([function | 0x80, self.refuses_with])
         values = list(struct.unpack(f">{count}H", pdu[6 : 6 + 2 * count]))
         self.writes.append((address, values))
         self.idle_s = 0.0

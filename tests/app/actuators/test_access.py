@@ -46,6 +46,7 @@ WEBHOOK = {"kind": "http", "url": "https://ems.example/battery", "secret": "ems"
             "does not name 169.254.169.254",
         ),
         (WEBHOOK | {"url": "http://10.0.0.7/b"}, "there is no secret 'ems' in the settings"),
+        (WEBHOOK | {"url": "http://[10.0.0.7/b"}, "its address is none"),
         ({"kind": "modbus", "host": "192.168.1.1"}, "does not name 192.168.1.1"),
         ({"kind": "mqtt", "host": "broker", "command_topic": "c", "state_topic": "s"}, "does not name broker"),
     ],
@@ -136,3 +137,11 @@ async def answering(body: str) -> AsyncIterator[str]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/soc"
+
+
+async def test_a_secret_that_cannot_be_read_is_no_reason_for_the_service_to_end(tmp_path: Any) -> None:
+    (tmp_path / "ems").write_bytes(b"\xff\xfe")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        door = Access(Settings(actuator_hosts=("ems.example",), actuator_secrets_dir=tmp_path), client, SystemClock())
+        with pytest.raises(ActuatorError, match="the secret 'ems' cannot be read"):
+            door.actuator(a_device(WEBHOOK))

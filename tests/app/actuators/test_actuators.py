@@ -313,6 +313,19 @@ async def test_a_grid_limit_that_the_plan_does_not_know_yet_stops_charging() -> 
         assert "grid limit of 4.2 kW" in (await world.commands())[-1].reason
 
 
+async def test_a_grid_limit_that_came_while_the_plan_was_made_stops_charging() -> None:
+    async with a_world() as world:
+        problem = world.problem(2)
+        await world.pass_time(seconds=5)
+        came = world.clock.now()
+        world.limits = [GridLimit("l", "depot", "dso", "1", "import", 4.2, came, None, came)]
+        await world.pass_time(seconds=5)
+        world.actuators.follow(world.site, "p", problem, a_schedule(problem, {"store": (5.0, 5.0)}, (0.0, 0.0)))
+        await world.pass_time(seconds=6)
+
+        assert world.device.power_kw == 0.0
+
+
 async def test_charging_keeps_to_what_evses_and_the_building_leave_of_the_connection() -> None:
     stations = [{"id": "cs01", "evses": [{"id": 1}]}]
     async with a_world(site={"charging_stations": stations}) as world:
@@ -454,7 +467,7 @@ async def test_a_service_that_ends_leaves_alone_what_another_one_commands() -> N
         assert world.device.power_kw == pytest.approx(5.0)
 
 
-@pytest.mark.parametrize(("soc_percent", "drawn_kw"), [(50, 5.0), (95, 0.0)])
+@pytest.mark.parametrize(("soc_percent", "drawn_kw"), [(0, 5.0), (50, 5.0), (95, 0.0)])
 async def test_a_battery_without_a_meter_is_believed_to_charge_unless_it_may_be_full(
     soc_percent: float, drawn_kw: float
 ) -> None:
@@ -462,6 +475,18 @@ async def test_a_battery_without_a_meter_is_believed_to_charge_unless_it_may_be_
         await world.plan(5.0, 5.0)
 
         assert (await world.fleet()).drawn_kw == pytest.approx(drawn_kw)
+
+
+async def test_a_battery_that_nobody_plans_is_reserved_with_what_its_own_meter_shows() -> None:
+    async with a_world() as world:
+        await world.plan(0.0, 0.0)
+        assert world.unit.shown is not None
+        world.unit.shown = replace(world.unit.shown, power_kw=6.9)
+        world.unit.soc = None
+        fleet = await world.fleet()
+
+        assert fleet.drawn_kw == pytest.approx(6.9)  # what is taken off the building
+        assert sum(fleet.reservations[0].current_a) * 0.23 == pytest.approx(6.9)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -480,3 +505,63 @@ async def test_a_clock_that_is_set_leaves_the_device_commanded_and_what_it_may_h
 
         assert counted_kw == pytest.approx(5.0)
         assert world.unit.state == "verified"
+
+
+async def test_a_battery_that_made_room_does_not_take_it_back_while_evses_are_being_sent_the_plan() -> None:
+    async with a_world() as world:
+        await world.plan(8.0, 8.0)
+        problem = world.problem(2)
+        schedule = a_schedule(problem, {"store": (1.0, 1.0)}, (0.0, 0.0))
+        await world.actuators.make_room(world.site, "next", problem, schedule)
+        await world.pass_time(seconds=40)  # a station is slow to answer
+        meanwhile_kw = world.device.power_kw
+        world.actuators.let_go(world.site.id, "next")  # it was not sent after all
+        await world.pass_time(seconds=40)
+
+        assert meanwhile_kw == pytest.approx(1.0)
+        assert world.device.power_kw == pytest.approx(8.0)
+
+
+async def test_a_battery_that_the_coming_plan_does_not_have_charges_no_more_until_that_is_in_force() -> None:
+    async with a_world() as world:
+        await world.plan(2.0, 2.0)
+        problem = world.problem(2)
+        await world.actuators.make_room(world.site, "next", problem, a_schedule(problem, {}, (0.0, 0.0)))
+        await world.pass_time(seconds=40)
+
+        assert world.device.power_kw == 0.0
+
+
+async def test_a_command_that_would_outlast_what_a_new_plan_has_is_cut_short_at_once() -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0)
+        await world.pass_time(minutes=14)
+        await world.plan(5.0, 0.0)
+        await world.line.cut()
+        await world.pass_time(minutes=1)
+
+        assert world.device.power_kw is None
+
+
+async def test_a_device_that_answers_with_garbage_is_one_that_was_not_reached() -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0)
+        world.device.set_point(124, 16, 0x0200)  # WChaMax_SF: ten to the power of 512
+        await world.pass_time(seconds=30)
+        fleet = await world.fleet()
+
+        assert not fleet.batteries
+        assert "scale factor" in " ".join(fleet.warnings)
+
+
+async def test_a_site_that_another_service_has_put_into_shadow_is_sent_nothing_more() -> None:
+    async with a_world() as world:
+        await world.plan(5.0, 5.0)
+        world.site = world.site.model_copy(update={"mode": "shadow"})
+        await world.store.save_site(world.site)  # by another service: no event is heard here
+        await world.fleet()
+        await world.pass_time(seconds=1)
+        written = len(world.device.writes)
+        await world.pass_time(minutes=4)
+
+        assert len(world.device.writes) == written

@@ -101,6 +101,7 @@ def a_row(power_kw: float | None, until: datetime, state: CommandState = "verifi
         ([a_row(3.0, NOW + MINUTE, "unknown"), a_row(4.0, NOW - SECOND)], 4.0),  # the new timer with the old power
         ([a_row(3.0, NOW + MINUTE, "sent"), a_row(9.0, NOW + MINUTE, "refused"), a_row(1.0, NOW)], 3.0),
         ([a_row(9.0, NOW + MINUTE, "refused")], 10.0),
+        ([a_row(9.0, NOW + MINUTE, "refused"), a_row(3.0, NOW)], 3.0),  # it may have taken the timer
     ],
 )
 def test_after_a_restart_it_counts_with_what_its_commands_leave_open(
@@ -111,7 +112,7 @@ def test_after_a_restart_it_counts_with_what_its_commands_leave_open(
 
 def set_points(*power_kw: float) -> SetPoints:
     building = (0.0,) * len(power_kw)
-    return SetPoints("p", NOW, NOW, 15 * MINUTE, {"battery/store": power_kw}, building, (1 / 3, 1 / 3, 1 / 3))
+    return SetPoints("p", NOW, NOW, 15 * MINUTE, {"battery/store": power_kw}, building, (1 / 3, 1 / 3, 1 / 3), NOW)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Commands to a webhook on a real socket: signed, done once, and what it cannot do to us."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 
 import httpx
@@ -27,8 +29,10 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield one
 
 
-def an_actuator(device: WebDevice, client: httpx.AsyncClient, *, secret: str = SECRET) -> HttpActuator:
-    target = HttpTarget(kind="http", url=device.url, secret="battery", timeout_s=2.0)
+def an_actuator(
+    device: WebDevice, client: httpx.AsyncClient, *, secret: str = SECRET, timeout_s: float = 2.0
+) -> HttpActuator:
+    target = HttpTarget(kind="http", url=device.url, secret="battery", timeout_s=timeout_s)
     return HttpActuator(target, client, CLOCK, secret, site_id="depot", device_id="battery/store", kind="battery")
 
 
@@ -119,3 +123,24 @@ async def test_no_reason_holds_the_address_or_the_secret(client: httpx.AsyncClie
     assert "not reached" in str(said.value)
     assert gone.url not in str(said.value)
     assert SECRET not in str(said.value)
+
+
+async def test_an_answer_that_drips_is_not_waited_for(client: httpx.AsyncClient) -> None:
+    hung_up = asyncio.Event()
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+        hung_up.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    device = WebDevice(port=server.sockets[0].getsockname()[1])
+    async with server, asyncio.timeout(20):
+        with pytest.raises(ActuatorError, match="not reached: TimeoutError"):
+            await an_actuator(device, client, timeout_s=0.5).shown()
+        await hung_up.wait()

@@ -178,3 +178,42 @@ async def test_a_device_that_counts_in_whole_percents_holds_what_it_was_told_wit
 
     assert coarse.setpoint_kw == pytest.approx(37.0)
     assert most.setpoint_kw == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize(
+    ("declined", "kind"), [("timer", RefusedError), ("rates", RefusedError), ("mode", ActuatorError)]
+)
+async def test_what_declines_after_it_took_the_rates_may_hold_them(
+    battery: tuple[SunSpecDevice, ModbusActuator], declined: str, kind: type[Exception]
+) -> None:
+    device, actuator = battery
+    await actuator.command(a_command(1.0))
+    device.refuses_at = device.at(124) + {"timer": 13, "rates": 10, "mode": 3}[declined]
+
+    with pytest.raises(ActuatorError) as said:
+        await actuator.command(a_command(8.0))
+
+    assert type(said.value) is kind
+    assert device.power_kw == pytest.approx(8.0 if declined == "mode" else 1.0)
+
+
+async def test_a_gateway_that_heard_nothing_in_time_is_no_refusal(
+    battery: tuple[SunSpecDevice, ModbusActuator],
+) -> None:
+    device, actuator = battery
+    device.refuses, device.refuses_with = True, 0x0B
+
+    with pytest.raises(ActuatorError) as said:
+        await actuator.command(a_command(5.0))
+
+    assert not isinstance(said.value, RefusedError)
+
+
+@pytest.mark.parametrize(("percent", "soc"), [(100.4, 1.0), (550.0, None)])
+async def test_a_state_of_charge_that_cannot_be_is_none_and_not_full(percent: float, soc: float | None) -> None:
+    async with served(a_battery(soc_percent=percent)) as line:
+        actuator = ModbusActuator(a_target(line.port), "battery")
+        shown = await actuator.shown()
+        await actuator.close()
+
+    assert shown.soc == soc

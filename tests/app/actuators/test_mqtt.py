@@ -122,3 +122,29 @@ async def test_a_broker_that_is_not_there_is_named() -> None:
 
     with pytest.raises(ActuatorError, match="the broker is not there"):
         await actuator.shown()
+
+
+async def test_a_host_that_is_no_name_is_an_error_and_nobody_waits_for_ever() -> None:
+    target = MqttTarget(kind="mqtt", host="a" * 70, command_topic=COMMANDS, state_topic=STATE, timeout_s=1)
+    actuator = MqttActuator(target, CLOCK, None, site_id="depot", device_id="battery/store", kind="battery")
+
+    async with asyncio.timeout(20):
+        for _ in range(2):
+            with pytest.raises(ActuatorError, match="the broker is not there"):
+                await actuator.shown()
+        await actuator.close()
+
+
+async def test_who_gives_up_waiting_for_a_broker_leaves_it_to_the_next() -> None:
+    async with broker() as port, a_device(port):
+        actuator = an_actuator(port)
+        impatient = asyncio.create_task(actuator.shown())
+        await asyncio.sleep(0)
+        impatient.cancel()
+        with suppress(asyncio.CancelledError):
+            await impatient
+        await actuator.command(a_command(2.0))
+        shown = await actuator.shown()
+        await actuator.close()
+
+    assert shown.setpoint_kw == 2.0

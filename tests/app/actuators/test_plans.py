@@ -160,10 +160,15 @@ async def test_a_building_behind_a_grid_meter_is_forecast_without_the_battery_th
 
 def test_what_a_grid_meter_shows_is_the_building_and_the_batteries() -> None:
     behind_grid = a_site(meters=[{"id": "grid", "measures": "grid", "interval_s": 2}])
+    nobody_commands = a_site(
+        batteries=[{"id": "store", "capacity_kwh": 20, "max_charge_kw": 10, "max_discharge_kw": 10}],
+        meters=[{"id": "grid", "measures": "grid", "interval_s": 2}, {"id": "bat", "measures": "battery"}],
+    )
     own_meter = a_site(meters=[{"id": "building", "measures": "base_load", "interval_s": 2}])
 
     assert without_batteries(behind_grid, 12.0, {}, NOW, otherwise_kw=5.0) == 7.0
     assert without_batteries(behind_grid, 12.0, {}, NOW, otherwise_kw=-5.0) == 17.0
+    assert without_batteries(nobody_commands, 12.0, {"bat": (NOW, 9.0)}, NOW, otherwise_kw=0.0) == 12.0
     assert without_batteries(own_meter, 12.0, {}, NOW, otherwise_kw=5.0) == 12.0
     assert without_batteries(behind_grid, None, {}, NOW, otherwise_kw=5.0) is None
 
