@@ -12,12 +12,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from pathlib import Path
 from typing import Any, Self, cast
 
-from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Table, event, exc, make_url
+from sqlalchemy import URL, Connection, Table, event, exc, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.clock import Clock
-from app.db.sqlite_driver import OneTripConnection, connect
+from app.db.sqlite_driver import OneTripConnection, WakingPool, connect
 from app.db.types import to_json
 from app.errors import AppError, ConflictError, InvalidInputError, StoreUnavailableError
 
@@ -142,7 +142,7 @@ def _engine(url: URL) -> AsyncEngine:
     engine = create_async_engine(
         url,
         json_serializer=to_json,
-        poolclass=AsyncAdaptedQueuePool,
+        poolclass=WakingPool,
         pool_size=1 if in_memory else CONNECTIONS,  # each connection to :memory: would be a database of its own
         max_overflow=0,
         pool_timeout=60.0,

@@ -5,12 +5,15 @@ Python's lock changes hands twice. aiosqlite makes one for the cursor, one for t
 to close it; the beginning of a transaction is another statement or two. Here all of that is one trip.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
 import aiosqlite
+from sqlalchemy import AsyncAdaptedQueuePool
+from sqlalchemy.pool.base import _ConnectionRecord
 
 ROWS_AT_ONCE = 1_000  # with the statement itself; the rest waits in the thread until somebody asks for it
 
@@ -23,6 +26,17 @@ def connect(database: str, **options: Any) -> "OneTripConnection":
     connection = OneTripConnection(partial(sqlite3.connect, database, **options), ROWS_AT_ONCE)
     connection._thread.daemon = True  # as SQLAlchemy does with aiosqlite's own
     return connection
+
+
+class WakingPool(AsyncAdaptedQueuePool):
+    """Who cannot connect, or is cancelled over it, leaves the place to the next who waits.
+
+    SQLAlchemy's own pool wakes nobody then: with no other connection out, all who wait do so for the whole time-out.
+    """
+
+    def _create_connection(self) -> _ConnectionRecord:
+        """Connected by who takes it, and handed back like any other if that fails."""
+        return _ConnectionRecord(self, connect=False)
 
 
 class OneTripConnection(aiosqlite.Connection):
@@ -56,10 +70,15 @@ class OneTripConnection(aiosqlite.Connection):
         await self._end(super().rollback)
 
     async def _end(self, end: Callable[[], Awaitable[None]]) -> None:
-        """Where no statement was executed nothing has begun."""
-        was_open, self._begin, self._is_open = self._is_open, None, False
-        if was_open:
+        """Where no statement was executed nothing has begun; where a COMMIT was refused nothing has ended."""
+        self._begin = None
+        if self._is_open:
             await end()
+            self._is_open = False
+
+    def stop(self) -> "asyncio.Future[Any] | None":
+        """A thread that was told to end already answers nobody: who waited for it would wait for ever."""
+        return super().stop() if self._running else None
 
     async def trip(self, work: Any, *arguments: Any) -> None:
         """Do `work` in the thread, in a transaction if one is to begin."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from app.clock import Clock, sleep_until
+from app.clock import Clock, SteppedClock, sleep_until
 from app.demo.physics import Outlet, outlets_of
 from app.demo.scenario import HISTORY_DAYS, Scenario, Visit
 from app.demo.service_client import ServiceClient
@@ -13,6 +13,7 @@ from app.demo.station import SimulatedStation
 
 HISTORY_MINUTES = 15
 PRICES_OF_TOMORROW = timedelta(hours=13)  # after local midnight: when the day-ahead auction is published
+TRY_AGAIN = timedelta(seconds=1)  # by which time passes while a station waits to connect again
 
 
 class SimulatedSite:
@@ -49,11 +50,19 @@ class SimulatedSite:
         await self._service.add_prices(self.scenario.prices[0])
 
     async def connect(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        """Start every station; returns once all have booted."""
+        """Start every station; returns once all have booted.
+
+        Stepped time stands still, but for a station that could not connect, or was not accepted: it waits by that clock
+        before it tries again.
+        """
         running = [tasks.create_task(station.run(self._ocpp_url)) for station in self.stations.values()]
-        with self._clock.hold():
-            for station in self.stations.values():
-                await station.booted.wait()
+        while isinstance(self._clock, SteppedClock):
+            await self._clock.settle()
+            if all(station.booted.is_set() for station in self.stations.values()):
+                break
+            await self._clock.run_until(self._clock.now() + TRY_AGAIN)
+        for station in self.stations.values():
+            await station.booted.wait()
         return running
 
     async def visit(self, visit: Visit) -> None:

@@ -279,4 +279,5 @@ def _limits_a(held: ChargingProfile | None, wiring: Wiring, below: Limit) -> lis
     if held is None:
         return [below.current_a]
     starts = (held.start + timedelta(seconds=period.start_s) for period in held.periods)
-    return [_planned(held, wiring, start, below).current_a for start in starts]
+    currents_a = [_planned(held, wiring, start, below).current_a for start in starts]
+    return currents_a if end_of(held) is None else [*currents_a, below.current_a]

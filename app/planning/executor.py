@@ -71,15 +71,17 @@ class RebuiltPool(Executor):
             self._alone.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def _try(self, work: Callable[[], T], answer: Future[T]) -> None:
-        with self._lock:
-            if self._is_shut:
-                raise RuntimeError("cannot schedule new futures after shutdown")
+        attempt = None
+        while attempt is None:
+            with self._lock:
+                if self._is_shut:
+                    raise RuntimeError("cannot schedule new futures after shutdown")
+                pool = self._pool
+            # Not under our lock: a pool that breaks keeps its own (from Python 3.12 on) while `_done` wants ours.
             try:
-                attempt = self._pool.submit(work)
+                attempt = pool.submit(work)
             except BrokenProcessPool:  # it died while nobody asked it for anything
-                self._pool = self._a_pool(self._workers)
-                attempt = self._pool.submit(work)
-            pool = self._pool
+                self._rebuild(pool)
         attempt.add_done_callback(partial(self._done, pool, work, answer))
 
     def _done(self, pool: ProcessPoolExecutor, work: Callable[[], T], answer: Future[T], attempt: Future[T]) -> None:

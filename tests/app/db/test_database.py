@@ -273,3 +273,36 @@ async def test_simulated_time_stands_still_during_a_query(database_url: str, clo
         await asyncio.gather(*tasks)
 
     assert woken_at == [NOON, NOON + timedelta(minutes=10)]
+
+
+async def test_who_waits_for_a_connection_is_not_forgotten_when_those_before_cannot_open_one(tmp_path: Path) -> None:
+    away = tmp_path / "away" / "smartcharge.db"
+    async with Database.open(f"sqlite:///{away}", SystemClock()) as database:
+        away.parent.rmdir()
+
+        async def ask() -> None:
+            async with database.read() as connection:
+                await connection.execute(text("SELECT 1"))
+
+        async with asyncio.timeout(30):  # the pool's own time-out is a minute
+            answers = await asyncio.gather(*(ask() for _ in range(12)), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [StoreUnavailableError] * 12
+
+
+async def test_who_waits_for_a_connection_is_not_forgotten_when_those_before_give_up(sqlite_file: Path) -> None:
+    async with Database.open(sqlite_url(sqlite_file), SystemClock()) as database:
+
+        async def ask() -> None:
+            async with database.read() as connection:
+                await connection.execute(text("SELECT 1"))
+
+        asking = [asyncio.create_task(ask()) for _ in range(12)]
+        await asyncio.sleep(0)
+        for impatient in asking[:5]:
+            impatient.cancel()
+
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*asking, return_exceptions=True)
+
+    assert answers[5:] == [None] * 7

@@ -1,6 +1,7 @@
 """SQLite's thread: one trip for a statement, and transactions as before."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,29 @@ async def test_an_error_leaves_the_connection_as_it_was(connection: Counted) -> 
 
     await connection.rollback()
     assert await asyncio.wait_for(numbers(connection), 30) == []
+
+
+async def test_a_commit_that_is_refused_leaves_no_transaction_open(connection: Counted) -> None:
+    cursor = connection.cursor()
+    await cursor.execute("PRAGMA foreign_keys = ON")
+    await cursor.execute("CREATE TABLE odd (number REFERENCES numbers DEFERRABLE INITIALLY DEFERRED)")
+    connection.begin("durable")
+    await cursor.execute("INSERT INTO odd VALUES (7)")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        await connection.commit()
+
+    assert connection.in_transaction
+    await connection.rollback()
+    await cursor.execute("SELECT * FROM odd")
+    assert (await cursor.fetchall(), connection.in_transaction) == ([], False)
+
+
+async def test_one_who_closes_does_not_wait_for_a_thread_that_was_told_to_end_meanwhile(tmp_path: Path) -> None:
+    opened = await connect(str(tmp_path / "one.db"), isolation_level=None)
+    closing = asyncio.create_task(opened.close())
+    await asyncio.sleep(0)
+
+    opened.stop()
+
+    await asyncio.wait_for(closing, 30)

@@ -1,11 +1,13 @@
 """The real service and the simulated site in lock-step, for the first hours of the day."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 from app.clock import Clock
 from app.demo.profiles_held import HeldProfile, Limit
@@ -64,3 +66,22 @@ async def test_a_station_that_holds_something_else_than_it_was_sent_fails_the_da
     assert not result.is_good
     assert any("cs09/1" in failure and "verified" not in failure for failure in result.failures)
     assert result.deliveries.verified < result.deliveries.sent
+
+
+async def test_a_station_that_cannot_connect_at_once_does_not_stop_the_day(
+    start_service: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shut_out(stations: Mapping[str, SimulatedStation]) -> None:
+        line = stations["cs03"].line
+        connect = line._connect
+
+        async def refused(url: str) -> ClientConnection | None:
+            monkeypatch.setattr(line, "_connect", connect)
+            return None
+
+        monkeypatch.setattr(line, "_connect", refused)
+
+    async with asyncio.timeout(60):
+        result = await run_day(start_service, hours=0.25, switch_faults=shut_out)
+
+    assert result.stations == 12

@@ -9,7 +9,7 @@ from app.db.records import Plan
 from app.db.store import Store
 from app.dispatch import Dispatcher
 from app.errors import NotFoundError
-from app.events import StationConnected
+from app.events import ClockJumped, StationConnected
 from tests.app.dispatch.world import SLOTS, START, a_world
 
 
@@ -107,3 +107,12 @@ async def test_a_real_database_carries_it_over_a_restart(tmp_path: Path) -> None
         limit = after.in_force("cs1", 1, START)
         assert (limit.current_a, limit.source, limit.confirmed) == (16, "plan", True)
         assert after.in_force("cs1", 1, end).source == "fallback"
+
+
+async def test_once_the_clock_was_set_a_plan_may_be_over_and_its_fallback_hold() -> None:
+    world = a_world(1, fallback_a=6)
+    await world.send({1: 0})
+
+    world.events.publish(ClockJumped(7200.0, START))
+
+    assert world.dispatcher.in_force("cs1", 1, START).current_a == 6

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,27 @@ def test_work_that_wants_too_much_memory_gets_an_error_and_its_process_lives(poo
 def test_what_work_raises_is_its_answer(pool: RebuiltPool) -> None:
     with pytest.raises(LookupError, match="no such bus"):
         pool.submit(fail).result(30)
+
+
+def test_one_who_submits_does_not_keep_a_pool_that_breaks_from_being_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Python 3.12 on a pool tells that it breaks under the very lock that its `submit` takes."""
+    rebuilt = RebuiltPool(1)
+    pool = rebuilt._pool
+    submit = pool.submit
+
+    with ThreadPoolExecutor(1) as manager:
+
+        def submit_after_it_was_told(work: Any) -> Future[int]:
+            manager.submit(rebuilt._rebuild, pool).result(10)
+            return submit(work)
+
+        monkeypatch.setattr(pool, "submit", submit_after_it_was_told)
+        answer = rebuilt.submit(doubled, 4)
+
+    assert answer.result(60) == 8
+    assert rebuilt._pool is not pool
+    pool.shutdown()
+    rebuilt.shutdown()
 
 
 def test_a_pool_that_is_shut_takes_nothing_more() -> None:
