@@ -54,6 +54,7 @@ def test_memory_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert 0 < memory_mb < 200
 
 
+@pytest.mark.slow
 def test_a_soak_says_how_memory_and_tasks_grow(tmp_path: Path) -> None:
     figures = run(tmp_path, "soak", "--minutes", "0.1", "--stations", "2")
 

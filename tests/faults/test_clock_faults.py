@@ -107,6 +107,7 @@ class JumpingClock(SystemClock):
         return wall + self.offset, machine
 
 
+@pytest.mark.slow  # half a minute, where they wait for each other's meters
 @pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
 async def test_a_clock_that_jumps_and_comes_back_overloads_nothing(hours: int, tmp_path: Path) -> None:
     clock, site, passwords = JumpingClock(), Site.model_validate(SITE), {}

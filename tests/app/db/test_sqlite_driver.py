@@ -160,6 +160,8 @@ async def test_one_who_closes_does_not_wait_for_a_thread_that_was_told_to_end_me
     closing = asyncio.create_task(opened.close())
     await asyncio.sleep(0)
 
-    opened.stop()
+    stopped = opened.stop()
 
     await asyncio.wait_for(closing, 30)
+    if stopped is not None:
+        await stopped  # its thread would answer a loop that is closed
