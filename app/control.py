@@ -239,7 +239,7 @@ class Control:
             slot = midnight + self._every * (int((now - midnight) / self._every) + 1)
             await sleep_until(self._clock, slot)
             try:
-                for site_id in (await self._sites_to_control()) | set(self._actuated()):
+                for site_id in await self._sites_to_control():
                     self.replan(site_id, slot)
             except AppError as error:
                 log.error("no plans at this slot", error=str(error))
@@ -247,16 +247,17 @@ class Control:
                 log.exception("no plans at this slot")
 
     async def _sites_to_control(self) -> set[str]:
-        """Those with a running transaction at a station that is there; imported histories have none."""
+        """Those with devices to command, or a running transaction at a station that is there; imported histories have
+        none."""
         running = await self._store.transactions(running=True, limit=MAX_RUNNING)
         if not running:
-            return set()
+            return set(self._actuated())
         connected = (
             {station.station_id for station in await self._store.stations() if station.connected}
             if self._connected is None
             else self._connected()
         )
-        return {row.site_id for row in running if row.station_id in connected}
+        return {row.site_id for row in running if row.station_id in connected} | set(self._actuated())
 
     async def _plan(self, site_id: str, slot: datetime | None) -> None:
         try:

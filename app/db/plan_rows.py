@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 
-from sqlalchemy import and_, not_, select
+from sqlalchemy import and_, select
 from sqlalchemy.exc import IntegrityError
 
 from app.clock import CLOCKS_DIFFER, Clock
@@ -80,9 +80,9 @@ class PlanRows(Rows):
             .order_by(PLANS.c.created_at.desc(), PLANS.c.number.desc())
             .limit(1)
         )
-        is_ahead = PLANS.c.created_at > self._clock.now() + CLOCKS_DIFFER
+        is_past = PLANS.c.created_at <= self._clock.now() + CLOCKS_DIFFER
         async with self._database.read() as connection:
-            row = (await connection.execute(newest.where(not_(is_ahead)))).one_or_none()
+            row = (await connection.execute(newest.where(is_past))).one_or_none()
             row = row or (await connection.execute(newest)).one_or_none()
         return None if row is None else record_of(Plan, row)
 

@@ -82,7 +82,7 @@ class Job:
 
     def raises(self, book: Book, *, before: datetime | None = None) -> bool:
         """Whether the plan is above what is in force, at any moment; before `before`, if that is said."""
-        held, wanted = self._least(book), self._curves(book)[1]
+        held, wanted = self._least_curves(book)
         if before is not None and self.now < before < wanted.end:
             held, wanted = (evaluated(curve.at, curve.moments, curve.start, before) for curve in (held, wanted))
         return wanted.exceeds(held, SAME_A)
@@ -95,7 +95,7 @@ class Job:
 
     def lowered(self, book: Book) -> Steps:
         """The lower of old and new at every moment; like every profile it begins in the past."""
-        lower = pointwise(min, self._least(book), self._curves(book)[1])
+        lower = pointwise(min, *self._least_curves(book))
         return Steps((self.plan.start, *lower.moments[1:]), lower.values, lower.end).merged()
 
     def held_already(self, book: Book) -> ChargingProfile | None:
@@ -125,10 +125,11 @@ class Job:
         document = None if profile is None else profile_to_json(profile)
         return Delivery(plan_id, site_id, self.station_id, self.evse_id, self.state, at, document, self.detail)
 
-    def _least(self, book: Book) -> Steps:
-        """What it may hold, or the least of that, where nobody knows in which period of its plan it is."""
-        held, least_a = self._curves(book)[0], book.least_a(self.key, self.wiring)
-        return held if least_a is None else Steps((held.start,), (least_a,), held.end)
+    def _least_curves(self, book: Book) -> tuple[Steps, Steps]:
+        """As `_curves`, with the least that it may hold where nobody knows in which period of its plan it is."""
+        held, wanted = self._curves(book)
+        least_a = book.least_a(self.key, self.wiring)
+        return (held if least_a is None else Steps((held.start,), (least_a,), held.end)), wanted
 
     def _curves(self, book: Book) -> tuple[Steps, Steps]:
         """What it may hold and what it is to hold, until the last of both ends."""

@@ -166,8 +166,8 @@ class Book:
 
     def doubt_times(self) -> None:
         """The clock was set: who holds a plan counts with the highest of all its periods until it was told anew."""
-        for key, holding in self._holdings.items():
-            self._holdings[key] = replace(holding, timeless=True)
+        for key in tuple(self._holdings):
+            self.doubt_time(key)
 
     def doubt_time(self, key: str) -> None:
         self._holdings[key] = replace(self.holding(key), timeless=True)

@@ -15,6 +15,7 @@ from app.db.records import Json, Plan, Reading
 from app.db.store import Store
 from app.errors import AlreadyPlannedError, ConflictError, StationOfflineError, StoreUnavailableError
 from app.events import (
+    ClockJumped,
     Events,
     MeterValuesReceived,
     ObedienceChanged,
@@ -395,3 +396,13 @@ async def test_a_site_with_a_battery_to_command_is_planned_at_every_slot_though_
         await world.after(31 * MINUTE)
 
         assert [(site, at.minute) for site, at in world.asked.planned] == [("office", 15), ("office", 30)]
+
+
+async def test_a_clock_that_was_set_has_sites_with_devices_to_command_planned_anew(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        world.control._actuated = lambda: {"office"}
+        world.events.publish(ClockJumped(3600.0, START))
+
+        await world.after(MINUTE)
+
+        assert [site for site, _ in world.asked.planned] == ["office"]
